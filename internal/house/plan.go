@@ -1,0 +1,49 @@
+package house
+
+// Room is one package below internal/, with its floor, its purpose in one sentence and the rooms it may import.
+type Room struct {
+	Floor   string
+	Name    string
+	Purpose string
+	May     []string // rooms; the standard library and the module's dependencies are not listed here
+}
+
+// Plan is the whole house, from the ground up. Mail flows intake -> filter -> spool -> delivery; what must travel backwards is
+// written into a ledger by the later room and read there by the earlier one.
+var Plan = []Room{
+	{"0 Ground", "mail", "What travels: address, domain, envelope, header, MIME tree, rendered text, URIs, queue id. Parses once, judges nothing.", nil},
+	{"0 Ground", "dns", "The one resolver: cache, limits, timeouts, three answers (found, nothing, try later), DNSSEC status.", nil},
+	{"0 Ground", "store", "Opens SQLite or PostgreSQL, runs numbered migrations, transactions, wake-ups. Hides the dialect, knows no table's meaning.", nil},
+	{"0 Ground", "locale", "French and English sentences, files per room and language, complete by test.", nil},
+
+	{"1 Trades", "smtp", "The wire: replies, enhanced codes, limits, server session, client connection.", []string{"mail"}},
+	{"1 Trades", "spf", "SPF (RFC 7208), thin over the library.", []string{"dns", "mail"}},
+	{"1 Trades", "dkim", "DKIM (RFC 6376, 8463): verify, sign, keys and their records.", []string{"dns", "mail"}},
+	{"1 Trades", "dmarc", "DMARC (RFC 9989): policy by tree walk, alignment.", []string{"dns", "mail"}},
+	{"1 Trades", "dnsbl", "The directory of blocklists and one honest lookup in four states.", []string{"dns"}},
+	{"1 Trades", "report", "Formats that come back: delivery status notifications, read and written.", []string{"mail"}},
+
+	{"1 Ledgers", "account", "Customers, networks, credentials, domains, keys, pools.", []string{"mail", "store"}},
+	{"1 Ledgers", "spool", "The durable queue: put, claim, defer, settle, hold, release; survives a kill at any line.", []string{"mail", "store"}},
+	{"1 Ledgers", "journal", "Append-only facts about messages and accounts, searchable, with retention.", []string{"mail", "store"}},
+
+	{"2 Works", "filter", "Runs the tests over one message, concurrently and within a deadline; returns a verdict 0..15 with hits, evidence and fixes.",
+		[]string{"account", "dkim", "dmarc", "dns", "dnsbl", "locale", "mail", "spf", "store"}},
+	{"2 Works", "notice", "Mail we write ourselves: held, delayed, failed (DSN), and the links in it.", []string{"account", "locale", "mail", "report", "spool"}},
+	{"2 Works", "intake", "Takes mail in (25 relay, 465, 587), asks filter, spools, holds or refuses; acts on held mail.",
+		[]string{"account", "dns", "filter", "journal", "mail", "notice", "smtp", "spool"}},
+	{"2 Works", "delivery", "Claims from the spool, signs, finds the MX, speaks to it, writes the outcome.",
+		[]string{"account", "dkim", "dns", "journal", "mail", "notice", "smtp", "spool"}},
+
+	{"3 Faces", "portal", "The pages a sender or an operator sees.", []string{"account", "delivery", "filter", "intake", "journal", "locale", "mail", "notice", "spool"}},
+	{"3 Faces", "api", "The same acts over HTTP+JSON on the operator's local socket.", []string{"account", "delivery", "dkim", "filter", "intake", "journal", "locale", "mail", "notice", "spool"}},
+	{"3 Faces", "cli", "The same acts from a shell: through the running server's socket, or directly where no server is needed.",
+		[]string{"account", "api", "app", "config", "dkim", "locale", "mail", "world"}},
+
+	{"4 Roof", "config", "Reads the YAML, refuses what it does not know, gathers each room's own settings.", []string{"account", "mail", "smtp"}},
+	{"4 Roof", "app", "Builds every room, starts and stops them in order; the only place that knows all.",
+		[]string{"account", "api", "config", "delivery", "dkim", "dns", "dnsbl", "filter", "intake", "journal", "locale", "mail", "notice", "portal", "smtp", "spool", "store"}},
+	{"4 Roof", "world", "A small internet on loopback: DNS, providers with their manners, senders. Used by `postern demo` and end-to-end tests.",
+		[]string{"app", "config", "dkim", "dns", "mail", "smtp"}},
+	{"4 Roof", "house", "This plan and the test that enforces it.", nil},
+}
