@@ -1,0 +1,103 @@
+package filter
+
+import "context"
+
+// Group gathers tests on the pages that show them.
+type Group string
+
+// The groups of the catalogue.
+const (
+	GroupIdentity Group = "identity" // who sends: SPF, DKIM, DMARC, domains, reverse DNS
+	GroupLists    Group = "lists"    // blocklists
+	GroupHeader   Group = "header"   // the form of the header
+	GroupContent  Group = "content"  // MIME and HTML
+)
+
+// Test is a row of the catalogue. Its name, explanation and fix in each language stand in package locale under
+// "test.NAME.name", "test.NAME.explain" and "test.NAME.fix".
+type Test struct {
+	Name     string
+	Points   float64 // default; the configuration may replace it (filter.scores)
+	Group    Group
+	Operator bool // only the operator can act on it; the sender is told so
+}
+
+// check looks at one subject and reports hits of the tests it names.
+type check struct {
+	name    string
+	tests   []string // what it may report: proved by a test
+	network bool     // asks DNS: runs concurrently under the deadline
+	run     func(ctx context.Context, s *scan)
+}
+
+// Tests returns the catalogue in the order of its groups.
+func Tests() []Test {
+	return []Test{
+		// As receivers see the sender. SPF: RFC 7208; the names are SpamAssassin's where it has one.
+		{Name: "SPF_PASS", Points: -0.001, Group: GroupIdentity},
+		{Name: "SPF_FAIL", Points: 3.5, Group: GroupIdentity},
+		{Name: "SPF_SOFTFAIL", Points: 1.5, Group: GroupIdentity},
+		{Name: "SPF_NEUTRAL", Points: 0.8, Group: GroupIdentity},
+		{Name: "SPF_NONE", Points: 1.2, Group: GroupIdentity},
+		{Name: "SPF_PERMERROR", Points: 2.0, Group: GroupIdentity},
+		{Name: "SPF_HELO_PASS", Points: -0.001, Group: GroupIdentity, Operator: true},
+		{Name: "SPF_HELO_FAIL", Points: 1.0, Group: GroupIdentity, Operator: true},
+		{Name: "DKIM_SIGNED", Points: 0.1, Group: GroupIdentity},
+		{Name: "DKIM_VALID", Points: -0.1, Group: GroupIdentity},
+		{Name: "DKIM_VALID_AU", Points: -0.1, Group: GroupIdentity},
+		{Name: "DKIM_INVALID", Points: 1.5, Group: GroupIdentity},
+		{Name: "DKIM_NONE", Points: 0.5, Group: GroupIdentity},
+		{Name: "DKIM_KEY_UNPUBLISHED", Points: 1.0, Group: GroupIdentity},
+		{Name: "DMARC_PASS", Points: -0.1, Group: GroupIdentity},
+		{Name: "DMARC_MISSING", Points: 0.5, Group: GroupIdentity},
+		{Name: "DMARC_FAIL_NONE", Points: 1.0, Group: GroupIdentity},
+		{Name: "DMARC_FAIL_QUARANTINE", Points: 2.5, Group: GroupIdentity},
+		{Name: "DMARC_FAIL_REJECT", Points: 4.0, Group: GroupIdentity},
+		{Name: "SENDER_DOMAIN_MISSING", Points: 4.0, Group: GroupIdentity},
+		{Name: "SENDER_NO_MX_A", Points: 3.5, Group: GroupIdentity},
+		{Name: "SENDER_NULL_MX", Points: 3.5, Group: GroupIdentity},
+		{Name: "FROM_DOMAIN_MISSING", Points: 4.0, Group: GroupIdentity},
+		{Name: "FROM_NO_MX_A", Points: 2.0, Group: GroupIdentity},
+		{Name: "RCPT_DOMAIN_MISSING", Points: 3.5, Group: GroupIdentity},
+		{Name: "RCPT_NO_MX_A", Points: 3.5, Group: GroupIdentity},
+		{Name: "RCPT_NULL_MX", Points: 3.5, Group: GroupIdentity},
+		{Name: "RDNS_NONE", Points: 2.4, Group: GroupIdentity, Operator: true},
+		{Name: "RDNS_MISMATCH", Points: 1.5, Group: GroupIdentity, Operator: true},
+		{Name: "HELO_MISMATCH", Points: 1.0, Group: GroupIdentity, Operator: true},
+		{Name: "CLIENT_RDNS_NONE", Points: 0.8, Group: GroupIdentity},
+
+		// Blocklists. An answer that refuses our resolver is never a listing and scores nothing.
+		{Name: "EGRESS_LISTED", Points: 1.5, Group: GroupLists, Operator: true},
+		{Name: "CLIENT_LISTED", Points: 2.5, Group: GroupLists},
+		{Name: "DOMAIN_LISTED", Points: 4.0, Group: GroupLists},
+		{Name: "URI_LISTED", Points: 3.5, Group: GroupLists},
+		{Name: "RCVD_IN_DNSWL_BLOCKED", Points: 0, Group: GroupLists, Operator: true},
+		{Name: "URIBL_BLOCKED", Points: 0, Group: GroupLists, Operator: true},
+
+		// The header.
+		{Name: "MULTIPLE_FROM_DOMAINS", Points: 3.5, Group: GroupHeader},
+		{Name: "MISSING_FROM", Points: 3.5, Group: GroupHeader},
+		{Name: "MISSING_DATE", Points: 1.4, Group: GroupHeader},
+		{Name: "INVALID_DATE", Points: 1.1, Group: GroupHeader},
+		{Name: "DATE_IN_FUTURE", Points: 1.5, Group: GroupHeader},
+		{Name: "DATE_IN_PAST", Points: 1.0, Group: GroupHeader},
+		{Name: "MISSING_MID", Points: 0.5, Group: GroupHeader},
+		{Name: "MISSING_SUBJECT", Points: 1.0, Group: GroupHeader},
+		{Name: "HEADER_MALFORMED", Points: 1.5, Group: GroupHeader},
+		{Name: "HEADER_DUPLICATE", Points: 1.5, Group: GroupHeader},
+		{Name: "HEADER_8BIT", Points: 0.7, Group: GroupHeader},
+
+		// MIME and HTML. Points: SpamAssassin's with network tests and without Bayes where it has the test.
+		{Name: "GTUBE", Points: 100, Group: GroupContent},
+		{Name: "MIME_MALFORMED", Points: 1.5, Group: GroupContent},
+		{Name: "HTML_MESSAGE", Points: 0.001, Group: GroupContent},
+		{Name: "HTML_MIXED_CASE_TAG", Points: 1.0, Group: GroupContent},
+		{Name: "HTML_IMAGE_ONLY_20", Points: 0.7, Group: GroupContent},
+		{Name: "HTML_SHORT_LINK_IMG_3", Points: 0.328, Group: GroupContent},
+		{Name: "HTML_TITLE_SUBJ_DIFF", Points: 2.171, Group: GroupContent},
+		{Name: "MIME_HTML_ONLY", Points: 0.1, Group: GroupContent},
+		{Name: "MIME_HTML_ONLY_MULTI", Points: 0.001, Group: GroupContent},
+		{Name: "MPART_ALT_DIFF", Points: 0.724, Group: GroupContent},
+		{Name: "T_REMOTE_IMAGE", Points: 0.01, Group: GroupContent},
+	}
+}

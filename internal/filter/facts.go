@@ -1,0 +1,229 @@
+package filter
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"postern/internal/dkim"
+	"postern/internal/dns"
+	"postern/internal/mail"
+	"postern/internal/spf"
+)
+
+// facts are results that several checks of one message share. Each is computed once, by whichever check asks first.
+type facts struct {
+	spfOnce sync.Once
+	spf     spfFact
+
+	dkimOnce sync.Once
+	dkim     dkimFact
+
+	reachMu sync.Mutex
+	reach   map[mail.Domain]*reachFact
+}
+
+// spfFact is SPF of the reverse path from every egress address the message may leave from.
+type spfFact struct {
+	measured []spfResult // one per egress address
+	passes   mail.Domain // the domain that passes from all of them, "" if one does not
+	unknown  string      // why the answer is not certain, "" when it is
+}
+
+type spfResult struct {
+	egress netip.Addr
+	hello  string
+	spf.Outcome
+}
+
+// spfOf answers for the reverse path, or for the HELO name when the reverse path is null (RFC 7208 2.4).
+func (s *scan) spfOf(ctx context.Context) *spfFact {
+	s.facts.spfOnce.Do(func() {
+		f := &s.facts.spf
+		pass := true
+		for _, e := range s.Egress {
+			if !e.IP.IsValid() {
+				continue
+			}
+			out := spf.Check(ctx, s.resolver, spf.Query{IP: e.IP, Hello: e.HELO, ReversePath: s.Envelope.ReversePath, Identity: "mailfrom"})
+			f.measured = append(f.measured, spfResult{e.IP, e.HELO, out})
+			if out.Result == spf.TempError {
+				f.unknown = "SPF of " + out.Domain + " from " + e.IP.String() + ": " + reason(out.Err)
+			}
+			pass = pass && out.Result == spf.Pass
+		}
+		if len(f.measured) == 0 {
+			f.unknown = "the gateway's egress addresses are not configured (delivery.pools)"
+			return
+		}
+		if pass {
+			f.passes = s.Envelope.ReversePath.Domain
+			if s.Envelope.ReversePath.IsNull() {
+				f.passes, _ = mail.ParseDomain(f.measured[0].hello)
+			}
+		}
+	})
+	return &s.facts.spf
+}
+
+// dkimFact is what receivers will find: the signatures the message carries, and the one we will add.
+type dkimFact struct {
+	signatures []dkim.Signature
+	ours       []ourKey      // keys we sign with for the From domain
+	valid      []mail.Domain // d= of every signature that verifies, ours included
+	unknown    string        // why the answer is not certain, "" when it is
+}
+
+// ourKey is a key of ours and whether its record is published as it must be.
+type ourKey struct {
+	key   dkim.Key
+	state string // "match", "missing", "mismatch", "unknown"
+	found string // the record found
+}
+
+func (s *scan) dkimOf(ctx context.Context) *dkimFact {
+	s.facts.dkimOnce.Do(func() {
+		f := &s.facts.dkim
+		f.signatures = dkim.Verify(ctx, s.resolver, s.Message.Raw, s.Now)
+		for _, sig := range f.signatures {
+			switch sig.Status {
+			case "pass":
+				f.valid = append(f.valid, sig.Domain)
+			case "temperror":
+				f.unknown = "the key of d=" + string(sig.Domain) + " s=" + sig.Selector + ": " + sig.Reason
+			}
+		}
+		if s.f.o.Accounts == nil {
+			return
+		}
+		from, ok := s.fromDomain()
+		if !ok {
+			return
+		}
+		for _, rec := range s.f.o.Accounts.SigningKeys(from) {
+			key, err := s.f.signingKey(string(rec.PEM), rec.Domain, rec.Selector)
+			if err != nil {
+				f.unknown = "our key " + rec.Selector + " of " + string(rec.Domain) + " cannot be read"
+				continue
+			}
+			o := ourKey{key: key}
+			o.state, o.found = dkim.CheckPublished(ctx, s.resolver, key)
+			switch o.state {
+			case "match":
+				f.valid = append(f.valid, key.Domain)
+			case "unknown":
+				f.unknown = "our key's record " + key.RecordName() + ": " + o.found
+			}
+			f.ours = append(f.ours, o)
+		}
+	})
+	return &s.facts.dkim
+}
+
+// parsedKeyLimit bounds the memory of parsed signing keys: parsing an RSA key costs more than most tests, keeping one 2 KiB.
+const parsedKeyLimit = 1000
+
+type keyCache struct {
+	mu   sync.Mutex
+	keys map[[sha256.Size]byte]dkim.Key
+}
+
+func (f *Filter) signingKey(pem string, d mail.Domain, selector string) (dkim.Key, error) {
+	id := sha256.Sum256([]byte(selector + "\x00" + string(d) + "\x00" + pem))
+	f.keys.mu.Lock()
+	defer f.keys.mu.Unlock()
+	if k, ok := f.keys.keys[id]; ok {
+		return k, nil
+	}
+	k, err := dkim.ParseKey([]byte(pem), d, selector)
+	if err != nil {
+		return k, err
+	}
+	if f.keys.keys == nil || len(f.keys.keys) >= parsedKeyLimit {
+		f.keys.keys = make(map[[sha256.Size]byte]dkim.Key)
+	}
+	f.keys.keys[id] = k
+	return k, nil
+}
+
+// reachFact says whether mail can be sent to a domain (RFC 5321 5.1, RFC 7505).
+type reachFact struct {
+	once  sync.Once
+	state reach
+	why   string // evidence, or why it is unknown
+}
+
+type reach uint8
+
+const (
+	reachUnknown reach = iota
+	reachable          // has an MX, or an address
+	reachNullMX        // says by a null MX that it takes no mail
+	reachNothing       // exists, with neither MX nor address
+	reachMissing       // does not exist
+)
+
+func (s *scan) reachOf(ctx context.Context, d mail.Domain) *reachFact {
+	s.facts.reachMu.Lock()
+	if s.facts.reach == nil {
+		s.facts.reach = make(map[mail.Domain]*reachFact)
+	}
+	r, ok := s.facts.reach[d]
+	if !ok {
+		r = new(reachFact)
+		s.facts.reach[d] = r
+	}
+	s.facts.reachMu.Unlock()
+	r.once.Do(func() { r.state, r.why = askReach(ctx, s.resolver, d) })
+	return r
+}
+
+func askReach(ctx context.Context, r dns.Resolver, d mail.Domain) (reach, string) {
+	if ip, ok := d.Literal(); ok {
+		return reachable, "address literal " + ip.String()
+	}
+	mx := dns.MX(ctx, r, string(d))
+	switch mx.Status {
+	case dns.TryLater:
+		return reachUnknown, "MX of " + string(d) + ": " + reason(mx.Err)
+	case dns.Found:
+		if len(mx.Records) == 1 && (mx.Records[0].Host == "" || mx.Records[0].Host == ".") {
+			return reachNullMX, string(d) + " MX 0 ."
+		}
+		return reachable, string(d) + " MX " + mx.Records[0].Host
+	}
+	a := dns.Addrs(ctx, r, string(d))
+	switch {
+	case a.Status == dns.Found:
+		return reachable, string(d) + " A " + a.Records[0].IP.String()
+	case a.Status == dns.TryLater:
+		return reachUnknown, "addresses of " + string(d) + ": " + reason(a.Err)
+	case mx.NXDomain || a.NXDomain:
+		return reachMissing, string(d) + ": no such domain (NXDOMAIN)"
+	}
+	return reachNothing, string(d) + ": no MX, no A, no AAAA record"
+}
+
+// fromDomain is the domain of the author: the first mailbox of the From field.
+func (s *scan) fromDomain() (mail.Domain, bool) {
+	for _, b := range s.Message.From() {
+		if b.Address.Domain != "" {
+			return b.Address.Domain, true
+		}
+	}
+	return "", false
+}
+
+// reason says why a question has no answer, in few words.
+func reason(err error) string {
+	if err == nil {
+		return "no answer"
+	}
+	text := err.Error()
+	if i := strings.LastIndex(text, ": "); i >= 0 && len(text) > 120 {
+		text = text[i+2:]
+	}
+	return text
+}

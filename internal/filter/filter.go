@@ -1,0 +1,257 @@
+// Package filter judges one message as its receivers will: it runs named tests and returns a verdict with a score of 0
+// to 15, each test's points, the evidence that made it fire, and what could not be measured.
+//
+// What it does: reads a parsed message (package mail) and its envelope; asks DNS as the receiver will see the mail leave
+// (from the customer's egress addresses, under their HELO names); adds up the points. What it does not: it never changes,
+// stores, delays or refuses a message (package intake does), and it speaks to no mail server.
+//
+// A test is a row of the catalogue (catalogue.go): a name, default points and a group. A check is a function that looks at
+// one subject (SPF, the Date field, the HTML) and reports hits of one or several tests. Local checks run first, one after the
+// other; network checks run concurrently under one deadline and one budget of DNS questions. A question without an answer is
+// "unknown" and scores nothing (not measured is not fine: it is shown as unknown, never as passed).
+//
+// How it fails: a check that panics is caught and named in the error of Run; the caller must then answer 451 and keep
+// nothing, because an unscanned message is never delivered.
+package filter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net/netip"
+	"runtime/debug"
+	"sort"
+	"sync"
+	"time"
+
+	"postern/internal/account"
+	"postern/internal/dns"
+	"postern/internal/dnsbl"
+	"postern/internal/mail"
+)
+
+// MaxScore is the highest score shown; the raw score may be higher (product promise: a scale of 0 to 15).
+const MaxScore = 15.0
+
+// DefaultThreshold is the score a message must exceed, strictly, to be held.
+const DefaultThreshold = 3.0
+
+// DefaultDeadline bounds all network tests of one message together.
+const DefaultDeadline = 10 * time.Second
+
+// DefaultQueries bounds the DNS questions of one message (reliability: one budget per message, not one per test).
+const DefaultQueries = 64
+
+// Options is what New needs. Zero values take the defaults named at each field.
+type Options struct {
+	Resolver dns.Resolver    // required
+	Accounts *account.Ledger // signing keys of the sender domains; nil: we sign nothing
+	Lists    []dnsbl.List    // blocklists asked; nil: the directory's default ones; empty: none
+	Guard    *dnsbl.Guard    // remembers zones that refuse our resolver; nil: a new one
+
+	Deadline time.Duration      // network tests together; default DefaultDeadline
+	Queries  int                // DNS questions per message; default DefaultQueries
+	Scores   map[string]float64 // points by test name that replace the catalogue's
+	Disabled bool               // run nothing: every verdict is empty (an operator's choice for trusted networks)
+	Logger   *slog.Logger
+	Now      func() time.Time // default time.Now
+}
+
+// Filter runs the tests. It is safe for concurrent use.
+type Filter struct {
+	o      Options
+	points map[string]float64
+	checks []check
+	keys   keyCache
+}
+
+// New checks the options and prepares the catalogue. It asks nothing of the network.
+func New(o Options) (*Filter, error) {
+	if o.Resolver == nil && !o.Disabled {
+		return nil, errors.New("filter: no resolver given")
+	}
+	if o.Deadline == 0 {
+		o.Deadline = DefaultDeadline
+	}
+	if o.Queries == 0 {
+		o.Queries = DefaultQueries
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Lists == nil {
+		o.Lists = defaultLists()
+	}
+	if o.Guard == nil {
+		o.Guard = dnsbl.NewGuard(o.Now)
+	}
+	f := &Filter{o: o, points: make(map[string]float64), checks: checks()}
+	for _, t := range Tests() {
+		f.points[t.Name] = t.Points
+	}
+	var errs []error
+	for name, p := range o.Scores {
+		if _, ok := f.points[name]; !ok {
+			errs = append(errs, fmt.Errorf("filter.scores.%s: no test of that name", name))
+			continue
+		}
+		if math.IsNaN(p) || math.Abs(p) > 100 {
+			errs = append(errs, fmt.Errorf("filter.scores.%s: points must lie between -100 and 100", name))
+		}
+		f.points[name] = p
+	}
+	return f, errors.Join(errs...)
+}
+
+// defaultLists returns the directory's lists that are asked without a key.
+func defaultLists() []dnsbl.List {
+	var out []dnsbl.List
+	for _, l := range dnsbl.Directory() {
+		if l.Default {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// Refusals names the blocklists that refuse our resolver at the moment, for one notice to the operator.
+func (f *Filter) Refusals() []dnsbl.Refusal { return f.o.Guard.Refusals() }
+
+// Input is everything that a verdict depends on.
+type Input struct {
+	Message       *mail.Message // as it will leave, before our own signature
+	Envelope      mail.Envelope
+	ClientIP      netip.Addr // who gave us the message
+	Hello         string     // the name it used
+	Authenticated bool       // by a credential, not by its network
+	Customer      account.Customer
+	Egress        []account.Egress // addresses and HELO names it may leave from
+	Now           time.Time        // zero: the filter's clock
+}
+
+// Run tests one message. The error is not nil only when the filter itself is broken or ctx ended; the verdict must then not
+// be used. DNS trouble is never an error: it is listed in Verdict.Unknown.
+func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
+	start := f.o.Now()
+	if in.Now.IsZero() {
+		in.Now = start
+	}
+	threshold := in.Customer.Threshold
+	if threshold == 0 {
+		threshold = DefaultThreshold
+	}
+	if f.o.Disabled {
+		return Verdict{Threshold: threshold, At: in.Now}, nil
+	}
+	netCtx, cancel := context.WithTimeout(ctx, f.o.Deadline)
+	defer cancel()
+	s := &scan{Input: in, f: f, resolver: dns.WithBudget(f.o.Resolver, f.o.Queries)}
+
+	var wg sync.WaitGroup
+	for _, c := range f.checks {
+		if !c.network {
+			continue
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			s.perform(netCtx, c)
+		}()
+	}
+	for _, c := range f.checks {
+		if !c.network {
+			s.perform(ctx, c)
+		}
+	}
+	wg.Wait()
+	if err := ctx.Err(); err != nil {
+		return Verdict{}, fmt.Errorf("filter: %w", err)
+	}
+	if s.broken != nil {
+		return Verdict{}, s.broken
+	}
+	v := s.verdict(threshold)
+	v.At, v.Elapsed = in.Now, f.o.Now().Sub(start)
+	return v, nil
+}
+
+// scan is the work on one message. Checks run concurrently; what they report goes through its methods.
+type scan struct {
+	Input
+	f        *Filter
+	resolver dns.Resolver
+
+	facts // results that several checks share, each computed once (facts.go)
+
+	mu      sync.Mutex
+	hits    []Hit
+	unknown []Unknown
+	broken  error
+}
+
+// perform runs one check and turns a panic into a broken verdict: an unscanned message must not pass as a clean one.
+func (s *scan) perform(ctx context.Context, c check) {
+	defer func() {
+		if r := recover(); r != nil {
+			s.f.o.Logger.Error("filter check failed", "check", c.name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			s.mu.Lock()
+			s.broken = fmt.Errorf("filter: check %s failed: %v", c.name, r)
+			s.mu.Unlock()
+		}
+	}()
+	c.run(ctx, s)
+}
+
+// hit reports that a test fired. args fill the placeholders of its texts; evidence is what was found, one line each.
+func (s *scan) hit(test string, args map[string]string, evidence ...string) {
+	points, ok := s.f.points[test]
+	if !ok {
+		panic("filter: hit of a test that is not in the catalogue: " + test)
+	}
+	h := Hit{Test: test, Points: points, Args: clipArgs(args)}
+	for i, e := range evidence {
+		if i == maxEvidence {
+			h.Evidence = append(h.Evidence, fmt.Sprintf("… (%d more)", len(evidence)-i))
+			break
+		}
+		h.Evidence = append(h.Evidence, clip(e))
+	}
+	s.mu.Lock()
+	s.hits = append(s.hits, h)
+	s.mu.Unlock()
+}
+
+// notMeasured reports that a test could not be decided, and why.
+func (s *scan) notMeasured(test, why string) {
+	if _, ok := s.f.points[test]; !ok {
+		panic("filter: unknown test is not in the catalogue: " + test)
+	}
+	s.mu.Lock()
+	s.unknown = append(s.unknown, Unknown{Test: test, Why: clip(why)})
+	s.mu.Unlock()
+}
+
+// verdict adds up. Hits are ordered by points, highest first, then by name, so that a verdict reads the same each time.
+func (s *scan) verdict(threshold float64) Verdict {
+	v := Verdict{Threshold: threshold, Hits: s.hits, Unknown: s.unknown}
+	sort.Slice(v.Hits, func(i, j int) bool {
+		a, b := v.Hits[i], v.Hits[j]
+		if a.Points != b.Points {
+			return a.Points > b.Points
+		}
+		return a.Test < b.Test
+	})
+	sort.Slice(v.Unknown, func(i, j int) bool { return v.Unknown[i].Test < v.Unknown[j].Test })
+	for _, h := range v.Hits {
+		v.Raw += h.Points
+	}
+	v.Raw = math.Round(v.Raw*1000) / 1000
+	v.Score = math.Min(MaxScore, math.Max(0, v.Raw))
+	v.Held = v.Score > threshold
+	return v
+}

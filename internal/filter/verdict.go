@@ -1,0 +1,76 @@
+package filter
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Verdict is what the filter says of one message. It is stored with the message as JSON; field names are stable.
+type Verdict struct {
+	Score     float64       `json:"score"`     // points, 0..15, shown to people
+	Raw       float64       `json:"raw"`       // points, the plain sum of the hits; may be negative or above 15
+	Threshold float64       `json:"threshold"` // points; the message is held when Score is strictly above
+	Held      bool          `json:"held"`
+	Hits      []Hit         `json:"hits"`              // tests that fired, highest points first
+	Unknown   []Unknown     `json:"unknown,omitempty"` // tests that could not be measured
+	At        time.Time     `json:"at"`
+	Elapsed   time.Duration `json:"elapsed"` // nanoseconds
+}
+
+// Hit is a test that fired.
+type Hit struct {
+	Test     string            `json:"test"`     // name in the catalogue, for example SPF_FAIL
+	Points   float64           `json:"points"`   // added to the raw score; negative speaks for the message
+	Evidence []string          `json:"evidence"` // what was found: the header line, the host, the record
+	Args     map[string]string `json:"args,omitempty"`
+}
+
+// Unknown is a test that was not measured, for example because a name server did not answer.
+type Unknown struct {
+	Test string `json:"test"`
+	Why  string `json:"why"`
+}
+
+// Bounds on what a verdict may carry: it is stored, mailed and shown, and its contents come from outside.
+const (
+	maxEvidence     = 8   // lines per hit
+	maxEvidenceText = 300 // bytes per line
+)
+
+// clip makes text from outside fit to store and show: no control characters or line breaks, valid UTF-8, bounded.
+func clip(s string) string {
+	s = strings.ToValidUTF8(s, "\uFFFD")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
+			return ' '
+		}
+		return r
+	}, s)
+	if len(s) <= maxEvidenceText {
+		return s
+	}
+	cut := maxEvidenceText
+	for cut > 0 && !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + "…"
+}
+
+func clipArgs(args map[string]string) map[string]string {
+	for k, v := range args {
+		args[k] = clip(v)
+	}
+	return args
+}
+
+// Hit returns the hit of the named test, if it fired.
+func (v Verdict) Hit(test string) (Hit, bool) {
+	for _, h := range v.Hits {
+		if h.Test == test {
+			return h, true
+		}
+	}
+	return Hit{}, false
+}
