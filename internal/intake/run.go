@@ -1,0 +1,103 @@
+package intake
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"postern/internal/journal"
+	"postern/internal/mail"
+	"postern/internal/spool"
+)
+
+// Run removes held mail that nobody acted on in time, each with a notice to its sender, until ctx ends.
+func (in *Intake) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		if err := in.expireHolds(ctx); err != nil && ctx.Err() == nil {
+			in.o.Logger.Error("held mail not expired", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+// expireHolds ends the holds that are due. The sender hears of it before the message goes.
+func (in *Intake) expireHolds(ctx context.Context) error {
+	due, err := in.o.Spool.DueHolds(ctx, in.o.Now(), 100)
+	if err != nil {
+		return fmt.Errorf("due holds: %w", err)
+	}
+	for _, w := range due {
+		if w.HoldReason == "damaged" {
+			// Its bytes are not what was accepted: only an operator may decide; remind, keep.
+			if err := in.o.Spool.ExtendHold(ctx, w.ID, in.o.Now().Add(in.o.HoldFor)); err != nil {
+				return err
+			}
+			continue
+		}
+		if !w.Notice {
+			if err := in.o.Notices.HoldExpired(ctx, w.Message); err != nil {
+				return fmt.Errorf("notice of %s: %w", w.ID, err)
+			}
+		}
+		f := fact(journal.Expired, &w.Message)
+		f.At, f.Actor, f.Text = in.o.Now(), "rule", "held until "+w.HoldUntil.UTC().Format(time.RFC3339)+", nobody acted"
+		if err := in.o.Journal.Append(ctx, f); err != nil {
+			return fmt.Errorf("fact of %s: %w", w.ID, err)
+		}
+		if err := in.o.Spool.Drop(ctx, w.ID, "rule"); err != nil {
+			return fmt.Errorf("drop %s: %w", w.ID, err)
+		}
+		in.o.Count("expired")
+	}
+	return nil
+}
+
+// Recover writes the facts of accepted messages that a crash kept from the journal: the message was stored and answered 250,
+// the fact was still on its way. Facts may repeat after a crash, they never lack. It is called once at start, before the doors
+// open, and returns how many it wrote.
+func (in *Intake) Recover(ctx context.Context) (int, error) {
+	written, cursor := 0, ""
+	for {
+		works, next, err := in.o.Spool.List(ctx, spool.Filter{Limit: 1000, Cursor: cursor})
+		if err != nil {
+			return written, fmt.Errorf("recover: %w", err)
+		}
+		ids := make([]mail.QueueID, 0, len(works))
+		for _, w := range works {
+			ids = append(ids, w.ID)
+		}
+		have, err := in.o.Journal.HasAccepted(ctx, ids)
+		if err != nil {
+			return written, fmt.Errorf("recover: %w", err)
+		}
+		var facts []journal.Fact
+		for _, w := range works {
+			if have[w.ID] || w.Notice {
+				continue
+			}
+			kind := journal.Accepted
+			if w.Held {
+				kind = journal.Held
+			}
+			f := fact(kind, &w.Message)
+			f.Actor, f.NextAt = "rule", w.HoldUntil
+			facts = append(facts, f)
+		}
+		if len(facts) > 0 {
+			if err := in.o.Journal.Append(ctx, facts...); err != nil {
+				return written, fmt.Errorf("recover: %w", err)
+			}
+			written += len(facts)
+		}
+		if next == "" {
+			return written, nil
+		}
+		cursor = next
+	}
+}

@@ -1,0 +1,136 @@
+package intake
+
+import (
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"strings"
+	"time"
+
+	"postern/internal/mail"
+)
+
+// removed are the fields that never leave: blind copies (RFC 5322 3.6.3; every path, not only submission: programs rely on
+// it), the return path that only the last server may write (RFC 5321 4.4), and lengths of other systems.
+var removed = []string{"Bcc", "Resent-Bcc", "Return-Path", "Content-Length"}
+
+// complete returns the message as it will be tested and stored: trace field on top, blind copies gone, and for submissions
+// Date and Message-ID added where they are missing (RFC 6409 8.1, 8.3). At the relay door the message is another server's and
+// a missing field is for the tests to name.
+func (s *session) complete(raw []byte, id mail.QueueID, env mail.Envelope, now time.Time) []byte {
+	add := []string{s.received(id, env, now)}
+	if s.door == Submission {
+		if !hasField(raw, "Date") {
+			add = append(add, "Date: "+now.Format(time.RFC1123Z))
+		}
+		if !hasField(raw, "Message-ID") {
+			add = append(add, "Message-ID: <"+string(id)+"@"+s.in.o.Hostname+">")
+		}
+	}
+	return mail.Edit(raw, removed, add...)
+}
+
+// received is our trace field (RFC 5321 4.4; protocol names of RFC 3848 and 6531).
+func (s *session) received(id mail.QueueID, env mail.Envelope, now time.Time) string {
+	var b strings.Builder
+	hello := s.conn.Hello
+	if hello == "" {
+		hello = "unknown"
+	}
+	fmt.Fprintf(&b, "Received: from %s ([%s])", traceAtom(hello), traceIP(s))
+	fmt.Fprintf(&b, " by %s (Postern) with %s id %s", s.in.o.Hostname, s.protocol(env), id)
+	if t := s.conn.TLS; t != nil {
+		fmt.Fprintf(&b, " (%s %s)", tls.VersionName(t.Version), tls.CipherSuiteName(t.CipherSuite))
+	}
+	// A "for" clause is only written for a single recipient: it would tell the others about each other (RFC 5321 7.6).
+	if len(env.Recipients) == 1 && !env.Recipients[0].Address.NeedsSMTPUTF8() {
+		fmt.Fprintf(&b, " for <%s>", env.Recipients[0].Address)
+	}
+	b.WriteString("; " + now.Format(time.RFC1123Z))
+	return b.String()
+}
+
+func traceIP(s *session) string {
+	ip := s.conn.ClientIP
+	switch {
+	case !ip.IsValid():
+		return "unknown"
+	case ip.Is6():
+		return "IPv6:" + ip.String()
+	}
+	return ip.String()
+}
+
+// traceAtom keeps a HELO name from breaking out of its place in the field.
+func traceAtom(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r > ' ' && r < 0x7f && !strings.ContainsRune(`()<>;"\,`, r) {
+			return r
+		}
+		return '?'
+	}, s)
+}
+
+func (s *session) protocol(env mail.Envelope) string {
+	p := "SMTP"
+	switch {
+	case env.SMTPUTF8:
+		p = "UTF8SMTP"
+	case s.conn.ESMTP:
+		p = "ESMTP"
+	}
+	if p == "SMTP" {
+		return p
+	}
+	if s.conn.TLS != nil {
+		p += "S"
+	}
+	if s.known {
+		p += "A"
+	}
+	return p
+}
+
+// hasField reports whether a header field stands in the message, without parsing it.
+func hasField(raw []byte, name string) bool {
+	found := false
+	eachFieldName(raw, func(n []byte) bool {
+		found = bytes.EqualFold(n, []byte(name))
+		return !found
+	})
+	return found
+}
+
+// countHops counts Received fields, up to one more than limit.
+func countHops(raw []byte, limit int) int {
+	n := 0
+	eachFieldName(raw, func(name []byte) bool {
+		if bytes.EqualFold(name, []byte("Received")) {
+			n++
+		}
+		return n <= limit
+	})
+	return n
+}
+
+// eachFieldName calls f with the name of each header field until f returns false or the header ends.
+func eachFieldName(raw []byte, f func(name []byte) bool) {
+	for len(raw) > 0 {
+		line := raw
+		if i := bytes.IndexByte(raw, '\n'); i >= 0 {
+			line, raw = raw[:i], raw[i+1:]
+		} else {
+			raw = nil
+		}
+		line = bytes.TrimRight(line, "\r")
+		if len(line) == 0 {
+			return
+		}
+		if line[0] == ' ' || line[0] == '\t' {
+			continue
+		}
+		if i := bytes.IndexByte(line, ':'); i > 0 && !f(bytes.TrimRight(line[:i], " \t")) {
+			return
+		}
+	}
+}
