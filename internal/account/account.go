@@ -1,152 +1,257 @@
-// Package account is the ledger of customers, their networks, domains, credentials and keys.
+// Package account is the ledger of those who may send: customers, their networks and domains, the credentials
+// that authenticate a submission, the DKIM keys that sign for a domain, and the pools mail leaves from.
+//
+// # What it holds
+//
+// A Customer comes from the configuration file (Origin "config") or was made here (Origin "database").
+// What the file defines is edited in the file only: ErrFromConfig says which one. Suspension and credentials belong
+// to this ledger for both kinds; they survive a customer's absence from the file and come back with it. A network and a domain belong
+// to one customer. Networks as wide as a country are refused, because they would make an open relay.
+//
+// A credential is a generated user name and password. The password is shown once and kept as an argon2id
+// hash. DKIM private keys are kept in the clear: the database file must be readable by Postern's user only
+// (mode 0600, which store sees to), and so must its backups. Neither is ever logged.
+//
+// # What it does not
+//
+// It asks no network, judges no message and sends nothing. Whether a domain really belongs to the customer
+// is checked by who adds it.
+//
+// # Life
+//
+// New opens, Refresh (or SyncConfig) reads the database into memory, Run keeps the memory up to date with what other processes
+// write. Until the first Refresh the ledger knows nobody and refuses everybody. ByNetwork, OwnsDomain,
+// Customer, SigningKeys and Pool answer from memory and never wait; values they return share memory with the ledger and are only to be read.
+// All methods are safe for concurrent use.
+//
+// # Who calls it
+//
+// intake (who is this, may he use this address), filter (identity tests), delivery (keys, pools), notice
+// (language, contact), and the faces for editing.
+//
+// # How it fails
+//
+// Closed: an unreadable hash, an unknown user, a missing customer all deny. When the database does not
+// answer, writes return its error and reads go on with the last known state.
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/mail"
 	"postern/internal/store"
 )
 
-// Customer is who may send through us.
-type Customer struct {
-	ID             string
-	Name           string
-	Language       string
-	Contact        mail.Address
-	Networks       []netip.Prefix
-	Domains        []mail.Domain
-	Pool           string
-	Mode           string
-	Threshold      float64
-	SelfRelease    bool
-	ReleaseCeiling float64
-	AnyFrom        bool
-	Suspended      bool
-	Origin         string
-}
+// Errors callers tell apart with errors.Is.
+var (
+	// ErrDenied: user name or password is wrong, or the credential is revoked. Which of them is not told.
+	ErrDenied = errors.New("account: user name or password is wrong")
+	// ErrSuspended: the password is right, but the customer may not send.
+	ErrSuspended = errors.New("account: customer is suspended")
+	// ErrThrottled: too many failures of this user or client IP; the password was not looked at.
+	ErrThrottled = errors.New("account: too many failed logins, try again later")
+	// ErrFromConfig: the customer is defined in the configuration file; the error text names it.
+	ErrFromConfig = errors.New("account: defined in the configuration file")
+	// ErrNotFound: no such customer, credential or key.
+	ErrNotFound = errors.New("account: not found")
+	// ErrTaken: the network, domain, key or id belongs to somebody already; the error text names him.
+	ErrTaken = errors.New("account: taken")
+)
 
-// Credential authenticates a submission.
-type Credential struct {
-	User     string
-	Customer string
-	Hash     string
-	Created  time.Time
-	Revoked  bool
-	Label    string
-}
+// topic is what store.Notify tells other processes after a change.
+const topic = "account"
 
-// Egress is one address and name mail leaves from.
+// refreshEvery bounds how long a change made by another process may stay unseen when its notification is lost.
+const refreshEvery = time.Minute
+
+// Egress is one address and name that mail leaves from.
 type Egress struct {
-	IP   netip.Addr
-	HELO string
+	IP   netip.Addr // invalid: whichever the system chooses
+	HELO string     // the name said in EHLO; "" = the gateway's host name
 }
 
-// Pool is the egress addresses used for a class of mail.
+// Pool is the egress addresses used for a class of mail. No Egress at all means any address.
 type Pool struct {
 	Name   string
 	Egress []Egress
 }
 
-// KeyRecord is one DKIM signing key.
-type KeyRecord struct {
-	Domain    mail.Domain
-	Selector  string
-	Algorithm string
-	PEM       []byte
-	Created   time.Time
-	Active    bool
-}
+// DefaultPool is the name of the pool of customers that name none.
+const DefaultPool = "default"
 
-// Options configures New.
+// Options says what a ledger needs. DB must have the migrations of store.MainSchema.
 type Options struct {
-	DB    *store.DB
-	Pools []Pool
-	Now   func() time.Time
+	DB     *store.DB
+	Pools  []Pool           // none: one pool "default" with any address
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: silent
 }
 
-// Errors callers tell apart with errors.Is.
-var (
-	ErrDenied     = errors.New("account: user name or password is wrong")
-	ErrSuspended  = errors.New("account: customer is suspended")
-	ErrThrottled  = errors.New("account: too many failed logins, try again later")
-	ErrFromConfig = errors.New("account: customer is defined in the configuration file")
-	ErrNotFound   = errors.New("account: not found")
-)
+// Ledger is the account ledger. Make one with New.
+type Ledger struct {
+	db     *store.DB
+	now    func() time.Time
+	logger *slog.Logger
+	pools  map[string]Pool
 
-// Ledger is the account ledger.
-type Ledger struct{}
+	refreshing sync.Mutex // one reader of the database at a time, so that an older state never replaces a newer one
+	state      atomic.Pointer[snapshot]
+	gate       *gate
+}
 
-// New opens the ledger; call Refresh, SyncConfig or Run before asking it.
-func New(o Options) (*Ledger, error) { return &Ledger{}, nil }
+// New checks the options and makes a ledger. It does not read the database: Refresh, SyncConfig and Run do.
+func New(o Options) (*Ledger, error) {
+	if o.DB == nil {
+		return nil, errors.New("account: Options.DB is missing")
+	}
+	l := &Ledger{db: o.DB, now: o.Now, logger: o.Logger, pools: map[string]Pool{}}
+	if l.now == nil {
+		l.now = time.Now
+	}
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
+	}
+	for _, p := range o.Pools {
+		if _, twice := l.pools[p.Name]; twice || p.Name == "" {
+			return nil, fmt.Errorf("account: pool %q: names are given once and not empty", p.Name)
+		}
+		l.pools[p.Name] = p
+	}
+	if _, ok := l.pools[DefaultPool]; !ok {
+		l.pools[DefaultPool] = Pool{Name: DefaultPool}
+	}
+	var err error
+	if l.gate, err = newGate(); err != nil {
+		return nil, err
+	}
+	l.state.Store(newSnapshot(rows{}))
+	return l, nil
+}
 
 // Refresh reads customers, credentials and keys from the database into memory.
-func (l *Ledger) Refresh(ctx context.Context) error { return nil }
-
-// Run keeps the memory up to date with changes made by other processes until ctx ends.
-func (l *Ledger) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// ByNetwork returns the customer whose longest network holds ip.
-func (l *Ledger) ByNetwork(ip netip.Addr) (Customer, bool) { return Customer{}, false }
-
-// Authenticate checks a user name and password.
-func (l *Ledger) Authenticate(ctx context.Context, user, password string) (Credential, Customer, error) {
-	return Credential{}, Customer{}, ErrDenied
-}
-
-// AuthenticateFrom is Authenticate with failures also counted against the client IP.
-func (l *Ledger) AuthenticateFrom(ctx context.Context, ip netip.Addr, user, password string) (Credential, Customer, error) {
-	return Credential{}, Customer{}, ErrDenied
-}
-
-// Customer returns a customer by id.
-func (l *Ledger) Customer(id string) (Customer, bool) { return Customer{}, false }
-
-// Customers returns all customers sorted by id.
-func (l *Ledger) Customers() []Customer { return nil }
-
-// PutCustomer adds or replaces a customer.
-func (l *Ledger) PutCustomer(ctx context.Context, c Customer) error { return nil }
-
-// DeleteCustomer removes a customer with its credentials.
-func (l *Ledger) DeleteCustomer(ctx context.Context, id string) error { return nil }
-
-// SetSuspended stops or lets go on a customer's sending, whatever its origin.
-func (l *Ledger) SetSuspended(ctx context.Context, id string, suspended bool) error { return nil }
-
-// AddCredential makes a new user name and password.
-func (l *Ledger) AddCredential(ctx context.Context, customer, label string) (user, password string, err error) {
-	return "", "", nil
-}
-
-// RevokeCredential ends a credential.
-func (l *Ledger) RevokeCredential(ctx context.Context, user string) error { return nil }
-
-// Credentials returns a customer's credentials sorted by user; hashes are left out.
-func (l *Ledger) Credentials(customer string) []Credential { return nil }
-
-// SyncConfig makes the customers of origin "config" equal to customers; source names the file.
-func (l *Ledger) SyncConfig(ctx context.Context, customers []Customer, source string) error {
+func (l *Ledger) Refresh(ctx context.Context) error {
+	l.refreshing.Lock()
+	defer l.refreshing.Unlock()
+	var r rows
+	if err := l.db.Read(ctx, func(t *store.Tx) (err error) {
+		r, err = readAll(t)
+		return err
+	}); err != nil {
+		return fmt.Errorf("account: read: %w", err)
+	}
+	l.state.Store(newSnapshot(r))
 	return nil
 }
 
-// OwnsDomain reports whether d or a parent of it is one of c's domains.
-func (l *Ledger) OwnsDomain(c Customer, d mail.Domain) bool { return false }
+// Run keeps the memory up to date until ctx ends; then it returns nil. A failed refresh is logged and tried again.
+func (l *Ledger) Run(ctx context.Context) error {
+	changed, stop := l.db.Watch(topic)
+	defer stop()
+	tick := time.NewTicker(refreshEvery)
+	defer tick.Stop()
+	for {
+		if err := l.Refresh(ctx); err != nil && ctx.Err() == nil {
+			l.logger.Warn("accounts could not be read again, the last known state stays in force", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}
 
-// SigningKeys returns the newest active key of each algorithm for d or its closest parent.
-func (l *Ledger) SigningKeys(d mail.Domain) []KeyRecord { return nil }
+// write runs fn in one transaction, then refreshes this process and tells the others.
+func (l *Ledger) write(ctx context.Context, fn func(t *store.Tx) error) error {
+	if err := l.db.Write(ctx, fn); err != nil {
+		return err
+	}
+	l.db.Notify(topic)
+	return l.Refresh(ctx)
+}
 
-// AddKey stores a signing key.
-func (l *Ledger) AddKey(ctx context.Context, k KeyRecord) error { return nil }
+// Pool returns the pool of that name; "" and unknown names mean the default pool.
+func (l *Ledger) Pool(name string) Pool {
+	if p, ok := l.pools[name]; ok {
+		return p
+	}
+	return l.pools[DefaultPool]
+}
 
-// Keys returns all keys sorted by domain, selector.
-func (l *Ledger) Keys() []KeyRecord { return nil }
+// Pools returns all pools sorted by name.
+func (l *Ledger) Pools() []Pool {
+	var all []Pool
+	for _, p := range l.pools {
+		all = append(all, p)
+	}
+	slices.SortFunc(all, func(a, b Pool) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
 
-// RetireKey ends a key's use for signing.
-func (l *Ledger) RetireKey(ctx context.Context, d mail.Domain, selector string) error { return nil }
+// snapshot is the ledger in memory. It never changes once made.
+type snapshot struct {
+	customers   map[string]*Customer
+	sorted      []*Customer
+	networks    map[netip.Prefix]*Customer
+	lengths4    []int // prefix lengths in use, longest first
+	lengths6    []int
+	domains     map[mail.Domain]*Customer
+	credentials map[string]*Credential
+	keys        map[mail.Domain][]KeyRecord // newest first
+}
 
-// Pool returns a pool by name; "" is the default pool.
-func (l *Ledger) Pool(name string) Pool { return Pool{} }
+func newSnapshot(r rows) *snapshot {
+	s := &snapshot{
+		customers:   map[string]*Customer{},
+		networks:    map[netip.Prefix]*Customer{},
+		domains:     map[mail.Domain]*Customer{},
+		credentials: map[string]*Credential{},
+		keys:        map[mail.Domain][]KeyRecord{},
+	}
+	for i := range r.customers {
+		c := &r.customers[i].Customer
+		if r.customers[i].gone {
+			continue
+		}
+		s.customers[c.ID] = c
+		s.sorted = append(s.sorted, c)
+		for _, n := range c.Networks {
+			s.networks[n] = c
+			if n.Addr().Is4() {
+				s.lengths4 = append(s.lengths4, n.Bits())
+			} else {
+				s.lengths6 = append(s.lengths6, n.Bits())
+			}
+		}
+		for _, d := range c.Domains {
+			s.domains[d] = c
+		}
+	}
+	slices.SortFunc(s.sorted, func(a, b *Customer) int { return cmp.Compare(a.ID, b.ID) })
+	for _, lengths := range []*[]int{&s.lengths4, &s.lengths6} {
+		slices.SortFunc(*lengths, func(a, b int) int { return b - a })
+		*lengths = slices.Compact(*lengths)
+	}
+	for i := range r.credentials {
+		s.credentials[r.credentials[i].User] = &r.credentials[i]
+	}
+	for _, k := range r.keys {
+		s.keys[k.Domain] = append(s.keys[k.Domain], k)
+	}
+	for _, keys := range s.keys {
+		slices.SortFunc(keys, func(a, b KeyRecord) int {
+			return cmp.Or(b.Created.Compare(a.Created), cmp.Compare(b.Selector, a.Selector))
+		})
+	}
+	return s
+}

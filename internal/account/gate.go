@@ -1,0 +1,191 @@
+package account
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// The gate's figures.
+const (
+	rememberFor     = 5 * time.Minute  // a password found right
+	failureWindow   = 15 * time.Minute // failures older than this no longer count towards the limit
+	failuresPerUser = 5
+	failuresPerIP   = 20 // a /32 or a /64
+	firstBlock      = time.Minute
+	longestBlock    = 4 * time.Hour
+	knownFor        = 24 * time.Hour // an address that authenticated a user
+	maxRemembered   = 10_000         // entries of each table
+)
+
+// gate stands before the password check: it remembers who was right, who was wrong and when. It lives in
+// memory; a restart forgets.
+type gate struct {
+	hasher hasher
+	secret []byte // key of the HMACs, random per process
+
+	mu    sync.Mutex
+	right map[[sha256.Size]byte]time.Time // HMAC of user, password, stored hash -> until
+	users map[string]*failures
+	ips   map[netip.Prefix]*failures
+	known map[knownPair]time.Time // -> until
+}
+
+type knownPair struct {
+	user string
+	from netip.Prefix
+}
+
+// failures counts the wrong passwords of one user or one client network.
+type failures struct {
+	count   int // within the window, or since the first block
+	last    time.Time
+	blocked time.Time // until; zero: not yet
+}
+
+func newGate() (*gate, error) {
+	g := &gate{
+		hasher: newHasher(),
+		secret: make([]byte, 32),
+		right:  map[[sha256.Size]byte]time.Time{},
+		users:  map[string]*failures{},
+		ips:    map[netip.Prefix]*failures{},
+		known:  map[knownPair]time.Time{},
+	}
+	if _, err := rand.Read(g.secret); err != nil {
+		return nil, fmt.Errorf("account: random bytes: %w", err)
+	}
+	return g, nil
+}
+
+// network is the unit failures of client IPs are counted by; the zero prefix for no address.
+func network(ip netip.Addr) netip.Prefix {
+	ip = ip.Unmap().WithZone("")
+	bits := 32
+	if ip.Is6() {
+		bits = 64
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
+
+// admits reports whether this pair may try a password now.
+func (g *gate) admits(user string, ip netip.Addr, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	from := network(ip)
+	if f := g.ips[from]; f != nil && now.Before(f.blocked) {
+		return false
+	}
+	if f := g.users[user]; f != nil && now.Before(f.blocked) {
+		return from.IsValid() && now.Before(g.known[knownPair{user, from}])
+	}
+	return true
+}
+
+func (g *gate) failed(user string, ip netip.Addr, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	count(g.users, user, failuresPerUser, now)
+	if from := network(ip); from.IsValid() {
+		count(g.ips, from, failuresPerIP, now)
+	}
+}
+
+// count notes a failure of key and blocks it when there were limit of them.
+func count[K comparable](table map[K]*failures, key K, limit int, now time.Time) {
+	f := table[key]
+	if f == nil {
+		makeRoom(table, func(f *failures) time.Time { return f.last }, func(f *failures) bool { return f.over(now) })
+		f = &failures{}
+		table[key] = f
+	}
+	if f.over(now) {
+		*f = failures{}
+	}
+	f.count++
+	f.last = now
+	if beyond := f.count - limit; beyond >= 0 {
+		block := longestBlock
+		if beyond < 8 { // 2^8 minutes exceed the longest block
+			block = min(firstBlock<<beyond, longestBlock)
+		}
+		f.blocked = now.Add(block)
+	}
+}
+
+// over reports whether these failures are forgotten: the window has passed since the last one, or as much time
+// again as the block lasted.
+func (f *failures) over(now time.Time) bool {
+	memory := failureWindow
+	if !f.blocked.IsZero() {
+		memory = max(memory, 2*f.blocked.Sub(f.last))
+	}
+	return now.Sub(f.last) > memory
+}
+
+// succeeded forgets the user's failures and notes the address he came from. Failures of the address stay: one right
+// password does not clear a guesser.
+func (g *gate) succeeded(user string, ip netip.Addr, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.users, user)
+	if from := network(ip); from.IsValid() {
+		pair := knownPair{user, from}
+		if _, ok := g.known[pair]; !ok {
+			makeRoom(g.known, func(until time.Time) time.Time { return until }, now.After)
+		}
+		g.known[pair] = now.Add(knownFor)
+	}
+}
+
+func (g *gate) digest(user, password, stored string) (sum [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, g.secret)
+	for _, s := range []string{user, password, stored} {
+		// The length goes first, so that no two triples read the same.
+		fmt.Fprintf(mac, "%d:%s", len(s), s)
+	}
+	mac.Sum(sum[:0])
+	return sum
+}
+
+func (g *gate) remembers(user, password, stored string, now time.Time) bool {
+	sum := g.digest(user, password, stored)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return now.Before(g.right[sum])
+}
+
+func (g *gate) remember(user, password, stored string, now time.Time) {
+	sum := g.digest(user, password, stored)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	makeRoom(g.right, func(until time.Time) time.Time { return until }, now.After)
+	g.right[sum] = now.Add(rememberFor)
+}
+
+// makeRoom keeps a table below its bound: what has expired goes first, then the oldest.
+func makeRoom[K comparable, V any](table map[K]V, age func(V) time.Time, expired func(V) bool) {
+	if len(table) < maxRemembered {
+		return
+	}
+	var oldest K
+	var at time.Time
+	for key, v := range table {
+		if expired(v) {
+			delete(table, key)
+		} else if t := age(v); at.IsZero() || t.Before(at) {
+			oldest, at = key, t
+		}
+	}
+	if len(table) >= maxRemembered {
+		delete(table, oldest)
+	}
+}
