@@ -124,10 +124,10 @@ func TestCacheTimes(t *testing.T) {
 func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
-		broken := true
+		var mended atomic.Bool
 		c := client(t, dns.Options{Servers: []string{"192.0.2.53", "192.0.2.54"}, Timeout: 3 * time.Second,
 			Dial: pipes(func(network, _ string, q *mdns.Msg) *mdns.Msg {
-				if !broken {
+				if mended.Load() {
 					return positive(q, 60)
 				}
 				switch n.Add(1) % 5 {
@@ -152,7 +152,7 @@ func TestOutage(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 		}
-		broken = false
+		mended.Store(true)
 		if a := c.Query(t.Context(), "x.example.org", dns.TypeA); a.Status != dns.Found {
 			t.Fatalf("after it: %+v", a)
 		}
@@ -308,6 +308,8 @@ func TestEntropy(t *testing.T) {
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 			if err == nil {
+				mu.Lock()
+				defer mu.Unlock()
 				ports[conn.LocalAddr().String()]++
 			}
 			return conn, err
@@ -315,6 +317,8 @@ func TestEntropy(t *testing.T) {
 	for range n {
 		c.Query(t.Context(), "a-rather-long-name-with-many-letters.example.org", dns.TypeA)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if len(ids) < n-10 || len(ports) < n*9/10 || len(cases) < n-2 {
 		t.Errorf("of %d questions: %d ids, %d ports, %d spellings", n, len(ids), len(ports), len(cases))
 	}
