@@ -36,6 +36,7 @@ type LineReader struct {
 	src    io.Reader
 	buf    []byte
 	r, w   int
+	total  int64        // bytes read from src so far
 	before func() error // called before every blocking Read: flushes pending output, sets the deadline
 	small  *[]byte      // the pooled small buffer, nil while a large one is in use
 	large  *[]byte      // the pooled large buffer, nil while the small one is in use
@@ -165,6 +166,7 @@ func (l *LineReader) fill() error {
 		n, err := l.src.Read(l.buf[l.w:])
 		if n > 0 {
 			l.w += n
+			l.total += int64(n)
 			return nil
 		}
 		if err != nil {

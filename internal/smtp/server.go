@@ -2,11 +2,16 @@ package smtp
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"postern/internal/mail"
@@ -92,16 +97,255 @@ type Transaction struct {
 
 // Server accepts mail by SMTP. One Server may serve several listeners; they share its limits.
 type Server struct {
-	o ServerOptions
+	o      ServerOptions
+	limits Limits // with defaults filled in
+	ehlo   []string
+	gate   *gate
+	count  counters
+
+	ticketMu   sync.Mutex
+	ticketKeys [][32]byte // newest first
+	ticketAt   time.Time
 }
+
+// Defaults and fixed times of the server.
+const (
+	defaultGrace     = 30 * time.Second
+	handshakeTimeout = 30 * time.Second
+	crowdedTimeout   = 10 * time.Second // CommandTimeout while more than 80 % of the connections are in use
+	lingerTimeout    = time.Second      // how long we wait for the client to read our last words
+	ticketLife       = 24 * time.Hour   // a TLS ticket key is used this long and accepted as long again
+)
 
 // NewServer checks the options and makes a server. It does no I/O.
 func NewServer(o ServerOptions) (*Server, error) {
-	return nil, errors.New("not yet")
+	switch {
+	case o.Handler == nil:
+		return nil, errors.New("smtp server: no handler")
+	case o.Hostname == "" || strings.ContainsFunc(o.Hostname, func(c rune) bool { return c <= ' ' || c >= 0x7f }):
+		return nil, fmt.Errorf("smtp server: hostname: %q is not a host name", o.Hostname)
+	case o.ImplicitTLS && o.TLS == nil:
+		return nil, errors.New("smtp server: implicit TLS needs a TLS configuration")
+	case o.RequireAuth && !o.OfferAuth:
+		return nil, errors.New("smtp server: AUTH is required but not offered")
+	case o.BareNewline != "" && o.BareNewline != BareNewlineReject && o.BareNewline != BareNewlineNormalize:
+		return nil, fmt.Errorf("smtp server: bare_newline: %q is neither %q nor %q", o.BareNewline, BareNewlineReject, BareNewlineNormalize)
+	}
+	if err := o.Limits.Validate(); err != nil {
+		return nil, fmt.Errorf("smtp server: %w", err)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.DrainGrace == 0 {
+		o.DrainGrace = defaultGrace
+	}
+	if o.TLS != nil {
+		o.TLS = o.TLS.Clone()
+	}
+	s := &Server{o: o, limits: o.Limits.withDefaults()}
+	s.gate = newGate(s.limits)
+	s.ehlo = []string{
+		"PIPELINING",
+		"SIZE " + strconv.FormatInt(s.limits.MessageBytes, 10),
+		"8BITMIME",
+		"ENHANCEDSTATUSCODES",
+		"SMTPUTF8",
+		"CHUNKING",
+		"DSN",
+		s.limitsKeyword(),
+	}
+	return s, nil
 }
 
-// Serve accepts connections from l until ctx ends, then drains and returns nil.
+// limitsKeyword announces what a client should not exceed (RFC 9422).
+func (s *Server) limitsKeyword() string {
+	k := "LIMITS RCPTMAX=" + strconv.Itoa(s.limits.Recipients)
+	if s.limits.Messages > 0 {
+		k += " MAILMAX=" + strconv.Itoa(s.limits.Messages)
+	}
+	return k
+}
+
+// group is the connections of one Serve call, which drain together.
+type group struct {
+	ctx      context.Context // of the handlers: outlives Serve's by the grace
+	wg       sync.WaitGroup
+	mu       sync.Mutex
+	sessions map[*session]struct{}
+	draining chan struct{} // closed when Serve's context ends
+}
+
+// drain tells every session to finish.
+func (g *group) drain() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	close(g.draining)
+	for s := range g.sessions {
+		s.wake()
+	}
+}
+
+// add takes a session in; one that comes during the drain learns of it at its first read.
+func (g *group) add(s *session) {
+	g.mu.Lock()
+	g.sessions[s] = struct{}{}
+	g.mu.Unlock()
+}
+
+func (g *group) remove(s *session) {
+	g.mu.Lock()
+	delete(g.sessions, s)
+	g.mu.Unlock()
+}
+
+// cut closes every connection that is left.
+func (g *group) cut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for s := range g.sessions {
+		s.raw.Close()
+	}
+}
+
+// Serve accepts connections from l until ctx ends. Then it closes l, tells idle sessions 421 4.3.2, gives sessions that are
+// receiving or handling a message DrainGrace to finish, cuts the rest and returns nil. It returns an error only when l breaks
+// by itself; running out of file descriptors is waited out.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	<-ctx.Done()
-	return l.Close()
+	name := s.o.Name
+	if name == "" {
+		name = l.Addr().String()
+	}
+	g, finish := s.newGroup(ctx, func() { l.Close() })
+	defer finish()
+	var pause time.Duration
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return fmt.Errorf("smtp server: accept: %w", err)
+			}
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			s.o.Logger.Error("smtp: cannot accept a connection, waiting", "listener", name, "error", err, "wait", pause)
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		pause = 0
+		s.admit(g, conn, name)
+	}
+}
+
+// ServeConn serves one connection that exists already, under the same limits, and returns when it is over.
+func (s *Server) ServeConn(ctx context.Context, conn net.Conn) {
+	g, finish := s.newGroup(ctx, func() {})
+	s.admit(g, conn, s.o.Name)
+	g.wg.Wait()
+	finish()
+}
+
+// newGroup begins a group that drains when ctx ends; finish waits for its sessions, for at most the grace.
+func (s *Server) newGroup(ctx context.Context, onEnd func()) (g *group, finish func()) {
+	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	g = &group{ctx: inner, sessions: map[*session]struct{}{}, draining: make(chan struct{})}
+	stop := context.AfterFunc(ctx, func() {
+		onEnd()
+		g.drain()
+	})
+	return g, func() {
+		onEnd()
+		if stop() {
+			g.drain()
+		}
+		timer := time.AfterFunc(s.o.DrainGrace, func() {
+			cancel()
+			g.cut()
+		})
+		g.wg.Wait()
+		timer.Stop()
+		cancel()
+	}
+}
+
+// admit starts a session for conn or turns it away.
+func (s *Server) admit(g *group, conn net.Conn, listener string) {
+	now := s.o.Now()
+	remote := addrPort(conn.RemoteAddr())
+	ip := remote.Addr()
+	if no := s.gate.enter(ip, now); no != admitted {
+		s.turnAway(conn, no, now)
+		return
+	}
+	s.count.connections.Add(1)
+	s.count.open.Add(1)
+	ss := newSession(s, g, conn, &Conn{
+		ClientIP: ip, LocalAddr: addrPort(conn.LocalAddr()), SessionID: rand.Text()[:12],
+		Listener: listener, ServerName: s.o.Hostname,
+	}, now)
+	g.add(ss)
+	g.wg.Go(func() {
+		defer func() {
+			conn.Close()
+			g.remove(ss)
+			s.gate.leave(ip)
+			s.count.open.Add(-1)
+		}()
+		ss.run()
+	})
+}
+
+// turnAway says why and closes, without a goroutine or a buffer. The few bytes fit into the socket's buffer, so the accept
+// loop does not wait.
+func (s *Server) turnAway(conn net.Conn, no refusal, now time.Time) {
+	switch no {
+	case refusedIP:
+		s.count.refusedIP.Add(1)
+	case refusedNetwork:
+		s.count.refusedNetwork.Add(1)
+	case refusedRate:
+		s.count.refusedRate.Add(1)
+	default:
+		s.count.refusedTotal.Add(1)
+	}
+	if !s.o.ImplicitTLS {
+		conn.SetWriteDeadline(now.Add(lingerTimeout))
+		conn.Write(appendReply(nil, Reply{Code: 421, Enhanced: Enhanced{4, 7, 0}, Lines: []string{s.o.Hostname + " " + no.text()}}))
+	}
+	conn.Close()
+}
+
+// tlsConfig is the configuration of the next handshake. Ticket keys are random and of this server alone, so that a ticket
+// of one listener's service is worth nothing at another, and change daily.
+func (s *Server) tlsConfig() *tls.Config {
+	if s.o.TLS.SessionTicketsDisabled {
+		return s.o.TLS
+	}
+	s.ticketMu.Lock()
+	defer s.ticketMu.Unlock()
+	if now := s.o.Now(); len(s.ticketKeys) == 0 || now.Sub(s.ticketAt) >= ticketLife {
+		var key [32]byte
+		rand.Read(key[:])
+		s.ticketKeys = append([][32]byte{key}, s.ticketKeys[:min(1, len(s.ticketKeys))]...)
+		s.ticketAt = now
+		s.o.TLS.SetSessionTicketKeys(s.ticketKeys)
+	}
+	return s.o.TLS
+}
+
+// addrPort is the address of a TCP connection, unmapped; the zero value for other transports.
+func addrPort(a net.Addr) netip.AddrPort {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	p := t.AddrPort()
+	return netip.AddrPortFrom(p.Addr().Unmap().WithZone(""), p.Port())
 }
