@@ -1,0 +1,216 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"postern/internal/journal"
+	"postern/internal/mail"
+	"postern/internal/notice"
+	"postern/internal/spool"
+)
+
+// outcome is what an attempt, or the decision to make none, means for one recipient.
+type outcome struct {
+	letter       *letter
+	to           spool.Recipient
+	code         int
+	enhanced     string
+	text         string
+	host         string
+	egress       netip.Addr
+	attempted    bool
+	retryAt      time.Time // deferral: not the schedule's time but this one
+	conversation []string
+}
+
+func (d *Delivery) report(o outcome) { d.outcomes <- o }
+
+// maxBatch is how many outcomes share one commit.
+const maxBatch = 512
+
+// settle writes outcomes down until the channel closes, many in one commit: first the journal, then the notices owed, then the
+// spool forgets. A crash in between repeats facts or notices, it loses none.
+func (d *Delivery) settle(ctx context.Context) {
+	for o := range d.outcomes {
+		batch := []outcome{o}
+	fill:
+		for len(batch) < maxBatch {
+			select {
+			case o, ok := <-d.outcomes:
+				if !ok {
+					break fill
+				}
+				batch = append(batch, o)
+			default:
+				break fill
+			}
+		}
+		d.commit(ctx, batch)
+	}
+}
+
+// fate is an outcome decided: what the spool and the journal are told.
+type fate struct {
+	outcome
+	spool.Outcome
+	kind  journal.Kind
+	delay bool // the sender is told that it is late
+}
+
+func (d *Delivery) decide(o outcome) fate {
+	now := d.o.Now()
+	f := fate{outcome: o, Outcome: spool.Outcome{ID: o.letter.ID, Index: o.to.Index, Code: o.code, Enhanced: o.enhanced, Text: o.text, Host: o.host,
+		Attempted: o.attempted, DelayNotified: o.to.DelayNotified}}
+	switch {
+	case o.code >= 200 && o.code < 300:
+		f.State, f.kind = spool.Delivered, journal.Delivered
+		return f
+	case o.code >= 500:
+		f.State, f.kind = spool.Bounced, journal.Bounced
+		return f
+	}
+	f.State, f.kind, f.NextAt = spool.Queued, journal.Deferred, o.retryAt
+	if f.NextAt.IsZero() {
+		f.NextAt = d.nextAttempt(o.to.Attempts + 1)
+	}
+	if f.NextAt.After(o.letter.Expires) {
+		if !now.Before(o.letter.Expires.Add(-time.Second)) {
+			f.State, f.kind = spool.Expired, journal.Expired
+			return f
+		}
+		f.NextAt = o.letter.Expires // one last attempt at the end
+	}
+	if !o.to.DelayNotified && d.o.DelayNotice > 0 && !o.letter.Notice && now.Sub(o.letter.Received) >= d.o.DelayNotice {
+		f.delay, f.DelayNotified = true, true
+	}
+	return f
+}
+
+func (d *Delivery) commit(giveUp context.Context, batch []outcome) {
+	ctx := context.WithoutCancel(giveUp) // what has begun is finished
+	fates := make([]fate, len(batch))
+	facts := make([]journal.Fact, 0, len(batch))
+	settled := make([]spool.Outcome, len(batch))
+	for i, o := range batch {
+		f := d.decide(o)
+		fates[i], settled[i] = f, f.Outcome
+		facts = append(facts, d.factOf(f))
+	}
+	d.insist(giveUp, "facts not written", func() error { return d.o.Journal.Append(ctx, facts...) })
+	for _, group := range byLetter(fates) {
+		d.insist(giveUp, "notice not queued", func() error { return d.tell(ctx, group) })
+	}
+	d.insist(giveUp, "outcomes not settled", func() error { return d.settleAll(ctx, settled) })
+	now := d.o.Now()
+	for _, f := range fates {
+		d.o.Count(string(f.kind), string(f.to.Address.Domain))
+		if f.kind == journal.Delivered {
+			d.o.Took(now.Sub(f.letter.Received))
+		}
+	}
+}
+
+// settleAll settles a batch; when a message of it is no longer ours (adopted by another node after a long pause, or dropped by
+// a person), the others are settled one by one.
+func (d *Delivery) settleAll(ctx context.Context, all []spool.Outcome) error {
+	err := d.o.Spool.Settle(ctx, all...)
+	if !errors.Is(err, spool.ErrLost) && !errors.Is(err, spool.ErrNotFound) {
+		return err
+	}
+	for _, o := range all {
+		err := d.o.Spool.Settle(ctx, o)
+		if errors.Is(err, spool.ErrLost) || errors.Is(err, spool.ErrNotFound) {
+			d.o.Logger.Warn("outcome of a message that is no longer ours", "queue_id", o.ID, "state", string(o.State))
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insist repeats what must not be lost until it works: while the store is broken nothing is settled, and nothing is delivered
+// twice for that reason either, since the batch waits here. Only the end of the process gives up: what was not settled comes
+// again from the spool.
+func (d *Delivery) insist(giveUp context.Context, what string, f func() error) {
+	pause := 50 * time.Millisecond
+	for {
+		err := f()
+		if err == nil {
+			return
+		}
+		d.o.Logger.Error(what+", trying again", "error", err, "pause", pause)
+		select {
+		case <-time.After(pause):
+		case <-giveUp.Done():
+			d.o.Logger.Error(what+", given up at shutdown: these messages will be attempted again", "error", err)
+			return
+		}
+		pause = min(2*pause, 10*time.Second)
+	}
+}
+
+func (d *Delivery) factOf(f fate) journal.Fact {
+	l := f.letter
+	return journal.Fact{Kind: f.kind, At: d.o.Now(), QueueID: l.ID, Customer: l.Customer, Credential: l.Credential, ClientIP: l.ClientIP,
+		ReversePath: l.Envelope.ReversePath.String(), Recipient: f.to.Address.String(), HeaderFrom: l.HeaderFrom, Subject: l.Subject,
+		MessageID: l.MessageID, Size: l.Size, Score: l.Score, Host: f.outcome.host, EgressIP: f.egress, Code: f.outcome.code,
+		Enhanced: f.outcome.enhanced, Text: f.outcome.text, NextAt: f.NextAt, Attempt: f.to.Attempts + 1, Actor: "rule"}
+}
+
+func byLetter(fates []fate) map[mail.QueueID][]fate {
+	out := make(map[mail.QueueID][]fate)
+	for _, f := range fates {
+		if f.kind == journal.Bounced || f.kind == journal.Expired || f.delay || f.kind == journal.Delivered && f.to.Notify&mail.NotifySuccess != 0 {
+			out[f.letter.ID] = append(out[f.letter.ID], f)
+		}
+	}
+	return out
+}
+
+// tell queues the delivery status notifications that one message's fates call for (RFC 3461, 3464). Our own notices and mail
+// with a null reverse path get none: a notification about a notification would never end.
+func (d *Delivery) tell(ctx context.Context, group []fate) error {
+	l := group[0].letter
+	if l.Notice || l.Envelope.ReversePath.IsNull() {
+		return nil
+	}
+	var failed, late, done []notice.Failure
+	for _, f := range group {
+		r := f.to
+		r.State, r.Code, r.Enhanced, r.Text, r.Host = f.State, f.outcome.code, f.outcome.enhanced, f.outcome.text, f.outcome.host
+		r.Attempts, r.NextAt, r.Last = r.Attempts+1, f.NextAt, d.o.Now()
+		one := notice.Failure{Recipient: r, Conversation: f.conversation}
+		wants := r.Notify
+		if wants == 0 {
+			wants = mail.NotifyFailure | mail.NotifyDelay // RFC 3461 4.1: the default is ours to choose
+		}
+		switch {
+		case f.kind == journal.Delivered:
+			done = append(done, one)
+		case f.delay && wants&mail.NotifyDelay != 0:
+			late = append(late, one)
+		case !f.delay && wants&mail.NotifyFailure != 0:
+			failed = append(failed, one)
+		}
+	}
+	body := l.body
+	if len(failed) > 0 {
+		if err := d.o.Notices.Failed(ctx, l.Message, body, failed); err != nil {
+			return err
+		}
+	}
+	if len(late) > 0 {
+		if err := d.o.Notices.Delayed(ctx, l.Message, body, late); err != nil {
+			return err
+		}
+	}
+	if len(done) > 0 {
+		return d.o.Notices.Delivered(ctx, l.Message, body, done)
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package delivery
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+
+	"postern/internal/dkim"
+	"postern/internal/mail"
+)
+
+// data returns a message as it leaves: our signature, then the bytes that were accepted. It is made once per letter, however
+// many destinations and recipients there are.
+func (d *Delivery) data(ctx context.Context, l *letter) ([]byte, error) {
+	l.once.Do(func() {
+		l.body, l.err = d.o.Spool.Body(ctx, l.ID)
+		if l.err != nil {
+			return
+		}
+		l.data = l.body
+		if d.o.NoSign {
+			return
+		}
+		var keys []dkim.Key
+		if keys, l.err = d.keysFor(l.HeaderFrom); l.err != nil || len(keys) == 0 {
+			return
+		}
+		var header []byte
+		if header, l.err = dkim.Sign(l.body, keys, d.o.Now()); l.err == nil {
+			l.data = append(header, l.body...)
+		}
+	})
+	return l.data, l.err
+}
+
+// keysFor returns the keys that sign mail of an author. A key that cannot be read is an error: the mail waits rather than leaves
+// unsigned.
+func (d *Delivery) keysFor(from string) ([]dkim.Key, error) {
+	a, err := mail.ParseAddress(from)
+	if err != nil {
+		return nil, nil // an author nobody can read is signed by nobody
+	}
+	var keys []dkim.Key
+	for _, rec := range d.o.Accounts.SigningKeys(a.Domain) {
+		k, err := d.keys.parse(string(rec.PEM), rec.Domain, rec.Selector)
+		if err != nil {
+			return nil, fmt.Errorf("DKIM key %s of %s: %w", rec.Selector, rec.Domain, err)
+		}
+		keys = append(keys, k)
+	}
+	return keys, nil
+}
+
+// signer remembers parsed keys: parsing an RSA key costs about as much as signing with it.
+type signer struct {
+	mu   sync.Mutex
+	keys map[[sha256.Size]byte]dkim.Key
+}
+
+const rememberedKeys = 1000
+
+func (s *signer) parse(pem string, domain mail.Domain, selector string) (dkim.Key, error) {
+	id := sha256.Sum256([]byte(string(domain) + "\x00" + selector + "\x00" + pem))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k, ok := s.keys[id]; ok {
+		return k, nil
+	}
+	k, err := dkim.ParseKey([]byte(pem), domain, selector)
+	if err != nil {
+		return k, err
+	}
+	if s.keys == nil || len(s.keys) >= rememberedKeys {
+		s.keys = make(map[[sha256.Size]byte]dkim.Key)
+	}
+	s.keys[id] = k
+	return k, nil
+}
