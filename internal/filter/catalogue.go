@@ -101,3 +101,28 @@ func Tests() []Test {
 		{Name: "T_REMOTE_IMAGE", Points: 0.01, Group: GroupContent},
 	}
 }
+
+// checks returns every check with the tests it may report.
+func checks() []check {
+	return []check{
+		{"spf", []string{"SPF_PASS", "SPF_FAIL", "SPF_SOFTFAIL", "SPF_NEUTRAL", "SPF_NONE", "SPF_PERMERROR"}, true, checkSPF},
+		{"helo", []string{"SPF_HELO_PASS", "SPF_HELO_FAIL"}, true, checkHELO},
+		{"dkim", []string{"DKIM_SIGNED", "DKIM_VALID", "DKIM_VALID_AU", "DKIM_INVALID", "DKIM_NONE", "DKIM_KEY_UNPUBLISHED"}, true, checkDKIM},
+		{"dmarc", []string{"DMARC_PASS", "DMARC_MISSING", "DMARC_FAIL_NONE", "DMARC_FAIL_QUARANTINE", "DMARC_FAIL_REJECT"}, true, checkDMARC},
+		{"sender", []string{"SENDER_DOMAIN_MISSING", "SENDER_NO_MX_A", "SENDER_NULL_MX", "FROM_DOMAIN_MISSING", "FROM_NO_MX_A"}, true, checkSender},
+		{"recipients", []string{"RCPT_DOMAIN_MISSING", "RCPT_NO_MX_A", "RCPT_NULL_MX"}, true, checkRecipients},
+		{"reverse", []string{"RDNS_NONE", "RDNS_MISMATCH", "HELO_MISMATCH"}, true, checkReverseDNS},
+		{"client", []string{"CLIENT_RDNS_NONE"}, true, checkClientReverse},
+		{"lists", []string{"EGRESS_LISTED", "CLIENT_LISTED", "DOMAIN_LISTED", "URI_LISTED", "RCVD_IN_DNSWL_BLOCKED", "URIBL_BLOCKED"}, true, checkLists},
+
+		{"author", []string{"MISSING_FROM", "MULTIPLE_FROM_DOMAINS"}, false, checkAuthor},
+		{"date", []string{"MISSING_DATE", "INVALID_DATE", "DATE_IN_FUTURE", "DATE_IN_PAST"}, false, checkDate},
+		{"fields", []string{"MISSING_MID", "MISSING_SUBJECT"}, false, checkFields},
+		{"defects", []string{"HEADER_MALFORMED", "HEADER_DUPLICATE", "HEADER_8BIT", "MIME_MALFORMED"}, false, checkDefects},
+		{"gtube", []string{"GTUBE"}, false, checkGTUBE},
+		{"html", []string{"HTML_MESSAGE", "HTML_MIXED_CASE_TAG", "HTML_IMAGE_ONLY_20", "HTML_SHORT_LINK_IMG_3", "T_REMOTE_IMAGE"}, false, checkHTML},
+		{"title", []string{"HTML_TITLE_SUBJ_DIFF"}, false, checkTitle},
+		{"structure", []string{"MIME_HTML_ONLY", "MIME_HTML_ONLY_MULTI"}, false, checkStructure},
+		{"alternative", []string{"MPART_ALT_DIFF"}, false, checkAlternative},
+	}
+}
