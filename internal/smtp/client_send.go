@@ -152,11 +152,12 @@ func (t *clientTransaction) envelope() error {
 			return nil
 		}
 		for t.asked <= t.stepData() {
-			c.command(t.command(t.asked))
-			t.asked++
-			if !pipelining || len(c.out) >= commandGroup {
+			line := t.command(t.asked)
+			if len(c.out) > 0 && (!pipelining || len(c.out)+len(line)+2 > commandGroup) {
 				break
 			}
+			c.command(line)
+			t.asked++
 		}
 		phase, timeout := t.phase(t.answered)
 		if err := c.flush(phase, timeout); err != nil {
