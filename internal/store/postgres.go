@@ -267,12 +267,14 @@ func (e *pgEngine) note(err error) error {
 	case err == nil:
 		if old := e.state.Load(); old != nil && e.state.CompareAndSwap(old, nil) {
 			e.log.Info("database works again")
+			e.hub.wake(TopicState)
 		}
 	case errors.Is(err, ErrFull), errors.Is(err, ErrBroken):
 		full := errors.Is(err, ErrFull)
 		old := e.state.Swap(&stateError{err: err, full: full})
 		if old == nil || old.full != full {
 			e.log.Error("database does not work; trying again by itself", "error", err)
+			e.hub.wake(TopicState)
 		}
 		if e.healing.CompareAndSwap(false, true) && !e.spawn(e.heal) {
 			e.healing.Store(false)
@@ -310,6 +312,7 @@ func (e *pgEngine) heal() {
 		cancel()
 		if err == nil && e.state.CompareAndSwap(s, nil) {
 			e.log.Info("database works again")
+			e.hub.wake(TopicState)
 			return
 		}
 	}

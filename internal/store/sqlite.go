@@ -32,6 +32,7 @@ type sqliteEngine struct {
 	vfs     string // registered name of a carried file system, "" for the operating system's
 	log     *slog.Logger
 	options Options
+	hub     *hub
 
 	lock  io.Closer
 	queue chan *request
@@ -66,9 +67,9 @@ const (
 	pageSize       = 4096
 )
 
-func openSQLite(ctx context.Context, file string, o Options, m migrations, _ *hub) (engine, error) {
+func openSQLite(ctx context.Context, file string, o Options, m migrations, h *hub) (engine, error) {
 	e := &sqliteEngine{
-		path: path.Clean(file), fs: o.FS, log: o.Logger.With("database", path.Base(file)), options: o,
+		path: path.Clean(file), fs: o.FS, log: o.Logger.With("database", path.Base(file)), options: o, hub: h,
 		queue: make(chan *request, 1024), quit: make(chan struct{}), done: make(chan struct{}),
 		readers: make(chan *sqliteConn, o.Readers),
 	}
@@ -316,6 +317,7 @@ func (e *sqliteEngine) setState(err error) {
 		if old != nil {
 			e.state.Store(nil)
 			e.log.Info("database works again")
+			e.hub.wake(TopicState)
 		}
 		return
 	}
@@ -323,6 +325,7 @@ func (e *sqliteEngine) setState(err error) {
 	e.state.Store(&stateError{err: err, full: full})
 	if old == nil || old.full != full {
 		e.log.Error("database does not work; trying again by itself", "error", err)
+		e.hub.wake(TopicState)
 	}
 }
 

@@ -94,7 +94,13 @@ type Options struct {
 	Readers int
 	// ReopenAfter is the first pause before a broken database is opened again; it doubles up to 5 s. Default 100 ms.
 	ReopenAfter time.Duration
+	// CheckpointPages is the length of SQLite's log, in pages of 4 KiB, at which it is copied to the main file.
+	// Default 4000.
+	CheckpointPages int
 }
+
+// TopicState is the topic on which a DB wakes its own watchers when Broken changes.
+const TopicState = "store.state"
 
 // DB is an open database. Its methods may be called concurrently.
 type DB struct {
@@ -127,6 +133,9 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	}
 	if o.ReopenAfter <= 0 {
 		o.ReopenAfter = 100 * time.Millisecond
+	}
+	if o.CheckpointPages <= 0 {
+		o.CheckpointPages = 4000
 	}
 	migrations, err := loadMigrations(o.Migrations)
 	if err != nil {

@@ -336,3 +336,11 @@ func TestPanicReachesItsCaller(t *testing.T) {
 		}
 	})
 }
+
+// sqliteSchema is a schema whose statements both engines would take.
+func sqliteSchema(sql string) store.Schema {
+	return store.Schema{Set: "test", FS: fstest.MapFS{
+		"0001_test.sqlite.sql":   {Data: []byte(sql)},
+		"0001_test.postgres.sql": {Data: []byte(sql)},
+	}}
+}

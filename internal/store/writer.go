@@ -22,12 +22,10 @@ type request struct {
 
 // Limits of one group commit.
 const (
-	maxBatch     = 256
-	maxBatchTime = 2 * time.Millisecond
-	// checkpointPages is the growth of the log (4 KiB pages) after which it is copied to the main file.
-	checkpointPages = 4000
-	maxReopenPause  = 5 * time.Second
-	fullProbeEvery  = time.Second
+	maxBatch       = 256
+	maxBatchTime   = 2 * time.Millisecond
+	maxReopenPause = 5 * time.Second
+	fullProbeEvery = time.Second
 )
 
 // write implements engine.
@@ -331,7 +329,7 @@ func (e *sqliteEngine) checkpoint() {
 	if e.logPages < e.checkpointed {
 		e.checkpointed = 0
 	}
-	if e.logPages-e.checkpointed < checkpointPages {
+	if e.logPages-e.checkpointed < e.options.CheckpointPages {
 		return
 	}
 	e.checkpointed = e.logPages
