@@ -1,7 +1,6 @@
 package dkim_test
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -121,6 +120,3 @@ func txtLine(name, value string) string {
 	}
 	return line + ` "` + value + "\"\n"
 }
-
-// background is the context of fuzz targets and benchmarks.
-var background = context.Background()

@@ -208,7 +208,7 @@ func TestTamperingBreaksTheSignature(t *testing.T) {
 		{"line joined", strings.Replace(signed, "Hello Bob.", "HelloBob.", 1), dkim.StatusFail},
 		{"subject changed", strings.Replace(signed, "Subject: Hello", "Subject: Hullo", 1), dkim.StatusFail},
 		{"subject removed", strings.Replace(signed, "Subject: Hello\r\n", "", 1), dkim.StatusFail},
-		{"signature's own tag changed", strings.Replace(signed, "x=", "x=9", 1), dkim.StatusFail},
+		{"signature's own tag changed", strings.ReplaceAll(signed, "x=", "x=9"), dkim.StatusFail},
 	}
 	for _, name := range []string{"From", "To", "Cc", "Subject", "Date", "Reply-To", "Message-ID", "MIME-Version", "Content-Type", "Content-Transfer-Encoding"} {
 		field := name + ": forged@example.org\r\n"
@@ -223,7 +223,7 @@ func TestTamperingBreaksTheSignature(t *testing.T) {
 			if len(got) != 2 {
 				t.Fatalf("%d signatures", len(got))
 			}
-			for _, s := range got[:1] {
+			for _, s := range got {
 				if s.Status != tc.want {
 					t.Errorf("%s: %s (%s), want %s", s.Algorithm, s.Status, s.Reason, tc.want)
 				}
