@@ -1,45 +1,127 @@
-// Package dnsbl is the directory of DNS block lists and one honest lookup in four states.
+// Package dnsbl is the directory of DNS block and allow lists, as data, and one honest lookup in four states.
+//
+// The directory (Directory, Dead) holds what each operator documents: the zone, what may be asked, what every answer means, which answers
+// are refusals, how much a listing weighs, where a person looks it up or asks for removal, and on which terms the zone may be used.
+//
+// A lookup (CheckIP, CheckDomain, or the same of a Guard) ends in one of four states. Listed: the zone gave an answer that it documents
+// as a listing. Clean: the zone denies, or gave only answers that it documents as no listing. Unknown: nobody can tell, because the DNS
+// failed, the zone refused our resolver (Refused) or gave an answer that it does not document. Disabled: not asked at all, because the
+// zone is dead, needs a key or a registration that is missing, or does not take such a target. Unknown is never shown as clean and never
+// as listed: zones answer refused resolvers with addresses that a careless reader takes for listings of the whole world, and so do dead
+// zones whose domain was sold.
+//
+// The package keeps no state of its own, has no clock, and asks only the dns.Resolver it is given, which caches and limits. A Guard,
+// owned by the caller, remembers refusals: a zone that refused is left alone for RefusalPause, and the operator can be told once.
+// Healthy asks the test points of RFC 5782, which a caller does at start and daily, to find zones that emptied or list the world.
 package dnsbl
 
 import (
-	"context"
+	"errors"
+	"fmt"
 	"net/netip"
-
-	"postern/internal/dns"
+	"strconv"
+	"strings"
 )
 
-// Kind is what may be looked up in a list; a set of bits.
+// Kind is what may be asked at a list; a set of bits.
 type Kind uint8
 
 // The kinds of targets.
 const (
-	IP4 Kind = 1 << iota
-	IP6
-	Domain
+	IP4     Kind = 1 << iota // IPv4 addresses, octets reversed (RFC 5782 2.1)
+	IP6                      // IPv6 addresses, 32 nibbles reversed (RFC 5782 2.4)
+	Domain                   // domain names
+	HostIP4                  // lists of hosts in URLs that take an IPv4 address in place of the name, octets reversed
+	Hash                     // hashes of addresses or URLs: known to the directory, not asked by this package
 )
 
-// Code is one documented answer of a list.
-type Code struct {
-	Addr     netip.Addr // the answer
-	EN, FR   string     // what it means
-	Harmless bool       // documented, but not a listing
+// Access is what the operator asks before a zone gives answers that mean anything.
+type Access string
+
+// The ways to be let in.
+const (
+	Free         Access = "free"         // within the limits of Terms
+	Key          Access = "key"          // the zone's name holds a personal key; see List.WithKey
+	Registration Access = "registration" // the resolver's address must be registered; see List.Registered
+)
+
+// Text is one short text in the languages of the house.
+type Text struct{ EN, FR string }
+
+// Pattern is a set of IPv4 addresses: four octets, each a number, a range or any: "127.0.0.2", "127.0.0.4-7", "127.0.*.255".
+type Pattern string
+
+// Match reports whether a is in the set. A pattern that is not well-formed matches nothing.
+func (p Pattern) Match(a netip.Addr) bool {
+	if !a.Is4() {
+		return false
+	}
+	octets, rest := a.As4(), string(p)
+	for i, o := range octets {
+		part, after, more := strings.Cut(rest, ".")
+		if more != (i < 3) {
+			return false
+		}
+		rest = after
+		if part == "*" {
+			continue
+		}
+		low, high, isRange := strings.Cut(part, "-")
+		if !isRange {
+			high = low
+		}
+		from, err := strconv.ParseUint(low, 10, 8)
+		to, err2 := strconv.ParseUint(high, 10, 8)
+		if err != nil || err2 != nil || uint64(o) < from || uint64(o) > to {
+			return false
+		}
+	}
+	return true
 }
 
-// List is one zone with what its operator documents about it.
+// Code is one documented answer.
+type Code struct {
+	Pattern Pattern // the answers meant
+	// Bit, when not zero, is a bit of the last octet: an answer has this code when the bit is set, beside others. Pattern still holds.
+	Bit        byte
+	Name       string // short and stable, for programs: "SBL", "black", "phish"
+	Meaning    Text
+	Neutral    bool // documented, but not a listing: a reputation, an age, an allow code in a block list
+	EgressOnly bool // a statement about addresses that send directly: true of our egress, never to be held against a customer's address
+}
+
+func (c Code) match(a netip.Addr) bool {
+	return c.Pattern.Match(a) && (c.Bit == 0 || a.As4()[3]&c.Bit != 0)
+}
+
+// List is one zone with what its operator documents about it. A List is a value: a caller may change its copy.
 type List struct {
-	Name, Zone           string
-	Kinds                Kind
-	Codes                []Code
-	Weight               int // 0..5
-	LookupURL, DelistURL string
-	Allow                bool // an allow list
-	Default              bool // asked by the filter without any key
+	Name  string // as people call it
+	Zone  string // no final dot; holds "<key>" when Access is Key and no key was given
+	Kinds Kind
+	What  Text // what it lists
+	Codes []Code
+	// Refusals are answers that mean "your resolver gets no answer here". 127.255.255.0/24 means that at every zone and is not repeated.
+	Refusals   []Code
+	Weight     int    // 0..5: how much a listing hurts delivery; 0 is for display only
+	LookupURL  string // where a person sees a listing
+	DelistURL  string // where a person asks for removal; "" when there is no way or it is LookupURL
+	Access     Access
+	Registered bool   // set by the caller when Access is Registration and the resolver is registered
+	Terms      string // limits and conditions of use, English
+	Allow      bool   // an allow list: Listed is good
+	Default    bool   // asked by the filter without any key
+	PartOf     string // zone that holds the same data: do not ask both
+	// Registrable: a domain is asked as its registrable domain (public suffix list with private part), which is what such lists hold.
+	Registrable bool
+	// TestListed is the target of RFC 5782 5 that must be listed, as labels before the zone ("2.0.0.127"); "" when none is documented.
+	TestListed string
 }
 
 // State is what a lookup found.
 type State string
 
-// The four states.
+// The four states; see the package comment.
 const (
 	Listed   State = "listed"
 	Clean    State = "clean"
@@ -50,22 +132,48 @@ const (
 // Listing is the outcome of one lookup.
 type Listing struct {
 	List    *List
+	Target  string // what was asked about, normalised: an address or a domain
 	State   State
-	Codes   []netip.Addr
-	Reason  string
-	Refused bool
-	Err     error
+	Codes   []netip.Addr // the answers as they came, also undocumented ones
+	Matched []Code       // the documented codes among them, neutral ones included
+	Reason  string       // the operator's own text (TXT), one line of printable characters, at most 400 bytes; from outside: escape it
+	Refused bool         // with Unknown: the zone refuses our resolver; says nothing about the target
+	Err     error        // with Unknown and Disabled: why
 }
 
-// Directory is the list of all known zones.
-func Directory() []List { return nil }
+// Why a lookup is Unknown or Disabled. Listing.Err wraps one of them, or an error of package dns.
+var (
+	ErrRefused      = errors.New("the zone refuses our resolver")
+	ErrPaused       = errors.New("not asked again so soon after a refusal")
+	ErrUndocumented = errors.New("answer that the zone does not document")
+	ErrDead         = errors.New("the zone is dead")
+	ErrKey          = errors.New("the zone needs a key")
+	ErrRegistration = errors.New("the zone needs a registered resolver")
+	ErrTarget       = errors.New("the zone does not take such a target")
+)
 
-// CheckIP looks an address up.
-func CheckIP(ctx context.Context, r dns.Resolver, l *List, ip netip.Addr) Listing {
-	return Listing{List: l, State: Unknown}
+// WithKey is l with a personal key in its zone. The key must be made of letters, digits and hyphens, as the operators hand them out.
+func (l List) WithKey(key string) (List, error) {
+	if !strings.Contains(l.Zone, "<key>") {
+		return l, fmt.Errorf("%s: the zone takes no key", l.Zone)
+	}
+	if key == "" || len(key) > 63 || strings.Trim(strings.ToLower(key), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return l, fmt.Errorf("%s: the key must be letters, digits and hyphens", l.Zone)
+	}
+	l.Zone = strings.Replace(l.Zone, "<key>", strings.ToLower(key), 1)
+	return l, nil
 }
 
-// CheckDomain looks a domain up.
-func CheckDomain(ctx context.Context, r dns.Resolver, l *List, domain string) Listing {
-	return Listing{List: l, State: Unknown}
+// usable is nil when the zone may be asked at all.
+func (l *List) usable() error {
+	if why, dead := Dead(l.Zone); dead {
+		return fmt.Errorf("%s: %w: %s", l.Zone, ErrDead, why)
+	}
+	if strings.Contains(l.Zone, "<") {
+		return fmt.Errorf("%s: %w", l.Zone, ErrKey)
+	}
+	if l.Access == Registration && !l.Registered {
+		return fmt.Errorf("%s: %w", l.Zone, ErrRegistration)
+	}
+	return nil
 }
