@@ -175,15 +175,11 @@ func dotted(e smtp.Enhanced) string {
 func conversation(ex []smtp.Exchange) []string {
 	var out []string
 	for _, e := range ex {
-		for _, line := range strings.Split(e.Sent, "\n") {
-			if line != "" {
-				out = append(out, "> "+line)
-			}
+		if e.Sent != "" {
+			out = append(out, "> "+e.Sent)
 		}
-		for _, line := range strings.Split(e.Received, "\n") {
-			if line != "" {
-				out = append(out, "< "+line)
-			}
+		for _, line := range e.Received {
+			out = append(out, "< "+line)
 		}
 	}
 	return out
@@ -302,7 +298,7 @@ func (d *Delivery) open(ctx context.Context, t target, e account.Egress) (*link,
 			}
 			return l, nil
 		}
-		if _, offered := c.Extension("STARTTLS"); !offered || plain || d.o.NoTLS {
+		if _, offered := c.Extension("STARTTLS"); !offered || plain || d.tune.Load().NoTLS {
 			return l, nil
 		}
 		if err := c.StartTLS(ctx, opportunistic(t.host)); err == nil {
@@ -319,7 +315,13 @@ func (d *Delivery) open(ctx context.Context, t target, e account.Egress) (*link,
 
 // login secures the connection to the smarthost and logs in. Its certificate is checked: it sees all our mail.
 func (d *Delivery) login(ctx context.Context, l *link, s *Smarthost) error {
-	if s.TLS == "" || s.TLS == "starttls" {
+	_, offered := l.Extension("STARTTLS")
+	switch {
+	case s.TLS == "opportunistic" && offered:
+		if err := l.StartTLS(ctx, opportunistic(s.Host)); err != nil {
+			return err
+		}
+	case s.TLS == "" || s.TLS == "required":
 		if err := l.StartTLS(ctx, &tls.Config{ServerName: s.Host, RootCAs: d.o.RootCAs, MinVersion: tls.VersionTLS12}); err != nil {
 			return err
 		}

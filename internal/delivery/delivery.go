@@ -25,12 +25,12 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/account"
 	"postern/internal/dns"
 	"postern/internal/journal"
-	"postern/internal/mail"
 	"postern/internal/notice"
 	"postern/internal/smtp"
 	"postern/internal/spool"
@@ -46,7 +46,8 @@ type Smarthost struct {
 	Host           string // name or IP
 	Port           int    // default 587
 	User, Password string // no login when User is empty
-	// TLS is "starttls" (default: required, certificate checked), "implicit" (port 465) or "none" (loopback only).
+	// TLS is "required" (default: STARTTLS with a checked certificate), "implicit" (port 465, checked), "opportunistic" (STARTTLS
+	// where offered, unchecked) or "none". A login needs one of the first two, or a smarthost on loopback.
 	TLS string
 }
 
@@ -59,20 +60,18 @@ type Options struct {
 	Notices  *notice.Notices
 	Resolver dns.Resolver
 
-	Smarthost   *Smarthost      // nil: deliver to the recipients' MX
-	Port        int             // port of mail exchangers; default 25 (other values serve tests on loopback)
-	PerLane     int             // connections to one destination; default 10
-	Connections int             // connections in all; default 500
-	PerConn     int             // messages on one connection; default 100
-	PerMessage  int             // recipients in one transaction; default 100 (RFC 5321 4.5.3.1.8 grants at least that)
-	Window      int             // messages in memory; default 20,000
-	Retry       []time.Duration // default DefaultRetry
-	DelayNotice time.Duration   // the sender is told of a delay after; default 4 h; negative: never
-	LinkIdle    time.Duration   // an idle connection is kept open; default 2 s
-	Down        time.Duration   // a destination that cannot be reached is left alone; default 1 min
-	NoTLS       bool            // never use STARTTLS (tests)
-	NoSign      bool            // add no DKIM signature
-	RootCAs     *x509.CertPool  // for the smarthost; nil: the system's
+	Smarthost   *Smarthost     // nil: deliver to the recipients' MX
+	Port        int            // port of mail exchangers; default 25 (other values serve tests on loopback)
+	PerLane     int            // connections to one destination; default 10
+	Connections int            // connections in all; default 500
+	PerConn     int            // messages on one connection; default 100
+	PerMessage  int            // recipients in one transaction; default 100 (RFC 5321 4.5.3.1.8 grants at least that)
+	Window      int            // messages in memory; default 20,000
+	Tuning      Tuning         // retry schedule and what else may change later (Tune)
+	LinkIdle    time.Duration  // an idle connection is kept open; default 2 s
+	Down        time.Duration  // a destination that cannot be reached is left alone; default 1 min
+	RootCAs     *x509.CertPool // for the smarthost; nil: the system's
+	IPv4Only    bool            // use no IPv6 address of a destination
 	OwnAddrs    func() []netip.AddrPort
 	Dial        func(ctx context.Context, network, addr string) (net.Conn, error)
 	Timeouts    smtp.Timeouts // zero: smtp.DefaultTimeouts
@@ -88,6 +87,7 @@ type Delivery struct {
 	o Options
 
 	keys signer
+	tune atomic.Pointer[Tuning]
 
 	mu    sync.Mutex
 	lanes map[string]*lane
@@ -97,6 +97,25 @@ type Delivery struct {
 	outcomes chan outcome
 	freed    chan struct{} // a job ended: there is room in the window
 	workers  sync.WaitGroup
+}
+
+// Tuning is what may change while mail is being delivered. It counts from the next attempt on.
+type Tuning struct {
+	Retry       []time.Duration // empty: DefaultRetry
+	DelayNotice time.Duration   // 0: 4 h; negative: never
+	NoTLS       bool
+	NoSign      bool
+}
+
+// Tune replaces the tuning.
+func (d *Delivery) Tune(t Tuning) {
+	if len(t.Retry) == 0 {
+		t.Retry = DefaultRetry()
+	}
+	if t.DelayNotice == 0 {
+		t.DelayNotice = 4 * time.Hour
+	}
+	d.tune.Store(&t)
 }
 
 // New checks the options. It opens nothing.
@@ -118,12 +137,6 @@ func New(o Options) (*Delivery, error) {
 	setInt(&o.PerConn, 100)
 	setInt(&o.PerMessage, 100)
 	setInt(&o.Window, 20000)
-	if len(o.Retry) == 0 {
-		o.Retry = DefaultRetry()
-	}
-	if o.DelayNotice == 0 {
-		o.DelayNotice = 4 * time.Hour
-	}
 	if o.LinkIdle == 0 {
 		o.LinkIdle = 2 * time.Second
 	}
@@ -153,8 +166,10 @@ func New(o Options) (*Delivery, error) {
 			return nil, err
 		}
 	}
-	return &Delivery{o: o, lanes: make(map[string]*lane), slots: make(chan struct{}, o.Connections),
-		outcomes: make(chan outcome, 1024), freed: make(chan struct{}, 1)}, nil
+	d := &Delivery{o: o, lanes: make(map[string]*lane), slots: make(chan struct{}, o.Connections),
+		outcomes: make(chan outcome, 1024), freed: make(chan struct{}, 1)}
+	d.Tune(o.Tuning)
+	return d, nil
 }
 
 func (s *Smarthost) check() error {
@@ -162,13 +177,13 @@ func (s *Smarthost) check() error {
 		return errors.New("delivery: smarthost without a host")
 	}
 	switch s.TLS {
-	case "", "starttls", "implicit":
-	case "none":
+	case "", "required", "implicit":
+	case "none", "opportunistic":
 		if ip, err := netip.ParseAddr(s.Host); s.User != "" && (err != nil || !ip.IsLoopback()) {
-			return errors.New("delivery: a password is never sent to a smarthost without TLS")
+			return fmt.Errorf("delivery: a password is only sent to a smarthost whose certificate is checked; TLS is %q", s.TLS)
 		}
 	default:
-		return fmt.Errorf("delivery: smarthost TLS is %q; expected starttls, implicit or none", s.TLS)
+		return fmt.Errorf("delivery: smarthost TLS is %q; expected required, implicit, opportunistic or none", s.TLS)
 	}
 	return nil
 }
@@ -290,7 +305,8 @@ const smarthostLane = "smarthost"
 // nextAttempt is when the n-th failed attempt (1, 2, …) is followed by another: the schedule with a tenth of jitter, so that
 // mail that failed together does not come back together.
 func (d *Delivery) nextAttempt(n int) time.Time {
-	pause := d.o.Retry[min(max(n, 1), len(d.o.Retry))-1]
+	retry := d.tune.Load().Retry
+	pause := retry[min(max(n, 1), len(retry))-1]
 	jitter := time.Duration((rand.Float64() - 0.5) * 0.2 * float64(pause))
 	return d.o.Now().Add(pause + jitter)
 }

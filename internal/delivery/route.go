@@ -156,7 +156,7 @@ func (d *Delivery) addresses(ctx context.Context, host string) ([]target, *troub
 		t := target{host, netip.AddrPortFrom(rec.IP.Unmap(), uint16(d.o.Port))}
 		if t.addr.Addr().Is4() {
 			v4 = append(v4, t)
-		} else {
+		} else if !d.o.IPv4Only {
 			v6 = append(v6, t)
 		}
 	}

@@ -83,7 +83,7 @@ func (d *Delivery) decide(o outcome) fate {
 		}
 		f.NextAt = o.letter.Expires // one last attempt at the end
 	}
-	if !o.to.DelayNotified && d.o.DelayNotice > 0 && !o.letter.Notice && now.Sub(o.letter.Received) >= d.o.DelayNotice {
+	if after := d.tune.Load().DelayNotice; after > 0 && !o.to.DelayNotified && !o.letter.Notice && now.Sub(o.letter.Received) >= after {
 		f.delay, f.DelayNotified = true, true
 	}
 	return f

@@ -19,7 +19,7 @@ func (d *Delivery) data(ctx context.Context, l *letter) ([]byte, error) {
 			return
 		}
 		l.data = l.body
-		if d.o.NoSign {
+		if d.tune.Load().NoSign {
 			return
 		}
 		var keys []dkim.Key

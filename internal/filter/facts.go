@@ -95,15 +95,15 @@ func (s *scan) dkimOf(ctx context.Context) *dkimFact {
 				f.unknown = "the key of d=" + string(sig.Domain) + " s=" + sig.Selector + ": " + sig.Reason
 			}
 		}
-		if s.f.o.Accounts == nil {
+		if s.o.Accounts == nil || s.o.Unsigned {
 			return
 		}
 		from, ok := s.fromDomain()
 		if !ok {
 			return
 		}
-		for _, rec := range s.f.o.Accounts.SigningKeys(from) {
-			key, err := s.f.signingKey(string(rec.PEM), rec.Domain, rec.Selector)
+		for _, rec := range s.o.Accounts.SigningKeys(from) {
+			key, err := s.keys.parse(string(rec.PEM), rec.Domain, rec.Selector)
 			if err != nil {
 				f.unknown = "our key " + rec.Selector + " of " + string(rec.Domain) + " cannot be read"
 				continue
@@ -130,21 +130,21 @@ type keyCache struct {
 	keys map[[sha256.Size]byte]dkim.Key
 }
 
-func (f *Filter) signingKey(pem string, d mail.Domain, selector string) (dkim.Key, error) {
+func (c *keyCache) parse(pem string, d mail.Domain, selector string) (dkim.Key, error) {
 	id := sha256.Sum256([]byte(selector + "\x00" + string(d) + "\x00" + pem))
-	f.keys.mu.Lock()
-	defer f.keys.mu.Unlock()
-	if k, ok := f.keys.keys[id]; ok {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if k, ok := c.keys[id]; ok {
 		return k, nil
 	}
 	k, err := dkim.ParseKey([]byte(pem), d, selector)
 	if err != nil {
 		return k, err
 	}
-	if f.keys.keys == nil || len(f.keys.keys) >= parsedKeyLimit {
-		f.keys.keys = make(map[[sha256.Size]byte]dkim.Key)
+	if c.keys == nil || len(c.keys) >= parsedKeyLimit {
+		c.keys = make(map[[sha256.Size]byte]dkim.Key)
 	}
-	f.keys.keys[id] = k
+	c.keys[id] = k
 	return k, nil
 }
 

@@ -24,6 +24,7 @@ import (
 	"runtime/debug"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/account"
@@ -54,6 +55,7 @@ type Options struct {
 	Deadline time.Duration      // network tests together; default DefaultDeadline
 	Queries  int                // DNS questions per message; default DefaultQueries
 	Scores   map[string]float64 // points by test name that replace the catalogue's
+	Unsigned bool               // we add no DKIM signature: only those in the message count
 	Disabled bool               // run nothing: every verdict is empty (an operator's choice for trusted networks)
 	Logger   *slog.Logger
 	Now      func() time.Time // default time.Now
@@ -61,14 +63,48 @@ type Options struct {
 
 // Filter runs the tests. It is safe for concurrent use.
 type Filter struct {
+	now  atomic.Pointer[settings]
+	keys keyCache
+}
+
+// settings are what one configuration makes of the options: replaced whole by Reload.
+type settings struct {
 	o      Options
 	points map[string]float64
 	checks []check
-	keys   keyCache
 }
 
 // New checks the options and prepares the catalogue. It asks nothing of the network.
 func New(o Options) (*Filter, error) {
+	s, err := newSettings(o)
+	if err != nil {
+		return nil, err
+	}
+	f := new(Filter)
+	f.now.Store(s)
+	return f, nil
+}
+
+// Reload replaces the options for every message that is tested from now on. Nil for Guard keeps what is remembered of zones
+// that refuse us. A wrong option leaves all as it was.
+func (f *Filter) Reload(o Options) error {
+	if o.Guard == nil {
+		o.Guard = f.now.Load().o.Guard
+	}
+	s, err := newSettings(o)
+	if err == nil {
+		f.now.Store(s)
+	}
+	return err
+}
+
+// Check reports what Reload would refuse.
+func (f *Filter) Check(o Options) error {
+	_, err := newSettings(o)
+	return err
+}
+
+func newSettings(o Options) (*settings, error) {
 	if o.Resolver == nil && !o.Disabled {
 		return nil, errors.New("filter: no resolver given")
 	}
@@ -90,7 +126,7 @@ func New(o Options) (*Filter, error) {
 	if o.Guard == nil {
 		o.Guard = dnsbl.NewGuard(o.Now)
 	}
-	f := &Filter{o: o, points: make(map[string]float64), checks: checks()}
+	f := &settings{o: o, points: make(map[string]float64), checks: checks()}
 	for _, t := range Tests() {
 		f.points[t.Name] = t.Points
 	}
@@ -120,7 +156,7 @@ func defaultLists() []dnsbl.List {
 }
 
 // Refusals names the blocklists that refuse our resolver at the moment, for one notice to the operator.
-func (f *Filter) Refusals() []dnsbl.Refusal { return f.o.Guard.Refusals() }
+func (f *Filter) Refusals() []dnsbl.Refusal { return f.now.Load().o.Guard.Refusals() }
 
 // Input is everything that a verdict depends on.
 type Input struct {
@@ -137,7 +173,8 @@ type Input struct {
 // Run tests one message. The error is not nil only when the filter itself is broken or ctx ended; the verdict must then not
 // be used. DNS trouble is never an error: it is listed in Verdict.Unknown.
 func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
-	start := f.o.Now()
+	set := f.now.Load()
+	start := set.o.Now()
 	if in.Now.IsZero() {
 		in.Now = start
 	}
@@ -145,15 +182,15 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 	if threshold == 0 {
 		threshold = DefaultThreshold
 	}
-	if f.o.Disabled {
+	if set.o.Disabled {
 		return Verdict{Threshold: threshold, At: in.Now}, nil
 	}
-	netCtx, cancel := context.WithTimeout(ctx, f.o.Deadline)
+	netCtx, cancel := context.WithTimeout(ctx, set.o.Deadline)
 	defer cancel()
-	s := &scan{Input: in, f: f, resolver: dns.WithBudget(f.o.Resolver, f.o.Queries)}
+	s := &scan{Input: in, settings: set, keys: &f.keys, resolver: dns.WithBudget(set.o.Resolver, set.o.Queries)}
 
 	var wg sync.WaitGroup
-	for _, c := range f.checks {
+	for _, c := range set.checks {
 		if !c.network {
 			continue
 		}
@@ -163,7 +200,7 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 			s.perform(netCtx, c)
 		}()
 	}
-	for _, c := range f.checks {
+	for _, c := range set.checks {
 		if !c.network {
 			s.perform(ctx, c)
 		}
@@ -176,14 +213,15 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 		return Verdict{}, s.broken
 	}
 	v := s.verdict(threshold)
-	v.At, v.Elapsed = in.Now, f.o.Now().Sub(start)
+	v.At, v.Elapsed = in.Now, set.o.Now().Sub(start)
 	return v, nil
 }
 
 // scan is the work on one message. Checks run concurrently; what they report goes through its methods.
 type scan struct {
 	Input
-	f        *Filter
+	*settings
+	keys     *keyCache
 	resolver dns.Resolver
 
 	facts // results that several checks share, each computed once (facts.go)
@@ -198,7 +236,7 @@ type scan struct {
 func (s *scan) perform(ctx context.Context, c check) {
 	defer func() {
 		if r := recover(); r != nil {
-			s.f.o.Logger.Error("filter check failed", "check", c.name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+			s.o.Logger.Error("filter check failed", "check", c.name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
 			s.mu.Lock()
 			s.broken = fmt.Errorf("filter: check %s failed: %v", c.name, r)
 			s.mu.Unlock()
@@ -209,7 +247,7 @@ func (s *scan) perform(ctx context.Context, c check) {
 
 // hit reports that a test fired. args fill the placeholders of its texts; evidence is what was found, one line each.
 func (s *scan) hit(test string, args map[string]string, evidence ...string) {
-	points, ok := s.f.points[test]
+	points, ok := s.points[test]
 	if !ok {
 		panic("filter: hit of a test that is not in the catalogue: " + test)
 	}
@@ -228,7 +266,7 @@ func (s *scan) hit(test string, args map[string]string, evidence ...string) {
 
 // notMeasured reports that a test could not be decided, and why.
 func (s *scan) notMeasured(test, why string) {
-	if _, ok := s.f.points[test]; !ok {
+	if _, ok := s.points[test]; !ok {
 		panic("filter: unknown test is not in the catalogue: " + test)
 	}
 	s.mu.Lock()

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/account"
@@ -61,12 +62,17 @@ type Options struct {
 	Logger *slog.Logger
 	Now    func() time.Time
 	Count  func(event string) // counts fates for metrics: "accepted", "held", "rejected", "refused:REASON"; nil: not counted
+	Tested   func(filter.Verdict) // sees every verdict of new mail, for metrics; nil: nobody
 }
 
 // Intake is the room. It is safe for concurrent use.
 type Intake struct {
-	o Options
+	o      Options
+	expire atomic.Int64 // nanoseconds; Options.Expire, or what SetExpire said since
 }
+
+// SetExpire changes how long delivery tries the messages accepted from now on.
+func (in *Intake) SetExpire(d time.Duration) { in.expire.Store(int64(d)) }
 
 // New checks the options.
 func New(o Options) (*Intake, error) {
@@ -100,7 +106,12 @@ func New(o Options) (*Intake, error) {
 	if o.Count == nil {
 		o.Count = func(string) {}
 	}
-	return &Intake{o: o}, nil
+	if o.Tested == nil {
+		o.Tested = func(filter.Verdict) {}
+	}
+	in := &Intake{o: o}
+	in.SetExpire(o.Expire)
+	return in, nil
 }
 
 // Handler returns the decision-maker for a listener of the given door.

@@ -118,6 +118,7 @@ func (s *session) Data(ctx context.Context, t *smtp.Transaction, raw []byte) (sm
 		s.in.o.Count("refused:filter")
 		return smtp.Reply{}, &smtp.Error{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "The message could not be tested; try again later"}
 	}
+	s.in.o.Tested(verdict)
 	item, err := s.item(id, t.Envelope, m, raw, verdict, now)
 	if err != nil {
 		return smtp.Reply{}, err
@@ -136,7 +137,7 @@ func (s *session) item(id mail.QueueID, env mail.Envelope, m *mail.Message, raw 
 	}
 	item := &spool.Message{
 		ID: id, Customer: s.customer.ID, Credential: s.credential.User, Pool: s.customer.Pool, ClientIP: s.conn.ClientIP, Hello: s.conn.Hello,
-		Received: now, Expires: now.Add(s.in.o.Expire), Envelope: env, Size: int64(len(raw)), HeaderFrom: headerFrom(m), Subject: m.Subject(),
+		Received: now, Expires: now.Add(time.Duration(s.in.expire.Load())), Envelope: env, Size: int64(len(raw)), HeaderFrom: headerFrom(m), Subject: m.Subject(),
 		MessageID: m.MessageID(), Score: v.Score, Verdict: text, Held: v.Held, Language: s.customer.Language, Body: raw,
 	}
 	if v.Held {

@@ -1,0 +1,352 @@
+// Package app is the gateway as a library: it builds every room from a configuration, opens the doors, runs until it is told
+// to stop, and closes in the opposite order. It is the only place that knows all rooms. It touches no signal and no flag, so that
+// tests and the demo run the same gateway that `postern serve` runs.
+//
+// Life: New reads and opens everything (databases with their migrations, the certificate, the listeners) and fails with one
+// clear error if anything is wrong; Run serves. When ctx ends the doors close first (421 to idle clients, a message being
+// received may finish), then delivery (attempts under way may finish), then the ledgers.
+//
+// Reload (SIGHUP) reads the configuration again and takes over what may change at run time; a configuration with a fault is
+// refused whole and the running one stays.
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"postern/internal/account"
+	"postern/internal/api"
+	"postern/internal/config"
+	"postern/internal/delivery"
+	"postern/internal/dns"
+	"postern/internal/dnsbl"
+	"postern/internal/filter"
+	"postern/internal/intake"
+	"postern/internal/journal"
+	"postern/internal/locale"
+	"postern/internal/mail"
+	"postern/internal/notice"
+	"postern/internal/portal"
+	"postern/internal/smtp"
+	"postern/internal/spool"
+	"postern/internal/store"
+)
+
+// Options is what New needs beside the configuration.
+type Options struct {
+	Config  *config.Config
+	Load    func() (*config.Config, error) // reads the configuration again for Reload; nil: Reload is refused
+	Logger  *slog.Logger
+	Level   *slog.LevelVar // changed by Reload; nil: the level stays
+	Version string
+}
+
+// App is a gateway.
+type App struct {
+	log     *slog.Logger
+	level   *slog.LevelVar
+	load    func() (*config.Config, error)
+	version string
+	host    string
+	config  atomic.Pointer[config.Config]
+
+	spoolDB, mainDB *store.DB
+	resolver, fresh *dns.Client
+	guard           *dnsbl.Guard
+	accounts        *account.Ledger
+	journal         *journal.Journal
+	spool           *spool.Spool
+	notices         *notice.Notices
+	filter, retests *filter.Filter
+	intake          *intake.Intake
+	delivery        *delivery.Delivery
+	metrics         *metrics
+	certificate     atomic.Pointer[tls.Certificate]
+
+	doors  []door
+	webs   []web
+	ready  atomic.Bool
+	reload sync.Mutex
+}
+
+// door is one SMTP listener.
+type door struct {
+	name     string
+	server   *smtp.Server
+	listener net.Listener
+}
+
+// web is one HTTP listener.
+type web struct {
+	name     string
+	server   *http.Server
+	listener net.Listener
+}
+
+// New builds the gateway and opens its listeners. On error nothing stays open.
+func New(ctx context.Context, o Options) (app *App, err error) {
+	if o.Config == nil {
+		return nil, errors.New("app: no configuration")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &App{log: o.Logger, level: o.Level, load: o.Load, version: o.Version}
+	a.config.Store(o.Config)
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	if a.host, err = hostname(o.Config); err != nil {
+		return nil, err
+	}
+	// One straight line from the ground up: each step needs those above it.
+	for _, step := range []struct {
+		what string
+		do   func(context.Context, *config.Config) error
+	}{
+		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"accounts", a.openAccounts},
+		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"filter", a.openFilter}, {"intake and delivery", a.openWorks},
+		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"pages", a.openFaces},
+	} {
+		if err := step.do(ctx, o.Config); err != nil {
+			return nil, fmt.Errorf("%s: %w", step.what, err)
+		}
+	}
+	return a, nil
+}
+
+// hostname is the name we go by; the machine's own when none is configured.
+func hostname(c *config.Config) (string, error) {
+	if c.Hostname != "" {
+		return string(c.Hostname), nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("hostname: the machine has no name (%w); set hostname in the configuration", err)
+	}
+	d, err := mail.ParseDomain(name)
+	if err != nil {
+		return "", fmt.Errorf("hostname: the machine's name %q cannot be used (%w); set hostname in the configuration", name, err)
+	}
+	return string(d), nil
+}
+
+func (a *App) openData(_ context.Context, c *config.Config) error {
+	if err := os.MkdirAll(c.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data_dir: %w; create it for Postern's user, or set data_dir", err)
+	}
+	return nil
+}
+
+func (a *App) openStores(ctx context.Context, c *config.Config) (err error) {
+	if a.spoolDB, err = store.Open(ctx, store.Options{URL: c.StorageURL("spool.db"), Migrations: store.SpoolSchema(), Logger: a.log}); err != nil {
+		return err
+	}
+	a.mainDB, err = store.Open(ctx, store.Options{URL: c.StorageURL("postern.db"), Migrations: store.MainSchema(), Logger: a.log})
+	return err
+}
+
+func (a *App) openResolver(_ context.Context, c *config.Config) (err error) {
+	o := dns.Options{Timeout: c.DNS.Timeout, Attempts: c.DNS.Attempts, CacheEntries: c.DNS.CacheEntries, Logger: a.log}
+	for _, s := range c.DNS.Servers {
+		o.Servers = append(o.Servers, s.String())
+	}
+	if a.resolver, err = dns.New(o); err != nil {
+		return err
+	}
+	o.CacheEntries = -1 // "test again" must see a record that was published a minute ago
+	a.fresh, err = dns.New(o)
+	return err
+}
+
+func (a *App) openAccounts(ctx context.Context, c *config.Config) (err error) {
+	if a.accounts, err = account.New(account.Options{DB: a.mainDB, Pools: c.Delivery.AccountPools(), Logger: a.log}); err != nil {
+		return err
+	}
+	customers, source := c.Accounts()
+	if err := a.accounts.SyncConfig(ctx, customers, source); err != nil {
+		return err
+	}
+	return a.accounts.Refresh(ctx)
+}
+
+func (a *App) openLedgers(ctx context.Context, c *config.Config) (err error) {
+	if a.journal, err = journal.New(journal.Options{DB: a.mainDB, Logger: a.log, Retention: c.Journal.Retention}); err != nil {
+		return err
+	}
+	a.spool, err = spool.Open(spool.Options{DB: a.spoolDB, Dir: filepath.Join(c.DataDir, "bodies"), Node: a.host, Logger: a.log,
+		HoldFor: c.Held.Keep, Reserve: spoolReserve})
+	if err != nil {
+		return err
+	}
+	return a.spool.Start(ctx)
+}
+
+// spoolReserve is the free space below which no mail is taken; 0 is the spool's own default (5 %, 2 to 20 GiB).
+const spoolReserve = 0
+
+func (a *App) openNotices(_ context.Context, c *config.Config) error {
+	catalog, err := locale.New()
+	if err != nil {
+		return err
+	}
+	secret, err := linkSecret(c)
+	if err != nil {
+		return err
+	}
+	links, err := notice.NewLinks(c.BaseURL(), secret, c.Held.LinkTTL)
+	if err != nil {
+		return err
+	}
+	a.notices, err = notice.New(notice.Options{Accounts: a.accounts, Spool: a.spool, Catalog: catalog, Links: links, Hostname: a.host,
+		From: c.Notice.From, FromName: c.Notice.Name, DigestEvery: c.Held.DigestAfter, Logger: a.log})
+	a.metrics = newMetrics(a, catalog, links)
+	return err
+}
+
+func (a *App) openFilter(_ context.Context, c *config.Config) (err error) {
+	a.guard = dnsbl.NewGuard(time.Now)
+	if a.filter, err = filter.New(a.filterOptions(c, a.resolver)); err != nil {
+		return err
+	}
+	a.retests, err = filter.New(a.filterOptions(c, a.fresh))
+	return err
+}
+
+func (a *App) filterOptions(c *config.Config, r dns.Resolver) filter.Options {
+	return filter.Options{Resolver: r, Accounts: a.accounts, Lists: lists(c.Filter.DNSBL), Guard: a.guard, Deadline: c.Filter.Deadline,
+		Queries: c.DNS.Budget, Scores: c.Filter.Scores, Disabled: !c.Filter.Enabled, Logger: a.log, Unsigned: !c.DKIM.Sign}
+}
+
+// lists chooses the blocklists asked: the directory's defaults, as the configuration switches them on or off, and its own.
+func lists(c config.DNSBL) []dnsbl.List {
+	out := []dnsbl.List{}
+	for _, l := range dnsbl.Directory() {
+		on, named := c.Zones[l.Zone]
+		if !named {
+			on, named = c.Zones[l.Name]
+		}
+		if on || !named && l.Default {
+			out = append(out, l)
+		}
+	}
+	for _, x := range c.Extra {
+		out = append(out, dnsbl.Extra(x.Name, string(x.Zone), x.Kind))
+	}
+	return out
+}
+
+func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
+	a.intake, err = intake.New(intake.Options{Hostname: a.host, Accounts: a.accounts, Filter: a.filter, Fresh: a.retests, Resolver: a.resolver,
+		Spool: a.spool, Journal: a.journal, Notices: a.notices, Links: a.metrics.links, Catalog: a.metrics.catalog, MaxHops: c.Limits.Hops,
+		Expire: c.Delivery.Expire, HoldFor: c.Held.Keep, Logger: a.log, Count: a.metrics.intake, Tested: a.metrics.tested})
+	if err != nil {
+		return err
+	}
+	if n, err := a.intake.Recover(ctx); err != nil {
+		return err
+	} else if n > 0 {
+		a.log.Warn("facts of accepted mail written again after a crash", "messages", n)
+	}
+	o := delivery.Options{Hostname: a.host, Spool: a.spool, Journal: a.journal, Accounts: a.accounts, Notices: a.notices, Resolver: a.resolver,
+		Port: c.Delivery.Port, PerLane: c.Delivery.Concurrency.PerDomain, Connections: c.Delivery.Concurrency.Total, Tuning: tuning(c),
+		IPv4Only: !c.Delivery.IPv6, OwnAddrs: a.ownAddrs, Logger: a.log, Count: a.metrics.delivery, Took: a.metrics.took}
+	if s := c.Delivery.Smarthost; s.Host != "" {
+		o.Smarthost = &delivery.Smarthost{Host: s.Host, Port: s.Port, User: s.User, Password: string(s.Password), TLS: s.TLS}
+	}
+	a.delivery, err = delivery.New(o)
+	return err
+}
+
+func tuning(c *config.Config) delivery.Tuning {
+	t := delivery.Tuning{Retry: c.Delivery.Retry, DelayNotice: c.Delivery.DelayNotice, NoTLS: c.Delivery.TLS == "none", NoSign: !c.DKIM.Sign}
+	if t.DelayNotice == 0 {
+		t.DelayNotice = -1 // 0 in the configuration means: no notice
+	}
+	return t
+}
+
+// ownAddrs are the addresses of our own doors: mail that DNS leads to them would come back to us.
+func (a *App) ownAddrs() []netip.AddrPort {
+	var out []netip.AddrPort
+	for _, d := range a.doors {
+		if ap, err := netip.ParseAddrPort(d.listener.Addr().String()); err == nil {
+			out = append(out, ap)
+		}
+	}
+	return out
+}
+
+// Addresses returns where a door or page listens: "relay", "submission", "submissions", "web", "metrics"; "" when it is off.
+func (a *App) Addresses(name string) string {
+	for _, d := range a.doors {
+		if d.name == name {
+			return d.listener.Addr().String()
+		}
+	}
+	for _, w := range a.webs {
+		if w.name == name {
+			return w.listener.Addr().String()
+		}
+	}
+	return ""
+}
+
+// Accounts returns the ledger of customers, for the demo and for tests.
+func (a *App) Accounts() *account.Ledger { return a.accounts }
+
+// Desk returns the desk for held mail.
+func (a *App) Desk() *intake.Desk { return a.metrics.desk }
+
+// Journal returns the journal.
+func (a *App) Journal() *journal.Journal { return a.journal }
+
+// Spool returns the spool.
+func (a *App) Spool() *spool.Spool { return a.spool }
+
+// Links returns the maker of message links.
+func (a *App) Links() *notice.Links { return a.metrics.links }
+
+// close closes what is open, in the opposite order of New.
+func (a *App) close() {
+	for _, w := range a.webs {
+		_ = w.listener.Close()
+	}
+	for _, d := range a.doors {
+		_ = d.listener.Close()
+	}
+	for _, db := range []*store.DB{a.mainDB, a.spoolDB} {
+		if db != nil {
+			if err := db.Close(); err != nil {
+				a.log.Error("database not closed cleanly", "error", err)
+			}
+		}
+	}
+}
+
+// faces are the handlers of the pages and of the operator's socket.
+func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) {
+	desk := a.intake.Desk()
+	a.metrics.desk = desk
+	pages, err = portal.New(portal.Options{Desk: desk, Accounts: a.accounts, Catalog: a.metrics.catalog, Links: a.metrics.links,
+		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log})
+	if err != nil {
+		return nil, nil, err
+	}
+	operator, err = api.New(api.Options{Accounts: a.accounts, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal,
+		Spool: a.spool, Catalog: a.metrics.catalog, Version: a.version, Reload: func() error { return a.Reload(context.Background()) }, Logger: a.log})
+	return pages, operator, err
+}

@@ -1,0 +1,188 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"postern/internal/config"
+)
+
+// Run serves until ctx ends, then drains: the doors first, then delivery, then the rest. It returns nil after a clean end, the
+// first failure otherwise.
+func (a *App) Run(ctx context.Context) error {
+	defer a.close()
+	doors, closeDoors := context.WithCancel(ctx)
+	defer closeDoors()
+	// What follows outlives the doors: a message that was taken while they closed must still be stored, written down, delivered.
+	works, stopWorks := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopWorks()
+	ledgers, stopLedgers := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopLedgers()
+
+	var first error
+	var once sync.Once
+	failed := make(chan struct{})
+	start := func(wg *sync.WaitGroup, what string, run func() error) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if err := run(); err != nil {
+				once.Do(func() { first = fmt.Errorf("%s: %w", what, err); close(failed) })
+			}
+		}()
+	}
+	var ledgerWork, work, doorWork sync.WaitGroup
+	start(&ledgerWork, "accounts", func() error { return a.accounts.Run(ledgers) })
+	start(&ledgerWork, "journal", func() error { return a.journal.Run(ledgers) })
+	start(&ledgerWork, "spool", func() error { return a.spool.Run(ledgers) })
+	start(&work, "notices", func() error { return a.notices.Run(works) })
+	start(&work, "intake", func() error { return a.intake.Run(works) })
+	start(&work, "delivery", func() error { return a.delivery.Run(works) })
+	start(&work, "watch", func() error { return a.watch(works) })
+	for _, d := range a.doors {
+		start(&doorWork, d.name, func() error { return d.server.Serve(doors, d.listener) })
+	}
+	for _, w := range a.webs {
+		start(&doorWork, w.name, func() error { return serveWeb(doors, w) })
+	}
+	a.ready.Store(true)
+	a.announce()
+
+	select {
+	case <-ctx.Done():
+	case <-failed:
+	}
+	a.ready.Store(false)
+	a.log.Info("stopping: no new connections; messages under way may finish")
+	closeDoors()
+	doorWork.Wait()
+	stopWorks()
+	work.Wait()
+	stopLedgers()
+	ledgerWork.Wait()
+	a.log.Info("stopped")
+	return first
+}
+
+// announce tells the operator where everything is.
+func (a *App) announce() {
+	var where []any
+	for _, d := range a.doors {
+		where = append(where, slog.String(d.name, d.listener.Addr().String()))
+	}
+	for _, w := range a.webs {
+		where = append(where, slog.String(w.name, w.listener.Addr().String()))
+	}
+	a.log.Info("Postern is ready", where...)
+	if len(a.accounts.Customers()) == 0 {
+		a.log.Warn("there is no customer yet, so no mail is taken: add one to the configuration or with `postern customer add`")
+	}
+}
+
+func serveWeb(ctx context.Context, w web) error {
+	stop := context.AfterFunc(ctx, func() {
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = w.server.Shutdown(end)
+	})
+	defer stop()
+	if err := w.server.Serve(w.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// watch raises what concerns only the operator: blocklists that refuse our resolver (one notice, not one per message).
+func (a *App) watch(ctx context.Context) error {
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		var zones, lines []string
+		for _, r := range a.filter.Refusals() {
+			zones = append(zones, r.Zone)
+			lines = append(lines, fmt.Sprintf("%s answers %s since %s. %s", r.Zone, r.Code, r.Since.UTC().Format(time.RFC3339), r.Text))
+		}
+		if len(zones) == 0 {
+			continue
+		}
+		slices.Sort(zones)
+		text := "These blocklists refuse the questions of this gateway's name server, so their tests are not measured (they score nothing):\n\n" +
+			strings.Join(lines, "\n") + "\n\nUsually the name server is a public or shared one. Run an own recursive resolver on this machine and name it in " +
+			"dns.servers, or use the list's key-based access.\n"
+		if err := a.notices.Alarm(ctx, "dnsbl-refused:"+strings.Join(zones, ","), "Blocklists refuse this gateway's name server", text); err != nil {
+			a.log.Error("operator not told", "error", err)
+		}
+	}
+}
+
+// Reload reads the configuration again. What can change while mail flows is taken over at once (customers, filter, retry schedule,
+// certificate, log level); what needs a restart is named in the log. A configuration with a fault changes nothing.
+func (a *App) Reload(ctx context.Context) error {
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	if a.load == nil {
+		return errors.New("reload: this gateway was started without a configuration file")
+	}
+	next, err := a.load()
+	if err == nil {
+		err = a.take(ctx, next)
+	}
+	if err != nil {
+		a.metrics.reloaded(false)
+		a.log.Error("configuration refused, the running one stays", "error", err)
+		return err
+	}
+	a.metrics.reloaded(true)
+	return nil
+}
+
+func (a *App) take(ctx context.Context, next *config.Config) error {
+	changed, restart := config.Diff(a.config.Load(), next)
+	certificate, err := a.loadCertificate(next)
+	if err != nil {
+		return err
+	}
+	// Everything that can be refused is tried before anything is changed.
+	if err := a.filter.Check(a.filterOptions(next, a.resolver)); err != nil {
+		return err
+	}
+	customers, source := next.Accounts()
+	if err := a.accounts.SyncConfig(ctx, customers, source); err != nil {
+		return err
+	}
+	_ = a.filter.Reload(a.filterOptions(next, a.resolver)) // checked above
+	_ = a.retests.Reload(a.filterOptions(next, a.fresh))
+	a.delivery.Tune(tuning(next))
+	a.intake.SetExpire(next.Delivery.Expire)
+	a.certificate.Store(certificate)
+	a.setLevel(next)
+	a.config.Store(next)
+	a.log.Info("configuration reloaded", "changed", strings.Join(changed, " "))
+	if len(restart) > 0 {
+		a.log.Warn("these changes take effect at the next start", "keys", strings.Join(restart, " "))
+	}
+	return nil
+}
+
+func (a *App) setLevel(c *config.Config) {
+	if a.level != nil {
+		a.level.Set(Level(c.Log.Level))
+	}
+}
+
+// Level returns the slog level of a configured word.
+func Level(word string) slog.Level {
+	return map[string]slog.Level{"debug": slog.LevelDebug, "warn": slog.LevelWarn, "error": slog.LevelError}[word]
+}
