@@ -109,12 +109,12 @@ func appendWord(dst []byte, enc byte, text string) []byte {
 }
 
 // cleanHeaderText makes s valid UTF-8 and takes out what must not come out of
-// an encoded word into a log, a page or another header: line ends become
-// spaces, other control characters but TAB vanish.
+// an encoded word into a log, a page or another header: line ends and TABs
+// (which folding leaves behind) become spaces, other control characters vanish.
 func cleanHeaderText(s string) string {
 	clean := true
 	for i := 0; i < len(s); i++ {
-		if s[i] < ' ' && s[i] != '\t' || s[i] >= 0x7f {
+		if s[i] < ' ' || s[i] >= 0x7f {
 			clean = false
 			break
 		}
@@ -125,9 +125,9 @@ func cleanHeaderText(s string) string {
 	s = rawText([]byte(s))
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '\n' || r == '\r' || r == 0x85 || r == 0x2028 || r == 0x2029:
+		case r == '\n' || r == '\r' || r == '\t' || r == 0x85 || r == 0x2028 || r == 0x2029:
 			return ' '
-		case r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0:
+		case r < ' ' || r >= 0x7f && r < 0xa0:
 			return -1
 		}
 		return r

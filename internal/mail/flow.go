@@ -15,6 +15,7 @@ type flow struct {
 	lines int  // line ends at the end of b; counted up to 2 for breakLine
 	due   int  // line ends wanted before the next text
 	tab   bool // a cell border is due
+	item  bool // the sign of a list item was just written: no break after it
 }
 
 func (f *flow) String() string { return strings.TrimRight(f.b.String(), " \t\n") }
@@ -27,6 +28,9 @@ func (f *flow) reset() {
 
 // breakLine asks for at least n line ends before the next text.
 func (f *flow) breakLine(n int) {
+	if f.item {
+		return
+	}
 	f.due = max(f.due, n)
 	f.space, f.tab = false, false
 	if n == 0 {
@@ -51,6 +55,7 @@ func (f *flow) cell() { f.tab = true }
 func (f *flow) mark(s string) {
 	f.settle()
 	f.put(s)
+	f.item = true
 }
 
 // settle writes the due line ends and space.
@@ -61,14 +66,14 @@ func (f *flow) settle() {
 			f.lines++
 		}
 		switch {
-		case f.lines > 0:
+		case f.lines > 0, f.item:
 		case f.tab:
 			f.put("\t")
 		case f.space:
 			f.put(" ")
 		}
 	}
-	f.lines, f.due, f.space, f.tab = 0, 0, false, false
+	f.lines, f.due, f.space, f.tab, f.item = 0, 0, false, false, false
 }
 
 func (f *flow) put(s string) {

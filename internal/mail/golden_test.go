@@ -84,7 +84,12 @@ func describe(m *mail.Message) string {
 	for line := range strings.SplitSeq(strings.ReplaceAll(clipTo(text, 1500), "\r", ""), "\n") {
 		fmt.Fprintf(&b, "| %s\n", strings.TrimRight(line, " \t"))
 	}
-	return strings.ToValidUTF8(b.String(), "?")
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' && r != '\t' {
+			return '?'
+		}
+		return r
+	}, strings.ToValidUTF8(b.String(), "?"))
 }
 
 func clipTo(s string, n int) string {

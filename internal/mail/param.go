@@ -32,15 +32,13 @@ func parseParams(s string) paramValue {
 	var v paramValue
 	i := skipCFWS(s, 0)
 	start := i
-	for i < len(s) && s[i] != ';' && s[i] != '(' {
+	for i < len(s) && s[i] != ';' && s[i] != '(' && !isWSP(s[i]) {
 		i++
 	}
-	v.value = strings.ToLower(strings.TrimSpace(s[start:i]))
-	if j := skipCFWS(s, i); j < len(s) && s[j] != ';' {
-		v.bad = true
-		i = skipTo(s, j, ';')
-	} else {
-		i = j
+	v.value = strings.ToLower(s[start:i])
+	if i = skipCFWS(s, i); i < len(s) && s[i] != ';' {
+		v.bad = true // the semicolon was forgotten: "application/pdf name=x"
+		i--
 	}
 	var segments map[string][]segment
 	for n := 0; i < len(s); n++ {

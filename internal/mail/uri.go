@@ -126,7 +126,9 @@ func (c *uriCollector) word(w string) {
 		}
 	}
 	if first >= 0 {
-		c.add(trimURI(w[first:]), "text")
+		if u := trimURI(w[first:]); strings.IndexByte(u, ':') > 0 {
+			c.add(u, "text") // else: a scheme and nothing behind it
+		}
 		return
 	}
 	for _, s := range []string{"www.", "ftp."} {
