@@ -1,9 +1,11 @@
 package spool
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"postern/internal/mail"
@@ -106,7 +108,17 @@ func (s *Spool) claimBatch(ctx context.Context, now time.Time, max int) (works [
 	if err != nil {
 		return works, false, fmt.Errorf("claim: %w", err)
 	}
+	slices.SortStableFunc(works, func(a, b Work) int { return cmp.Compare(earliest(a), earliest(b)) })
 	return works, true, nil
+}
+
+// earliest is when the first recipient of w was due.
+func earliest(w Work) int64 {
+	at := micros(w.Recipients[0].NextAt)
+	for i := range w.Recipients {
+		at = min(at, micros(w.Recipients[i].NextAt))
+	}
+	return at
 }
 
 // refreshLocked gives e what the store holds of it; false when it is not, or no longer, in this node's queue.

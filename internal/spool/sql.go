@@ -50,7 +50,7 @@ const (
  WHERE held = 0 AND node = ? AND next_at <= ? AND (next_at, id) < (?, ?) ORDER BY next_at, id LIMIT ?`
 	sqlTooFar   = `SELECT id FROM spool_message WHERE held = 0 AND node = ? AND next_at > ? LIMIT 1000`
 	sqlDueHolds = `SELECT id FROM spool_message WHERE held = 1 AND node = ? AND next_at <= ? ORDER BY next_at, id LIMIT ?`
-	sqlCounts   = `SELECT held, count(*), coalesce(sum(size), 0), min(id) FROM spool_message GROUP BY held`
+	sqlCounts   = `SELECT held, count(*), CAST(coalesce(sum(size), 0) AS BIGINT), min(id) FROM spool_message GROUP BY held`
 	sqlOwnCount = `SELECT count(*) FROM spool_message WHERE held IN (0, 1) AND node = ?`
 
 	sqlJoin = `INSERT INTO spool_node (node, epoch, beats, heartbeat) VALUES (?, 1, 1, ?) ON CONFLICT (node) DO UPDATE SET
