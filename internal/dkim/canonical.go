@@ -57,78 +57,165 @@ func simpleField(dst, raw []byte) []byte {
 	return dst
 }
 
-// chunk is how much canonical body is gathered before it is written on.
+// chunk is how much rewritten body is gathered before it is written on.
 const chunk = 8 << 10
 
 // relaxedBody writes the relaxed form of body to w (RFC 6376 3.4.4): blanks at
 // line ends dropped, runs of blanks as one space, empty lines at the end dropped,
 // a final CRLF when there is any content. It writes nothing for an empty body.
+//
+// Most lines are in relaxed form already; runs of them are written as they lie, and
+// only the others are copied.
 func relaxedBody(w io.Writer, body []byte) {
-	buf := make([]byte, 0, chunk+512)
-	empty := 0 // empty lines seen and not yet written
-	for len(body) > 0 {
-		line := body
-		if i := bytes.IndexByte(body, '\n'); i >= 0 && i > 0 && body[i-1] == '\r' {
-			line, body = body[:i-1], body[i+1:]
-		} else {
-			line, body = cutBodyLine(body)
-		}
-		line = bytes.TrimRight(line, " \t")
-		if len(line) == 0 {
+	var (
+		out    = bodyWriter{w: w, body: body}
+		blanks = blankFinder{body: body, tab: -1, double: -1}
+		empty  = 0 // empty lines seen and not yet written
+	)
+	for pos := 0; pos < len(body); {
+		end, next := lineEnd(body, pos)
+		line := bytes.TrimRight(body[pos:end], " \t")
+		switch {
+		case len(line) == 0:
 			empty++
+		case len(line) == end-pos && next > end && !blanks.within(pos, end):
+			out.verbatim(pos, next, empty)
+			empty = 0
+		default:
+			out.reduced(line, next, empty)
+			empty = 0
+		}
+		pos = next
+	}
+	out.flush()
+}
+
+// lineEnd returns where the line at pos ends and the next begins, which is the same
+// when no CRLF follows.
+func lineEnd(body []byte, pos int) (end, next int) {
+	for from := pos; ; {
+		i := bytes.IndexByte(body[from:], '\n')
+		if i < 0 {
+			return len(body), len(body)
+		}
+		i += from
+		if i > pos && body[i-1] == '\r' {
+			return i - 1, i + 1
+		}
+		from = i + 1
+	}
+}
+
+// blankFinder knows the next tab and the next pair of spaces, and looks for each only
+// when it has been passed, so that a whole body costs one search.
+type blankFinder struct {
+	body        []byte
+	tab, double int
+}
+
+// within reports whether a tab or a pair of spaces begins in body[pos:end]; pos must
+// not decrease from call to call.
+func (b *blankFinder) within(pos, end int) bool {
+	find := func(at int, what string) int {
+		if at >= pos {
+			return at
+		}
+		if i := bytes.Index(b.body[pos:], []byte(what)); i >= 0 {
+			return pos + i
+		}
+		return len(b.body)
+	}
+	b.tab = find(b.tab, "\t")
+	b.double = find(b.double, "  ")
+	return b.tab < end || b.double < end
+}
+
+// bodyWriter writes ranges of body as they lie and rewritten lines through a buffer.
+type bodyWriter struct {
+	w          io.Writer
+	body       []byte
+	start, end int // range of body to be written as it lies
+	buf        []byte
+}
+
+// verbatim takes in body[pos:next] after some empty lines.
+func (o *bodyWriter) verbatim(pos, next, empty int) {
+	if len(o.buf) == 0 && o.end+2*empty == pos {
+		o.end = next // the empty lines lie right before it
+		return
+	}
+	o.lines(empty)
+	o.flush()
+	o.start, o.end = pos, next
+}
+
+// reduced takes in a line whose blanks have to be reduced, after some empty lines.
+func (o *bodyWriter) reduced(line []byte, next, empty int) {
+	o.lines(empty)
+	if o.buf == nil {
+		o.buf = make([]byte, 0, chunk+1<<10)
+	}
+	if bytes.IndexByte(line, '\t') < 0 {
+		for {
+			i := bytes.Index(line, []byte("  "))
+			if i < 0 {
+				break
+			}
+			o.buf = append(o.buf, line[:i+1]...)
+			line = bytes.TrimLeft(line[i+2:], " ")
+		}
+		o.buf = append(o.buf, line...)
+	} else {
+		o.buf = appendReduced(o.buf, line)
+	}
+	o.buf = append(o.buf, '\r', '\n')
+	o.start, o.end = next, next
+	if len(o.buf) >= chunk {
+		o.flush()
+	}
+}
+
+// appendReduced appends line with each run of blanks as one space.
+func appendReduced(dst, line []byte) []byte {
+	blank := false
+	for _, c := range line {
+		if c == ' ' || c == '\t' {
+			blank = true
 			continue
 		}
-		for ; empty > 0; empty-- {
-			buf = append(buf, '\r', '\n')
-			buf = flushFull(w, buf)
+		if blank {
+			dst = append(dst, ' ')
+			blank = false
 		}
-		for len(line) > 0 {
-			n := plainRun(line)
-			buf = append(buf, line[:n]...)
-			line = line[n:]
-			if len(line) > 0 {
-				buf = append(buf, ' ')
-				line = bytes.TrimLeft(line, " \t")
-			}
-			buf = flushFull(w, buf)
-		}
-		buf = append(buf, '\r', '\n')
-		buf = flushFull(w, buf)
+		dst = append(dst, c)
 	}
-	_, _ = w.Write(buf) // a hash: never fails
+	return dst
 }
 
-// cutBodyLine cuts body at the first CRLF when its first LF is a bare one.
-func cutBodyLine(body []byte) (line, rest []byte) {
-	if i := bytes.Index(body, []byte("\r\n")); i >= 0 {
-		return body[:i], body[i+2:]
+// lines turns to the buffer and puts empty lines there.
+func (o *bodyWriter) lines(empty int) {
+	if o.end > o.start {
+		_, _ = o.w.Write(o.body[o.start:o.end]) // a hash: never fails
+		o.start = o.end
 	}
-	return body, nil
-}
-
-// plainRun returns how many bytes at the start of line relaxed canonicalisation
-// leaves as they are: up to the first tab or the first run of two blanks.
-func plainRun(line []byte) int {
-	for i := 0; i < len(line); i++ {
-		switch line[i] {
-		case '\t':
-			return i
-		case ' ':
-			if i+1 < len(line) && (line[i+1] == ' ' || line[i+1] == '\t') {
-				return i
-			}
+	for ; empty > 0; empty-- {
+		o.buf = append(o.buf, '\r', '\n')
+		if len(o.buf) >= chunk {
+			o.flush()
 		}
 	}
-	return len(line)
 }
 
-// flushFull writes buf on when it has grown to a chunk.
-func flushFull(w io.Writer, buf []byte) []byte {
-	if len(buf) < chunk {
-		return buf
+// flush writes what is waiting: either the range or the buffer.
+func (o *bodyWriter) flush() {
+	if o.end > o.start {
+		_, _ = o.w.Write(o.body[o.start:o.end]) // a hash: never fails
+		o.start = o.end
 	}
-	_, _ = w.Write(buf) // a hash: never fails
-	return buf[:0]
+	if len(o.buf) > 0 {
+		_, _ = o.w.Write(o.buf) // a hash: never fails
+		o.buf = o.buf[:0]
+	}
 }
 
 // simpleBody writes the simple form of body to w (RFC 6376 3.4.3): empty lines at
