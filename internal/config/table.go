@@ -1,0 +1,196 @@
+package config
+
+// Key is one row of the table: everything there is to know about a configuration key but its Go field.
+type Key struct {
+	// Path is the dotted key; "[]" stands for a list's items, "*" for the names of a mapping chosen freely.
+	Path string
+	// Default is YAML; "" = empty.
+	Default string
+	// Unit or form of the value, for people; "" when the type says it.
+	Unit string
+	// Enum lists the allowed values.
+	Enum []string
+	// Min and Max bound a number, time or size, written as its value would be.
+	Min, Max string
+	// Doc says what it means, in full sentences.
+	Doc string
+	// Sample is YAML to show in the example where Default is empty.
+	Sample string
+	// Required in the item it stands in.
+	Required bool
+	// Restart: a change takes effect at the next start only.
+	Restart bool
+}
+
+const (
+	addressUnit = "address:port, or a list of them; [] = off"
+	timeUnit    = "time"
+	sizeUnit    = "size"
+)
+
+// Table returns every key in the order of the example.
+func Table() []Key {
+	var all []Key
+	for _, part := range [][]Key{generalKeys(), listenKeys(), limitKeys(), customerKeys(), filterKeys(), deliveryKeys(), otherKeys()} {
+		all = append(all, part...)
+	}
+	return all
+}
+
+func generalKeys() []Key {
+	return []Key{
+		{Path: "hostname", Unit: "host name", Sample: "gate.example.org", Restart: true, Doc: "The name Postern says to servers and clients. It must resolve to the addresses mail leaves from, and they back to it. Empty: the machine's own name."},
+		{Path: "data_dir", Default: "/var/lib/postern", Unit: "folder", Restart: true, Doc: "Where databases, message bodies and the self-made certificate live. Must be readable by Postern's user only."},
+		{Path: "storage", Doc: "Where state is kept."},
+		{Path: "storage.url", Unit: "URL without password", Sample: "postgres://postern@db.example.org/postern", Restart: true, Doc: "Empty: SQLite files in data_dir, the right choice for one machine. Or a PostgreSQL database, for several."},
+		{Path: "storage.password_file", Unit: "file", Sample: "/etc/postern/db-password", Restart: true, Doc: "File with the database password."},
+		{Path: "log", Doc: "The operator's log, on standard error."},
+		{Path: "log.level", Default: "info", Enum: []string{"debug", "info", "warn", "error"}, Doc: "The least that is written. debug contains mail addresses."},
+		{Path: "log.format", Default: "text", Enum: []string{"text", "json"}, Restart: true, Doc: "One line each, for people or for machines."},
+	}
+}
+
+func listenKeys() []Key {
+	newline := func(path string) Key {
+		return Key{Path: path, Default: "reject", Enum: []string{"reject", "normalize"}, Restart: true, Doc: "What happens to message lines that end in a bare CR or LF (a way to smuggle messages): the message is refused, or they are turned into CRLF before anything else looks at it. normalize is for old applications on your own machines."}
+	}
+	return []Key{
+		{Path: "listen", Doc: "Where Postern accepts connections. Delivery to other servers always goes to their port 25 and is not set here."},
+		{Path: "listen.relay", Doc: "SMTP for machines known by their address: customers' networks. Nobody else may send here."},
+		{Path: "listen.relay.address", Default: "127.0.0.1:2525", Unit: addressUnit, Restart: true, Doc: "Usual on a real gateway: port 25."},
+		newline("listen.relay.bare_newline"),
+		{Path: "listen.submission", Doc: "SMTP for people and applications with user name and password, with STARTTLS. A password is always needed."},
+		{Path: "listen.submission.address", Default: "127.0.0.1:2587", Unit: addressUnit, Restart: true, Doc: "Usual on a real gateway: port 587. Off loopback this needs a certificate."},
+		newline("listen.submission.bare_newline"),
+		{Path: "listen.submissions", Doc: "The same with TLS from the first byte."},
+		{Path: "listen.submissions.address", Default: "127.0.0.1:2465", Unit: addressUnit, Restart: true, Doc: "Usual on a real gateway: port 465. Off loopback this needs a certificate."},
+		newline("listen.submissions.bare_newline"),
+		{Path: "listen.web", Default: "127.0.0.1:8025", Unit: addressUnit, Restart: true, Doc: "The portal, without TLS: put a web server with HTTPS before it and tell its address in web.base_url."},
+		{Path: "listen.metrics", Default: "127.0.0.1:9025", Unit: addressUnit, Restart: true, Doc: "Prometheus metrics and health answers. No password: keep it local."},
+		{Path: "listen.admin_socket", Unit: "file", Sample: "/run/postern/admin.sock", Restart: true, Doc: "The socket `postern queue` and its like talk to. Who may open it is the operator. Empty: admin.sock in data_dir."},
+		{Path: "tls", Doc: "The certificate shown to clients."},
+		{Path: "tls.cert_file", Unit: "file", Sample: "/etc/postern/cert.pem", Doc: "Certificate and intermediates, PEM. Empty: a self-signed one is made at the first start. Read again on reload."},
+		{Path: "tls.key_file", Unit: "file", Sample: "/etc/postern/key.pem", Doc: "Its private key, PEM."},
+	}
+}
+
+func limitKeys() []Key {
+	row := func(name, def, unit, min, max, doc string) Key {
+		return Key{Path: "limits." + name, Default: def, Unit: unit, Min: min, Max: max, Doc: doc, Restart: true}
+	}
+	return []Key{
+		{Path: "limits", Doc: "What one client may do at most. The values suit a gateway for thousands of senders."},
+		row("connections", "4000", "", "1", "100000", "Open SMTP connections in all; no more than a quarter of the file descriptors Postern may open."),
+		row("connections_per_ip", "50", "", "1", "100000", "Open connections of one IPv4 address or IPv6 /64."),
+		row("connections_per_network", "200", "", "1", "100000", "Open connections of one IPv4 /24 or IPv6 /48."),
+		row("new_per_minute_per_ip", "120", "per minute", "1", "1000000", "Connections begun by one IPv4 address or IPv6 /64."),
+		row("messages", "1000", "", "1", "1000000", "Messages of one connection."),
+		row("recipients", "1000", "", "100", "50000", "Recipients of one message. RFC 5321 asks for at least 100."),
+		row("errors", "10", "", "1", "1000", "Client errors until the connection is closed."),
+		row("soft_errors", "5", "", "0", "1000", "Client errors until answers are delayed."),
+		row("junk", "100", "", "1", "100000", "Commands that move no mail (NOOP, RSET ...) until each counts as an error."),
+		row("command_size", "2048B", sizeUnit, "512B", "64KiB", "Longest command line."),
+		row("auth_size", "12288B", sizeUnit, "512B", "64KiB", "Longest line of a login."),
+		row("auth_failures", "3", "", "1", "100", "Wrong passwords until the connection is closed. Failures are also counted per user and client, see the manual."),
+		row("line_size", "64KiB", sizeUnit, "1000B", "1MiB", "Longest line of a message. Lines beyond 998 bytes are mended before the message leaves."),
+		row("message_size", "50MiB", sizeUnit, "64KiB", "1GiB", "Largest message."),
+		row("in_flight", "512MiB", sizeUnit, "1MiB", "1TiB", "Bytes of all messages being received at one time; beyond it clients are asked to come back."),
+		row("command_timeout", "5m", timeUnit, "10s", "1h", "Wait for a command."),
+		row("data_timeout", "30m", timeUnit, "1m", "24h", "Wait for a whole message."),
+		row("session_timeout", "1h", timeUnit, "1m", "24h", "Length of a connection."),
+		row("min_rate", "500B", "size per second", "0B", "1MiB", "Slowest client: what a message must keep up on average after its first 30 seconds."),
+		row("chunks", "10000", "", "1", "1000000", "BDAT commands of one message."),
+		row("hops", "50", "", "10", "1000", "Received fields of a message; more means a mail loop."),
+	}
+}
+
+// localCustomer lets this machine send without further settings.
+const localCustomer = `[{id: local, name: This machine, networks: ["127.0.0.1/32", "::1/128"], any_from: true}]`
+
+func customerKeys() []Key {
+	return []Key{
+		{Path: "customers", Default: localCustomer, Unit: "list", Doc: "Who may send. Without this key there is one customer `local`: this machine. More can be made with `postern customer add`; those live in the database."},
+		{Path: "customers[].id", Required: true, Unit: "a-z, 0-9 and -", Sample: "acme", Doc: "Stays the same for ever: the journal refers to it."},
+		{Path: "customers[].name", Unit: "text", Sample: "Acme Ltd", Doc: "Shown to people. Empty: the id."},
+		{Path: "customers[].language", Default: "fr", Enum: []string{"fr", "en"}, Doc: "Language of notices and pages."},
+		{Path: "customers[].contact", Unit: "mail address", Sample: "post@acme.example", Doc: "Who gets notices and warnings that belong to no single message."},
+		{Path: "customers[].networks", Default: "[]", Unit: "list of networks", Sample: `["192.0.2.0/24", "2001:db8:1::/48"]`, Doc: "Client addresses that are this customer without a password. Only what is really his: whatever can reach Postern from there can send in his name, and in a container the gateway's address may stand for everybody."},
+		{Path: "customers[].domains", Default: "[]", Unit: "list of domains", Sample: "[acme.example]", Doc: "Domains he may write in the name of, with everything below them."},
+		{Path: "customers[].pool", Unit: "name", Sample: "default", Doc: "The pool of delivery.pools his mail leaves from. Empty: default."},
+		{Path: "customers[].mode", Default: "hold", Enum: []string{"hold", "reject"}, Doc: "What happens to a message above the threshold: accepted and held until somebody decides, or refused at once."},
+		{Path: "customers[].threshold", Default: "0", Unit: "points", Min: "0", Max: "15", Doc: "A score strictly above this is blocked. 0: filter.threshold."},
+		{Path: "customers[].self_release", Default: "false", Doc: "The sender may release his own held messages."},
+		{Path: "customers[].release_ceiling", Default: "8", Unit: "points", Min: "0.1", Max: "15", Doc: "... up to this score."},
+		{Path: "customers[].any_from", Default: "false", Doc: "Let him write in any domain's name. Only for networks of machines that are trusted to check it themselves, such as a hoster's own relay."},
+	}
+}
+
+func filterKeys() []Key {
+	return []Key{
+		{Path: "filter", Doc: "How messages are tested."},
+		{Path: "filter.enabled", Default: "true", Doc: "false lets everything pass untested."},
+		{Path: "filter.threshold", Default: "3", Unit: "points", Min: "0.1", Max: "15", Doc: "A score strictly above this is blocked."},
+		{Path: "filter.deadline", Default: "10s", Unit: timeUnit, Min: "1s", Max: "5m", Doc: "What is not measured by then counts as not measured, neither good nor bad."},
+		{Path: "filter.scores", Default: "{}", Unit: "test name: points", Sample: "{MIME_HTML_ONLY: 0.5}", Doc: "Points that differ from the built-in ones. 0 switches a test off."},
+		{Path: "filter.scores.*", Unit: "points", Min: "-15", Max: "15", Doc: "Points of the test of that name."},
+		{Path: "filter.dnsbl", Doc: "Blocklists asked about addresses and domains."},
+		{Path: "filter.dnsbl.zones", Default: "{}", Unit: "zone: true or false", Sample: "{zen.spamhaus.org: false}", Doc: "Switches lists of the built-in directory on or off."},
+		{Path: "filter.dnsbl.zones.*", Doc: "Whether the list of that zone is asked."},
+		{Path: "filter.dnsbl.extra", Default: "[]", Unit: "list", Doc: "Lists the directory does not know, such as your own."},
+		{Path: "filter.dnsbl.extra[].name", Required: true, Unit: "text", Sample: "own", Doc: "Shown to people."},
+		{Path: "filter.dnsbl.extra[].zone", Required: true, Unit: "domain", Sample: "bl.example.org", Doc: "Where it is asked in DNS."},
+		{Path: "filter.dnsbl.extra[].kind", Default: "ip", Enum: []string{"ip", "domain"}, Doc: "What it lists."},
+		{Path: "filter.dnsbl.extra[].points", Default: "2", Unit: "points", Min: "-15", Max: "15", Doc: "Points of being on it."},
+		{Path: "held", Doc: "Messages that wait for a person."},
+		{Path: "held.keep", Default: "72h", Unit: timeUnit, Min: "1h", Max: "60d", Doc: "How long. Then the message expires and its sender is told."},
+		{Path: "held.digest_after", Default: "15m", Unit: timeUnit, Min: "0s", Max: "24h", Doc: "After a notice, further held messages of the same sender are gathered for this long into one notice."},
+		{Path: "held.link_ttl", Default: "7d", Unit: timeUnit, Min: "1h", Max: "60d", Doc: "How long the link in a notice works."},
+		{Path: "web", Doc: "The portal as seen from outside."},
+		{Path: "web.base_url", Unit: "URL", Sample: "https://mail.example.org", Restart: true, Doc: "What links in notices begin with. Empty: http:// and the first address of listen.web."},
+		{Path: "web.secret_file", Unit: "file", Sample: "/etc/postern/web-secret", Restart: true, Doc: "File with at least 32 random characters that sign the links. Empty: made at the first start and kept in data_dir. Several machines need the same."},
+	}
+}
+
+func deliveryKeys() []Key {
+	return []Key{
+		{Path: "delivery", Doc: "How mail leaves."},
+		{Path: "delivery.smarthost", Doc: "A relay all mail leaves through, where port 25 is closed."},
+		{Path: "delivery.smarthost.host", Unit: "host name or address", Sample: "smtp.provider.example", Doc: "Empty: straight to the recipients' servers."},
+		{Path: "delivery.smarthost.port", Default: "587", Min: "1", Max: "65535", Doc: "Its port."},
+		{Path: "delivery.smarthost.user", Unit: "text", Sample: "postern", Doc: "User name; empty: no login."},
+		{Path: "delivery.smarthost.password_file", Unit: "file", Sample: "/etc/postern/smarthost-password", Doc: "File with the password."},
+		{Path: "delivery.smarthost.tls", Default: "required", Enum: []string{"required", "implicit", "opportunistic", "none"}, Doc: "STARTTLS with a checked certificate, TLS from the first byte with a checked certificate, STARTTLS if offered, or none."},
+		{Path: "delivery.concurrency", Doc: "Outgoing connections at one time."},
+		{Path: "delivery.concurrency.per_domain", Default: "10", Min: "1", Max: "1000", Doc: "To one recipient domain."},
+		{Path: "delivery.concurrency.total", Default: "500", Min: "1", Max: "20000", Doc: "In all."},
+		{Path: "delivery.retry", Default: "[5m, 15m, 30m, 1h, 2h, 4h]", Unit: "list of times", Min: "10s", Max: "24h", Doc: "Waits between attempts; the last one repeats."},
+		{Path: "delivery.expire", Default: "48h", Unit: timeUnit, Min: "1h", Max: "30d", Doc: "How long delivery is tried before the message is given up and its sender is told."},
+		{Path: "delivery.delay_notice", Default: "4h", Unit: timeUnit, Min: "0s", Max: "30d", Doc: "When a sender is told that his message is late. 0s: never."},
+		{Path: "delivery.tls", Default: "opportunistic", Enum: []string{"opportunistic", "none"}, Doc: "TLS towards the recipients' servers: whenever they offer it, or never."},
+		{Path: "delivery.ipv6", Default: "true", Doc: "Use IPv6. Switch off when the gateway's IPv6 addresses have no reverse DNS."},
+		{Path: "delivery.port", Default: "25", Min: "1", Max: "65535", Doc: "For tests only: mail servers listen on 25."},
+		{Path: "delivery.pools", Default: "{}", Unit: "name: list of addresses", Sample: "{default: [{ip: 192.0.2.10, helo: gate.example.org}]}", Restart: true, Doc: "Addresses mail leaves from, by class of mail. Without: whichever the system chooses."},
+		{Path: "delivery.pools.*", Unit: "list", Restart: true, Doc: "The pool of that name."},
+		{Path: "delivery.pools.*[].ip", Required: true, Unit: "address", Sample: "192.0.2.10", Restart: true, Doc: "An address of this machine."},
+		{Path: "delivery.pools.*[].helo", Unit: "host name", Sample: "gate.example.org", Restart: true, Doc: "The name said from there; must resolve to that address and back. Empty: hostname."},
+	}
+}
+
+func otherKeys() []Key {
+	return []Key{
+		{Path: "dns", Doc: "The resolver."},
+		{Path: "dns.servers", Default: "[]", Unit: "list of address:port", Sample: `["127.0.0.1:53"]`, Restart: true, Doc: "Resolvers to ask; best a validating one on this machine: blocklists refuse the big public ones. Empty: those of /etc/resolv.conf."},
+		{Path: "dns.timeout", Default: "5s", Unit: timeUnit, Min: "100ms", Max: "1m", Restart: true, Doc: "Wait for one answer."},
+		{Path: "dns.attempts", Default: "2", Min: "1", Max: "10", Restart: true, Doc: "Tries of one question."},
+		{Path: "dns.budget", Default: "64", Unit: "questions", Min: "10", Max: "1000", Doc: "Questions one message may cause."},
+		{Path: "dns.cache_entries", Default: "50000", Min: "0", Max: "10000000", Restart: true, Doc: "Answers kept in memory."},
+		{Path: "journal", Doc: "The memory of what happened to each message."},
+		{Path: "journal.retention", Default: "90d", Unit: timeUnit, Min: "1d", Max: "3650d", Doc: "How long facts are kept. They contain addresses and subjects: keep what you need."},
+		{Path: "notice", Doc: "Mail Postern writes itself."},
+		{Path: "notice.from", Unit: "mail address", Sample: "postmaster@example.org", Doc: "Its sender. Empty: postmaster at hostname."},
+		{Path: "notice.name", Default: "Postern", Unit: "text", Doc: "The sender's name."},
+		{Path: "notice.languages", Default: "[fr, en]", Unit: "list", Enum: []string{"fr", "en"}, Doc: "Languages of notices to people whose language is not known, in this order."},
+		{Path: "dkim", Doc: "Signatures of outgoing mail."},
+		{Path: "dkim.sign", Default: "true", Doc: "Sign the mail of every domain that has a key; see `postern dkim new`."},
+	}
+}
