@@ -244,7 +244,12 @@ func lists(c config.DNSBL) []dnsbl.List {
 		}
 	}
 	for _, x := range c.Extra {
-		out = append(out, dnsbl.Extra(x.Name, string(x.Zone), x.Kind))
+		kinds := dnsbl.IP4 | dnsbl.IP6
+		if x.Kind == "domain" {
+			kinds = dnsbl.Domain
+		}
+		out = append(out, dnsbl.List{Name: x.Name, Zone: string(x.Zone), Kinds: kinds, Access: dnsbl.Free, Weight: 3,
+			Codes: []dnsbl.Code{{Pattern: "127.0.0.*", Name: "listed", Meaning: dnsbl.Text{EN: "listed", FR: "inscrit"}}}})
 	}
 	return out
 }
