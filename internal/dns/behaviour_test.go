@@ -309,7 +309,7 @@ func TestAddrs(t *testing.T) {
 		{"four fails", "mx1.example.org", dnstest.ServFail, 0, dns.Found, 1, false},
 		{"four fails, no six", "mx2.example.org", dnstest.ServFail, 0, dns.TryLater, 0, false},
 		{"six fails, no four", "nowhere.example.org", 0, dnstest.Refused, dns.TryLater, 0, false},
-		{"they disagree about the name", "nowhere2.example.org", 0, 0, dns.Nothing, 0, true},
+		{"they disagree about the name", "deep.example.org", 0, dnstest.NXDomain, dns.Nothing, 0, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s.FailType(tc.host, dns.TypeA, tc.four)
@@ -384,5 +384,25 @@ func TestBudget(t *testing.T) {
 		if a := dns.MX(t.Context(), r, "example.org"); a.Status != want || (want == dns.TryLater) != errors.Is(a.Err, dns.ErrBudget) {
 			t.Errorf("question %d: %+v", i+1, a)
 		}
+	}
+}
+
+func TestCanary(t *testing.T) {
+	t.Parallel()
+	s := dnstest.Start(t, ". NS a.root-servers.invalid.\n"+zone)
+	r := s.Resolver(t)
+	if err := dns.Canary(t.Context(), r, ""); err != nil {
+		t.Errorf("root: %v", err)
+	}
+	if err := dns.Canary(t.Context(), r, "example.org"); err != nil {
+		t.Errorf("a zone with SOA: %v", err)
+	}
+	s.Fail("*", dnstest.NXDomain)
+	if err := dns.Canary(t.Context(), r, ""); !errors.Is(err, dns.ErrLame) {
+		t.Errorf("a resolver that denies the root: %v", err)
+	}
+	s.Fail("*", dnstest.ServFail)
+	if err := dns.Canary(t.Context(), r, ""); !errors.Is(err, dns.ErrServFail) {
+		t.Errorf("a broken resolver: %v", err)
 	}
 }

@@ -155,6 +155,24 @@ func merge(a, b Answer) Answer {
 	return Answer{Status: Nothing, NXDomain: a.NXDomain && b.NXDomain, Authentic: a.Authentic && b.Authentic, TTL: min(a.TTL, b.TTL), Err: a.Err}
 }
 
+// Canary asks for something that exists for certain: the name servers of the root when zone is "", else the SOA of zone. nil: r may be
+// believed. An error, wrapping a sentinel of this package: r is in trouble, and its denials of other names should not be made permanent
+// either. A resolver that denies the canary gives ErrLame.
+func Canary(ctx context.Context, r Resolver, zone string) error {
+	name, typ := zone, TypeSOA
+	if zone == "" {
+		name, typ = ".", TypeNS
+	}
+	switch a := r.Query(ctx, name, typ); a.Status {
+	case Found:
+		return nil
+	case Nothing:
+		return fmt.Errorf("canary %s %s: %w: it is denied", name, typ, ErrLame)
+	default:
+		return fmt.Errorf("canary: %w", a.Err)
+	}
+}
+
 // ReverseLabels is ip in reverse notation without a suffix, as block lists want it before their zone (RFC 5782 2.1, 2.4):
 // "1.2.0.192" or 32 nibbles. IPv4-mapped IPv6 addresses count as IPv4; "" for the zero Addr.
 func ReverseLabels(ip netip.Addr) string {

@@ -141,6 +141,21 @@ type Listing struct {
 	Err     error        // with Unknown and Disabled: why
 }
 
+// Against is the matched codes that count as listings: for an address of ours from which mail leaves (egress) and for domains all that are
+// not neutral; for the address of a customer or other client also not those that are EgressOnly. Empty unless State is Listed.
+func (l Listing) Against(egress bool) []Code {
+	if l.State != Listed {
+		return nil
+	}
+	var out []Code
+	for _, c := range l.Matched {
+		if !c.Neutral && (egress || !c.EgressOnly) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
 // Why a lookup is Unknown or Disabled. Listing.Err wraps one of them, or an error of package dns.
 var (
 	ErrRefused      = errors.New("the zone refuses our resolver")

@@ -303,6 +303,18 @@ func TestDisabled(t *testing.T) {
 	}
 }
 
+// TestAgainst: a dynamic address is a fault of ours only.
+func TestAgainst(t *testing.T) {
+	t.Parallel()
+	s := dnstest.Start(t, "2.2.0.192.zen.spamhaus.org. A 127.0.0.10\n3.2.0.192.zen.spamhaus.org. A 127.0.0.10\n3.2.0.192.zen.spamhaus.org. A 127.0.0.3")
+	for ip, want := range map[string][2]int{"192.0.2.2": {0, 1}, "192.0.2.3": {1, 2}, "192.0.2.4": {0, 0}} {
+		got := dnsbl.CheckIP(t.Context(), s.Resolver(t), list(t, "zen.spamhaus.org"), netip.MustParseAddr(ip))
+		if len(got.Against(false)) != want[0] || len(got.Against(true)) != want[1] {
+			t.Errorf("%s: %+v", ip, got)
+		}
+	}
+}
+
 // TestReason: the text is from outside: bounded, one line, printable.
 func TestReason(t *testing.T) {
 	t.Parallel()

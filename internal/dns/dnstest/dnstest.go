@@ -103,8 +103,9 @@ func Listen(addr, zone string) (*Server, error) {
 	notify := func() { started <- struct{}{} }
 	s.udp = &mdns.Server{PacketConn: pc, Handler: handler, NotifyStartedFunc: notify}
 	s.tcp = &mdns.Server{Listener: l, Handler: handler, NotifyStartedFunc: notify}
-	go s.udp.ActivateAndServe() //nolint: its error is the closed socket
-	go s.tcp.ActivateAndServe() //nolint: its error is the closed socket
+	// Their errors are those of the sockets that Close closes.
+	go func() { _ = s.udp.ActivateAndServe() }()
+	go func() { _ = s.tcp.ActivateAndServe() }()
 	<-started
 	<-started
 	return s, nil
