@@ -100,12 +100,15 @@ func (c *uriCollector) text(s string) {
 		for i < len(s) && isURIBreak(s[i]) {
 			i++
 		}
-		start := i
+		start, sign := i, -1 // sign: the first octet without which there is no URI
 		for i < len(s) && !isURIBreak(s[i]) {
+			if sign < 0 && (s[i] == ':' || s[i] == '.' || s[i] == '@') {
+				sign = i
+			}
 			i++
 		}
-		if word := s[start:i]; len(word) > 3 && strings.ContainsAny(word, ":.@") {
-			c.word(clip(word, maxURI))
+		if sign >= 0 && sign < i-1 && i-start > 3 {
+			c.word(clip(s[start:i], maxURI))
 		}
 	}
 }
