@@ -90,6 +90,9 @@ const (
 var (
 	// ErrBareNewline: the message holds a CR or LF that is not part of CRLF.
 	ErrBareNewline = errors.New("dkim: message holds a bare CR or LF")
+	// ErrBadStart: the message begins with a blank, so that its first line would
+	// continue whatever field is put before it.
+	ErrBadStart = errors.New("dkim: message begins with a continuation line")
 	// ErrNoFrom: there is no From field, which DKIM requires to be signed.
 	ErrNoFrom = errors.New("dkim: message has no From field")
 	// ErrTooManyFields: the protected fields occur so often that h= would exceed MaxSignedHeaders.

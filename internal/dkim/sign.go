@@ -33,11 +33,14 @@ const foldAt = 78
 
 // Sign makes one DKIM-Signature field per key, in the order of keys, each ending in
 // CRLF, to be put before the message. raw is the message with CRLF line ends; it is
-// not changed. now is t=. Errors wrap ErrBareNewline, ErrNoFrom, ErrTooManyFields or
-// ErrBadKey; with an error there is no header.
+// not changed. now is t=. Errors wrap ErrBareNewline, ErrBadStart, ErrNoFrom,
+// ErrTooManyFields or ErrBadKey; with an error there is no header.
 func Sign(raw []byte, keys []Key, now time.Time) (header []byte, err error) {
 	if hasBareNewline(raw) {
 		return nil, ErrBareNewline
+	}
+	if len(raw) > 0 && (raw[0] == ' ' || raw[0] == '\t') {
+		return nil, ErrBadStart
 	}
 	for _, k := range keys {
 		if err := k.check(); err != nil {

@@ -250,6 +250,7 @@ func TestSignRefuses(t *testing.T) {
 		{"CR at the end", plain + "\r", keys, dkim.ErrBareNewline},
 		{"CR CR LF", plain + "\r\r\n", keys, dkim.ErrBareNewline},
 		{"LF first", "\n" + plain, keys, dkim.ErrBareNewline},
+		{"begins with a continuation", " x\r\n" + plain, keys, dkim.ErrBadStart},
 		{"no From", "To: a@example.com\r\n\r\nx\r\n", keys, dkim.ErrNoFrom},
 		{"From only in the body", "To: a@example.com\r\n\r\nFrom: x\r\n", keys, dkim.ErrNoFrom},
 		{"too many To", strings.Repeat("To: a@example.com\r\n", 99) + plain, keys, dkim.ErrTooManyFields},
