@@ -164,7 +164,7 @@ func TestSingleFlight(t *testing.T) {
 	s := dnstest.Start(t, zone)
 	release := s.Hold("mx1.example.org")
 	c := client(t, dns.Options{Servers: []string{s.Addr()}, Timeout: 10 * time.Second})
-	// A caller that gives up does not take the question from the others.
+	// A caller whose context has ended asks nothing.
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var wg sync.WaitGroup
@@ -183,6 +183,31 @@ func TestSingleFlight(t *testing.T) {
 	if n := s.Count("mx1.example.org"); n != 1 {
 		t.Errorf("asked %d times", n)
 	}
+}
+
+// TestImpatientFirst: the caller who began the question gives up, the one who joined still gets the answer.
+func TestImpatientFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int64
+		c := client(t, dns.Options{Servers: []string{"192.0.2.53"}, Timeout: 10 * time.Second, Dial: pipes(func(_, _ string, q *mdns.Msg) *mdns.Msg {
+			asked.Add(1)
+			time.Sleep(3 * time.Second)
+			return positive(q, 60)
+		})})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if a := c.Query(ctx, "example.org", dns.TypeA); !errors.Is(a.Err, dns.ErrTimeout) {
+				t.Errorf("first: %+v", a)
+			}
+		})
+		time.Sleep(500 * time.Millisecond)
+		if a := c.Query(t.Context(), "example.org", dns.TypeA); a.Status != dns.Found || asked.Load() != 1 {
+			t.Errorf("second: %+v after %d packets", a, asked.Load())
+		}
+		wg.Wait()
+	})
 }
 
 func TestDeadline(t *testing.T) {
