@@ -626,5 +626,5 @@ func (r *renderer) resolve(s string) string {
 	if r.base == "" || s == "" || s[0] == '#' || hasScheme(s) {
 		return s
 	}
-	return resolveURL(clip(r.base, 2048), s)
+	return resolveURL(clip(r.base, 1024), s)
 }

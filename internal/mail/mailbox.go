@@ -224,7 +224,7 @@ func (r *listReader) take() {
 	if !words {
 		return // RFC 5322 4.4: empty elements are tolerated
 	}
-	box := Mailbox{Raw: strings.TrimSpace(r.in[toks[0].start:toks[len(toks)-1].end])}
+	box := Mailbox{Raw: r.in[toks[0].start:toks[len(toks)-1].end]}
 	open, shut := -1, -1
 	for i := range toks {
 		if toks[i].kind != tokSpecial {
