@@ -53,6 +53,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -171,7 +172,7 @@ func Open(o Options) (*Spool, error) {
 	o.Window = max(orInt(o.Window, 20_000), 16)
 	o.CacheBytes = orInt(o.CacheBytes, 64<<20)
 	if o.Dir != "" {
-		if err := o.FS.MkdirAll(o.Dir); err != nil {
+		if err := makeFolder(o.FS, o.Dir); err != nil {
 			return nil, fmt.Errorf("open spool: %w", err)
 		}
 	}
@@ -188,6 +189,25 @@ func Open(o Options) (*Spool, error) {
 	s.win = window{size: o.Window, budget: 64 << 20}
 	s.win.reset()
 	return s, nil
+}
+
+// makeFolder makes the folder for bodies durable: a power loss must not take the name under which they are all found. The
+// folders above are synced as far as this process may; they were most likely there before.
+func makeFolder(fsys fsx.FS, dir string) error {
+	if err := fsys.MkdirAll(dir); err != nil {
+		return err
+	}
+	parent := path.Dir(path.Clean(dir))
+	if err := fsys.SyncDir(parent); err != nil {
+		return err
+	}
+	for parent != path.Dir(parent) {
+		parent = path.Dir(parent)
+		if fsys.SyncDir(parent) != nil {
+			return nil
+		}
+	}
+	return nil
 }
 
 func orInt(v, otherwise int) int {
