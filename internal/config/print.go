@@ -17,6 +17,7 @@ func Example() string {
 	p.comments = true
 	p.out.WriteString("# Postern's configuration. Every key stands here with its default; what you do not need to change may go.\n" +
 		"# Times: 90s, 5m, 1h30m, 7d. Sizes: 64KiB, 25MB (MB = 1,000,000 bytes, MiB = 1,048,576).\n" +
+		"# [restart]: a change takes effect at the next start; everything else on reload (SIGHUP).\n" +
 		"# Any plain value may be ${NAME}, taken from the environment. Secrets stand in files of their own.\n" +
 		"# conf.d/*.yaml beside this file is read after it, in order of name: mappings are merged key by key, lists and values replaced.\n")
 	p.structure(reflect.ValueOf(c).Elem(), place{}, 0)
@@ -68,35 +69,41 @@ func (p *printer) about(row Key, indent int, prefix string, top bool) {
 	}
 }
 
-// about tells unit, values, range, default and example of a row.
+// about is notes as a bracketed end of a sentence.
 func about(row Key) string {
-	var notes []string
+	if n := notes(row); n != "" {
+		return " [" + n + "]"
+	}
+	return ""
+}
+
+// notes tells unit, values, range, default and example of a row.
+func notes(row Key) string {
+	var all []string
 	if row.Unit != "" {
-		notes = append(notes, "Unit: "+row.Unit)
+		all = append(all, "unit: "+row.Unit)
 	}
 	if len(row.Enum) > 0 {
-		notes = append(notes, "One of: "+strings.Join(row.Enum, ", "))
+		all = append(all, "one of: "+strings.Join(row.Enum, ", "))
 	}
 	if row.Min != "" {
-		notes = append(notes, "From "+row.Min+" to "+row.Max)
+		all = append(all, row.Min+" to "+row.Max)
 	}
-	if row.Required {
-		notes = append(notes, "Required")
-	} else if row.Default != "" && len(row.Default) < 40 {
-		notes = append(notes, "Default: "+row.Default)
-	} else if row.Default == "" && row.Sample != "" {
-		notes = append(notes, "Default: none")
+	switch {
+	case row.Required:
+		all = append(all, "required")
+	case row.Default != "" && len(row.Default) < 40:
+		all = append(all, "default: "+row.Default)
+	case row.Default == "" && row.Sample != "":
+		all = append(all, "default: none")
 	}
 	if row.Sample != "" {
-		notes = append(notes, "Example: "+row.Sample)
+		all = append(all, "example: "+row.Sample)
 	}
 	if row.Restart {
-		notes = append(notes, "Takes effect at the next start")
+		all = append(all, "restart")
 	}
-	if len(notes) == 0 {
-		return ""
-	}
-	return " [" + strings.Join(notes, " | ") + "]"
+	return strings.Join(all, " | ")
 }
 
 // plainText is a plain value or a list of such, on one line; ok is false for anything else.
@@ -315,8 +322,8 @@ func (c *Config) Explain(path string) (text string, ok bool) {
 	if has {
 		fmt.Fprintf(&b, "  value:   %s\n  from:    %s\n", value.shown, c.Origin(path))
 	}
-	if notes := strings.Trim(about(row), " []"); notes != "" {
-		fmt.Fprintf(&b, "  form:    %s\n", notes)
+	if n := notes(row); n != "" {
+		fmt.Fprintf(&b, "  form:    %s\n", n)
 	}
 	for i, line := range wrap(row.Doc, 90) {
 		if i == 0 {

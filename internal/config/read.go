@@ -33,10 +33,7 @@ func newReader(s Source) *reader {
 type place struct{ path, pattern string }
 
 func (p place) key(name string) place {
-	if p.path == "" {
-		return place{name, name}
-	}
-	return place{p.path + "." + name, p.pattern + "." + name}
+	return place{strings.TrimPrefix(p.path+"."+name, "."), strings.TrimPrefix(p.pattern+"."+name, ".")}
 }
 
 func (p place) item(i int) place {
@@ -54,7 +51,10 @@ func (r *reader) bad(at Origin, p place, format string, args ...any) {
 // read fills v from n.
 func (r *reader) read(n *node, v reflect.Value, p place) {
 	r.origins[p.path] = n.at
-	if n.form == nothing {
+	switch n.form {
+	case broken:
+		return
+	case nothing:
 		r.bad(n.at, p, "has no value; give it one or remove the key")
 		return
 	}
@@ -240,6 +240,9 @@ func (r *reader) readScalar(n *node, v reflect.Value, p place, row Key) {
 	if len(row.Enum) > 0 {
 		expected = "one of " + strings.Join(row.Enum, ", ")
 	}
+	if n.form == broken {
+		return
+	}
 	if n.form != scalar {
 		r.bad(n.at, p, "found %s; expected %s", n.form, expected)
 		return
@@ -353,6 +356,9 @@ func (r *reader) readSecret(n *node, e *entry, v reflect.Value, parent place, na
 		}
 	case e != nil:
 		r.origins[p.path] = e.value.at
+		if e.value.form == broken {
+			return
+		}
 		if e.value.form != scalar {
 			r.bad(e.value.at, p, "found %s; expected the name of a file", e.value.form)
 			return

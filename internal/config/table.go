@@ -51,20 +51,20 @@ func generalKeys() []Key {
 }
 
 func listenKeys() []Key {
-	newline := func(path string) Key {
-		return Key{Path: path, Default: "reject", Enum: []string{"reject", "normalize"}, Restart: true, Doc: "What happens to message lines that end in a bare CR or LF (a way to smuggle messages): the message is refused, or they are turned into CRLF before anything else looks at it. normalize is for old applications on your own machines."}
+	newline := func(path, doc string) Key {
+		return Key{Path: path, Default: "reject", Enum: []string{"reject", "normalize"}, Restart: true, Doc: doc}
 	}
 	return []Key{
 		{Path: "listen", Doc: "Where Postern accepts connections. Delivery to other servers always goes to their port 25 and is not set here."},
 		{Path: "listen.relay", Doc: "SMTP for machines known by their address: customers' networks. Nobody else may send here."},
 		{Path: "listen.relay.address", Default: "127.0.0.1:2525", Unit: addressUnit, Restart: true, Doc: "Usual on a real gateway: port 25."},
-		newline("listen.relay.bare_newline"),
+		newline("listen.relay.bare_newline", "What happens to message lines that end in a bare CR or LF (a way to smuggle messages): the message is refused, or they are turned into CRLF before anything else looks at it. normalize is for old applications on your own machines."),
 		{Path: "listen.submission", Doc: "SMTP for people and applications with user name and password, with STARTTLS. A password is always needed."},
 		{Path: "listen.submission.address", Default: "127.0.0.1:2587", Unit: addressUnit, Restart: true, Doc: "Usual on a real gateway: port 587. Off loopback this needs a certificate."},
-		newline("listen.submission.bare_newline"),
+		newline("listen.submission.bare_newline", "As in listen.relay."),
 		{Path: "listen.submissions", Doc: "The same with TLS from the first byte."},
 		{Path: "listen.submissions.address", Default: "127.0.0.1:2465", Unit: addressUnit, Restart: true, Doc: "Usual on a real gateway: port 465. Off loopback this needs a certificate."},
-		newline("listen.submissions.bare_newline"),
+		newline("listen.submissions.bare_newline", "As in listen.relay."),
 		{Path: "listen.web", Default: "127.0.0.1:8025", Unit: addressUnit, Restart: true, Doc: "The portal, without TLS: put a web server with HTTPS before it and tell its address in web.base_url."},
 		{Path: "listen.metrics", Default: "127.0.0.1:9025", Unit: addressUnit, Restart: true, Doc: "Prometheus metrics and health answers. No password: keep it local."},
 		{Path: "listen.admin_socket", Unit: "file", Sample: "/run/postern/admin.sock", Restart: true, Doc: "The socket `postern queue` and its like talk to. Who may open it is the operator. Empty: admin.sock in data_dir."},
@@ -162,7 +162,7 @@ func deliveryKeys() []Key {
 		{Path: "delivery.smarthost.tls", Default: "required", Enum: []string{"required", "implicit", "opportunistic", "none"}, Doc: "STARTTLS with a checked certificate, TLS from the first byte with a checked certificate, STARTTLS if offered, or none."},
 		{Path: "delivery.concurrency", Doc: "Outgoing connections at one time."},
 		{Path: "delivery.concurrency.per_domain", Default: "10", Min: "1", Max: "1000", Doc: "To one recipient domain."},
-		{Path: "delivery.concurrency.total", Default: "500", Min: "1", Max: "20000", Doc: "In all."},
+		{Path: "delivery.concurrency.total", Default: "500", Min: "1", Max: "20000", Doc: "To all of them together."},
 		{Path: "delivery.retry", Default: "[5m, 15m, 30m, 1h, 2h, 4h]", Unit: "list of times", Min: "10s", Max: "24h", Doc: "Waits between attempts; the last one repeats."},
 		{Path: "delivery.expire", Default: "48h", Unit: timeUnit, Min: "1h", Max: "30d", Doc: "How long delivery is tried before the message is given up and its sender is told."},
 		{Path: "delivery.delay_notice", Default: "4h", Unit: timeUnit, Min: "0s", Max: "30d", Doc: "When a sender is told that his message is late. 0s: never."},

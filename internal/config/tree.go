@@ -27,10 +27,11 @@ const (
 	mapping
 	list
 	nothing // a key without value
+	broken  // something the builder has complained about
 )
 
 func (f form) String() string {
-	return [...]string{"a plain value", "a mapping (key: value lines)", "a list", "nothing"}[f]
+	return [...]string{"a plain value", "a mapping (key: value lines)", "a list", "nothing", "something unknown"}[f]
 }
 
 // node is one YAML value with its place.
@@ -104,7 +105,7 @@ func parseYAML(file string, data []byte) (root *node, problems Problems) {
 		root = b.build(doc.Body, 0)
 	}
 	if root != nil && root.form != mapping {
-		if root.form != nothing {
+		if root.form != nothing && root.form != broken {
 			b.bad(root.at, "found %s; expected key: value lines", root.form)
 		}
 		root = nil
@@ -175,6 +176,7 @@ func (b *builder) place(n ast.Node) Origin {
 func (b *builder) build(n ast.Node, depth int) *node {
 	out := &node{form: nothing, at: b.place(n)}
 	if depth > maxDepth {
+		out.form = broken
 		b.bad(out.at, "nested more than %d deep", maxDepth)
 		return out
 	}
@@ -201,9 +203,11 @@ func (b *builder) build(n ast.Node, depth int) *node {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.InfinityNode, *ast.NanNode:
 		out.form, out.text = scalar, strings.TrimSpace(n.GetToken().Value)
 	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
+		out.form = broken
 		b.bad(out.at, "anchors (&), aliases (*), merge keys (<<) and tags (!) are not supported; write the value out (in quotes if it begins with one of these characters)")
 	case *ast.CommentGroupNode:
 	default:
+		out.form = broken
 		b.bad(out.at, "this kind of YAML is not supported; write a plain value, a list or key: value lines")
 	}
 	return out

@@ -88,6 +88,9 @@ func (v *validation) bounds() []bound {
 	var all []bound
 	add := func(path string, addrs []netip.AddrPort) {
 		for i, a := range addrs {
+			if !a.IsValid() {
+				continue // told already
+			}
 			all = append(all, bound{fmt.Sprintf("%s[%d]", path, i), a})
 		}
 	}
@@ -179,10 +182,10 @@ func (v *validation) portal() {
 	if v.Web.Secret != "" && len(v.Web.Secret) < minSecret {
 		v.bad("web.secret_file", "the secret has %d characters; expected at least %d random ones", len(v.Web.Secret), minSecret)
 	}
-	outside := slices.ContainsFunc(v.Listen.Web, func(a netip.AddrPort) bool { return !local(a) })
 	if v.Web.BaseURL == "" {
-		if outside {
-			v.bad("web.base_url", "the portal is reached from outside, and links in notices open messages; expected https://NAME of the web server before it (or http://localhost:PORT for a try)")
+		outside := func(a netip.AddrPort) bool { return a.IsValid() && !local(a) }
+		if slices.ContainsFunc(v.Listen.Web, outside) && !v.told("web.base_url") {
+			v.bad("listen.web", "the portal is reached from outside, and links in notices open messages; expected web.base_url with https://NAME of the web server before it (or http://localhost:PORT for a try)")
 		}
 		return
 	}
@@ -355,10 +358,8 @@ func (v *validation) told(path string) bool {
 func (v *validation) smarthost(s Smarthost) {
 	const at = "delivery.smarthost."
 	if s.Host == "" {
-		for _, key := range []string{"port", "user", "password_file", "tls"} {
-			if v.Origin(at+key) != (Origin{}) && !v.told(at+"host") {
-				v.doubt(at+key, "has no effect without delivery.smarthost.host")
-			}
+		if (s.User != "" || s.Password != "") && !v.told(at+"host") {
+			v.doubt(at+"user", "has no effect without delivery.smarthost.host")
 		}
 		return
 	}

@@ -54,7 +54,12 @@ func kinds() map[reflect.Type]kind {
 		},
 		reflect.TypeFor[Secret](): {
 			expected: "the name of a file", schema: text,
-			write: func(v any) string { return quote(v.(Secret).String()) },
+			write: func(v any) string {
+				if v.(Secret) == "" {
+					return `""`
+				}
+				return quote(v.(Secret).String())
+			},
 			parse: func(s string, _ bool) (any, error) { return Secret(s), oneLine(s) },
 		},
 		reflect.TypeFor[bool](): {
@@ -71,7 +76,7 @@ func kinds() map[reflect.Type]kind {
 			parse: func(s string, _ bool) (any, error) {
 				n, err := strconv.Atoi(s)
 				if err != nil || !intForm.MatchString(s) {
-					return nil, fmt.Errorf("%q is none", clip(s))
+					return nil, fmt.Errorf("%q cannot be read", clip(s))
 				}
 				return n, nil
 			},
@@ -83,7 +88,7 @@ func kinds() map[reflect.Type]kind {
 			parse: func(s string, _ bool) (any, error) {
 				f, err := strconv.ParseFloat(s, 64)
 				if err != nil || !floatForm.MatchString(s) {
-					return nil, fmt.Errorf("%q is none", clip(s))
+					return nil, fmt.Errorf("%q cannot be read", clip(s))
 				}
 				return f, nil
 			},
@@ -116,7 +121,7 @@ func kinds() map[reflect.Type]kind {
 			parse: func(s string, _ bool) (any, error) {
 				a, err := netip.ParseAddr(s)
 				if err != nil || a.Zone() != "" || a.Is4In6() {
-					return nil, fmt.Errorf("%q is none", clip(s))
+					return nil, fmt.Errorf("%q cannot be read", clip(s))
 				}
 				return a, nil
 			},
@@ -131,7 +136,7 @@ func kinds() map[reflect.Type]kind {
 				if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
 					return nil, fmt.Errorf("%q is an address; did you mean %s?", s, netip.PrefixFrom(a, a.BitLen()))
 				}
-				return nil, fmt.Errorf("%q is none", clip(s))
+				return nil, fmt.Errorf("%q cannot be read", clip(s))
 			},
 		},
 		reflect.TypeFor[mail.Domain](): {
@@ -140,7 +145,7 @@ func kinds() map[reflect.Type]kind {
 			parse: func(s string, _ bool) (any, error) {
 				d, err := mail.ParseDomain(s)
 				if err != nil {
-					return nil, fmt.Errorf("%q is none (%s)", clip(s), clip(err.Error()))
+					return nil, fmt.Errorf("%q cannot be read (%s)", clip(s), clip(err.Error()))
 				}
 				return d, nil
 			},
@@ -151,7 +156,7 @@ func kinds() map[reflect.Type]kind {
 			parse: func(s string, _ bool) (any, error) {
 				a, err := mail.ParseAddress(s)
 				if err != nil || a.IsNull() {
-					return nil, fmt.Errorf("%q is none", clip(s))
+					return nil, fmt.Errorf("%q cannot be read", clip(s))
 				}
 				return a, nil
 			},
@@ -171,7 +176,7 @@ func parseDuration(s string) (time.Duration, error) {
 		if intForm.MatchString(s) {
 			return 0, fmt.Errorf("%q has no unit; did you mean %ss?", clip(s), clip(s))
 		}
-		return 0, fmt.Errorf("%q is none", clip(s))
+		return 0, fmt.Errorf("%q cannot be read", clip(s))
 	}
 	units := map[string]time.Duration{"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
 	var total time.Duration
@@ -218,10 +223,10 @@ func parseSize(s string) (Size, error) {
 		}
 		for _, u := range sizeUnits {
 			if n := len(s) - len(u.name); n > 0 && strings.EqualFold(s[n:], u.name) && sizeForm.MatchString(strings.TrimSpace(s[:n])+u.name) {
-				return 0, fmt.Errorf("%q; did you mean %s%s?", clip(s), strings.TrimSpace(s[:n]), u.name)
+				return 0, fmt.Errorf("%q has an unknown unit; did you mean %s%s?", clip(s), strings.TrimSpace(s[:n]), u.name)
 			}
 		}
-		return 0, fmt.Errorf("%q is none", clip(s))
+		return 0, fmt.Errorf("%q cannot be read", clip(s))
 	}
 	for _, u := range sizeUnits {
 		if number, ok := strings.CutSuffix(s, u.name); ok {
@@ -267,9 +272,9 @@ func parseAddrPort(s string) (netip.AddrPort, error) {
 		return a, fmt.Errorf("%q has no address; did you mean 127.0.0.1:%s?", clip(s), clip(s))
 	}
 	if ip, err := netip.ParseAddr(s); err == nil {
-		return a, fmt.Errorf("%q has no port; did you mean %s?", clip(s), netip.AddrPortFrom(ip, 25))
+		return a, fmt.Errorf("%q has no port; did you mean %s?", clip(s), strings.TrimSuffix(netip.AddrPortFrom(ip, 0).String(), "0")+"PORT")
 	}
-	return a, fmt.Errorf("%q is none", clip(s))
+	return a, fmt.Errorf("%q cannot be read", clip(s))
 }
 
 // bareWord are texts that YAML reads as what they are without quotes.
