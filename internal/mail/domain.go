@@ -140,7 +140,7 @@ func literalDomain(ip netip.Addr) Domain {
 }
 
 // Unicode returns the domain as people read it, with U-labels. It is for
-// display only; where it cannot be shown safely the A-labels stay.
+// display only: two domains may look alike. A-labels that do not decode stay.
 func (d Domain) Unicode() string {
 	if !strings.Contains(string(d), "xn--") {
 		return string(d)

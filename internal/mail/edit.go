@@ -1,7 +1,6 @@
 package mail
 
 import (
-	"bytes"
 	"strings"
 )
 
@@ -19,9 +18,10 @@ const foldAt = 78
 // is dropped, and a line whose name is no field name (RFC 5322 3.6.8) is not
 // added at all.
 //
-// Where the old header would join what is put above it, it is mended: white
-// space before its first line and an mbox "From " line are dropped, and a
-// missing empty line before the body is added. raw is not changed; the result
+// Where the old header would read differently after the change, it is mended:
+// white space before its first line, lines at its head that are no fields (such
+// as the "From " line of an mbox) are dropped, and a missing empty line before
+// the body is added. raw is not changed; the result
 // never shares memory with it.
 func Edit(raw []byte, remove []string, prepend ...string) []byte {
 	size := len(raw) + 2
@@ -32,28 +32,32 @@ func Edit(raw []byte, remove []string, prepend ...string) []byte {
 	for _, p := range prepend {
 		out = appendField(out, p)
 	}
-	added := len(out) > 0
+	changed, fields := len(out) > 0, len(out) > 0
 	s := newHeaderScanner(raw, 0)
 	for {
 		it := s.next()
-		if it.kind == itemEnd {
-			if added && it.defect == DefectHeaderNoSeparator {
+		switch {
+		case it.kind == itemEnd:
+			if changed && it.defect == DefectHeaderNoSeparator {
 				out = append(out, "\r\n"...)
 			}
 			// From here on: the empty line, if there is one, and the body.
 			return append(out, raw[it.start:]...)
-		}
-		if it.kind == itemField && removes(remove, raw[it.nameStart:it.nameEnd]) {
-			continue
-		}
-		piece := raw[it.start:it.end]
-		if added && it.start == 0 {
-			if it.defect == DefectHeaderMboxFrom {
-				continue
+		case it.kind == itemField && removes(remove, raw[it.nameStart:it.nameEnd]):
+			changed = true
+		case it.kind == itemField:
+			start := it.start
+			if changed {
+				start = it.nameStart // without the white space before a first line
 			}
-			piece = bytes.TrimLeft(piece, " \t\r\n")
+			out = append(out, raw[start:it.end]...)
+			fields = true
+		case changed && (it.start == 0 || !fields):
+			// Rubbish that would join the field above it or, being the new
+			// head of the message, be taken for the body.
+		default:
+			out = append(out, raw[it.start:it.end]...)
 		}
-		out = append(out, piece...)
 	}
 }
 

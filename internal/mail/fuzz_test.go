@@ -31,6 +31,10 @@ func FuzzParse(f *testing.F) {
 		m := mail.Parse(raw, mail.DefaultLimits())
 		checkMessage(t, raw, m)
 		edited := mail.Edit(raw, []string{"X-Mark", "Bcc"}, "X-Mark: 1", "X-Long: "+strings.Repeat("a b ", 40))
+		less := mail.Parse(mail.Edit(raw, []string{"From", "X-Mark"}), mail.DefaultLimits())
+		if string(less.Body) != string(m.Body) || less.Header.Has("From") {
+			t.Fatalf("Edit changed the body from %q to %q, or kept From", m.Body, less.Body)
+		}
 		again := mail.Parse(edited, mail.DefaultLimits())
 		if string(again.Body) != string(m.Body) {
 			t.Fatalf("Edit changed the body from %q to %q", m.Body, again.Body)

@@ -264,12 +264,13 @@ func (p *parser) header(buf []byte, pos int, part *Part, stop func([]byte) bool)
 		case !keep:
 		case it.end-pos > p.limits.HeaderBytes:
 			keep, tooLarge = false, true
-		case it.kind == itemField && len(items) >= p.limits.HeaderFields:
+		case it.kind == itemField && (len(items) >= p.limits.HeaderFields || p.fields >= 20*p.limits.HeaderFields):
 			keep, tooMany = false, true
 		}
 		p.itemDefects(&it, buf, part)
 		if it.kind == itemField && keep {
 			items = append(items, it)
+			p.fields++
 			keptEnd = it.end
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // the default.
 type Limits struct {
 	HeaderBytes  int // of one header section; 128 KiB
-	HeaderFields int // in one header section; 1000
+	HeaderFields int // in one header section, and twenty times as many in all; 1000
 	FieldBytes   int // of one field; 64 KiB
 	Depth        int // of nested multiparts and messages; 20
 	Parts        int // of the whole message; 1000
@@ -77,6 +77,7 @@ type parser struct {
 	msg     *Message
 	defects defectList
 	parts   int
+	fields  int   // of all header sections
 	lines   []int // line of each field of the top header
 }
 
