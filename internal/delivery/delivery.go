@@ -71,7 +71,7 @@ type Options struct {
 	LinkIdle    time.Duration  // an idle connection is kept open; default 2 s
 	Down        time.Duration  // a destination that cannot be reached is left alone; default 1 min
 	RootCAs     *x509.CertPool // for the smarthost; nil: the system's
-	IPv4Only    bool            // use no IPv6 address of a destination
+	IPv4Only    bool           // use no IPv6 address of a destination
 	OwnAddrs    func() []netip.AddrPort
 	Dial        func(ctx context.Context, network, addr string) (net.Conn, error)
 	Timeouts    smtp.Timeouts // zero: smtp.DefaultTimeouts

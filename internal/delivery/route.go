@@ -47,6 +47,10 @@ func (d *Delivery) targets(ctx context.Context, domain mail.Domain) ([]target, *
 		return nil, &trouble{451, "4.4.3", fmt.Sprintf("MX of %s: %v", domain, mx.Err)}
 	case dns.Nothing:
 		if mx.NXDomain {
+			// A resolver in trouble denies everything; only one that still knows the root may end a message's life.
+			if err := dns.Canary(ctx, d.o.Resolver, ""); err != nil {
+				return nil, &trouble{451, "4.4.3", fmt.Sprintf("Domain %s seems not to exist, but the name server is in trouble: %v", domain, err)}
+			}
 			return nil, &trouble{550, "5.1.2", fmt.Sprintf("Domain %s does not exist (DNS: NXDOMAIN)", domain)}
 		}
 		list, why := d.addresses(ctx, string(domain))
