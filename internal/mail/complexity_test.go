@@ -157,9 +157,9 @@ func cost(raw []byte) (bytes, allocs uint64) {
 // their size: four times the bytes, at most about four times the memory. Work
 // that grows faster without allocating is measured by BenchmarkComplexity.
 func TestHostile(t *testing.T) { // not parallel: it counts allocations
-	for name, make := range hostile {
+	for name, generate := range hostile {
 		t.Run(name, func(t *testing.T) {
-			small, large := []byte(make(32<<10)), []byte(make(128<<10))
+			small, large := []byte(generate(32<<10)), []byte(generate(128<<10))
 			checkMessage(t, small, everything(small))
 			checkMessage(t, large, everything(large))
 			b1, n1 := cost(small)
@@ -190,9 +190,9 @@ func TestHuge(t *testing.T) {
 // BenchmarkComplexity measures each hostile message at 64 KiB and 1 MiB and
 // fails when the time grows much faster than the size.
 func BenchmarkComplexity(b *testing.B) {
-	for name, make := range hostile {
+	for name, generate := range hostile {
 		b.Run(name, func(b *testing.B) {
-			small, large := []byte(make(64<<10)), []byte(make(1<<20))
+			small, large := []byte(generate(64<<10)), []byte(generate(1<<20))
 			var t1, t2 time.Duration = math.MaxInt64, math.MaxInt64
 			for b.Loop() {
 				for range 3 {

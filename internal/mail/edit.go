@@ -9,7 +9,7 @@ const foldAt = 78
 
 // Edit returns a new message: the fields named in remove (any case, every
 // occurrence with its folded lines) are gone, and the lines of prepend stand on
-// top in their order. The rest of the header and the body stay byte for byte.
+// top in their order. The other fields and the body stay byte for byte.
 //
 // Each line of prepend is "Name: value" without a final line end. It is folded
 // at white space to lines of at most 78 octets where it has white space; folds
@@ -18,11 +18,10 @@ const foldAt = 78
 // is dropped, and a line whose name is no field name (RFC 5322 3.6.8) is not
 // added at all.
 //
-// Where the old header would read differently after the change, it is mended:
-// white space before its first line, lines at its head that are no fields (such
-// as the "From " line of an mbox) are dropped, and a missing empty line before
-// the body is added. raw is not changed; the result
-// never shares memory with it.
+// When there is anything to change, a header that another reader would join
+// to the new lines or read differently is mended: white space before its first
+// line and lines that are no fields are dropped, and a missing empty line before
+// the body is added. raw is not changed; the result never shares memory with it.
 func Edit(raw []byte, remove []string, prepend ...string) []byte {
 	size := len(raw) + 2
 	for _, p := range prepend {
@@ -32,33 +31,40 @@ func Edit(raw []byte, remove []string, prepend ...string) []byte {
 	for _, p := range prepend {
 		out = appendField(out, p)
 	}
-	changed, fields := len(out) > 0, len(out) > 0
+	if len(out) == 0 && !hasAny(raw, remove) {
+		return append(out, raw...)
+	}
 	s := newHeaderScanner(raw, 0)
 	for {
 		it := s.next()
-		switch {
-		case it.kind == itemEnd:
-			if changed && it.defect == DefectHeaderNoSeparator {
+		switch it.kind {
+		case itemEnd:
+			if it.defect == DefectHeaderNoSeparator {
 				out = append(out, "\r\n"...)
 			}
 			// From here on: the empty line, if there is one, and the body.
 			return append(out, raw[it.start:]...)
-		case it.kind == itemField && removes(remove, raw[it.nameStart:it.nameEnd]):
-			changed = true
-		case it.kind == itemField:
-			start := it.start
-			if changed {
-				start = it.nameStart // without the white space before a first line
+		case itemField:
+			if !removes(remove, raw[it.nameStart:it.nameEnd]) {
+				out = append(out, raw[it.nameStart:it.end]...)
 			}
-			out = append(out, raw[start:it.end]...)
-			fields = true
-		case changed && (it.start == 0 || !fields):
-			// Rubbish that would join the field above it or, being the new
-			// head of the message, be taken for the body.
-		default:
-			out = append(out, raw[it.start:it.end]...)
 		}
 	}
+}
+
+// hasAny reports whether a field that is to be removed exists.
+func hasAny(raw []byte, remove []string) bool {
+	s := newHeaderScanner(raw, 0)
+	for len(remove) > 0 {
+		it := s.next()
+		switch {
+		case it.kind == itemEnd:
+			return false
+		case it.kind == itemField && removes(remove, raw[it.nameStart:it.nameEnd]):
+			return true
+		}
+	}
+	return false
 }
 
 func removes(names []string, name []byte) bool {

@@ -24,8 +24,8 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	}
-	for _, make := range hostile {
-		f.Add([]byte(make(300)))
+	for _, generate := range hostile {
+		f.Add([]byte(generate(300)))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		m := mail.Parse(raw, mail.DefaultLimits())
@@ -118,8 +118,8 @@ func FuzzDate(f *testing.F) {
 }
 
 func FuzzHTML(f *testing.F) {
-	for _, make := range hostile {
-		if s := make(200); strings.HasPrefix(s, htmlTop) {
+	for _, generate := range hostile {
+		if s := generate(200); strings.HasPrefix(s, htmlTop) {
 			f.Add(strings.TrimPrefix(s, htmlTop))
 		}
 	}
