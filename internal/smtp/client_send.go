@@ -38,8 +38,9 @@ const commandGroup = 4 << 10
 // [ErrLineTooLong], [ErrNeeds8BitMIME], [ErrNeedsSMTPUTF8], [ErrBadParameter].
 // A 421, wherever it comes, is noted in its place and finishes the connection.
 //
-// A 5xx to one recipient of many may mean its neighbours (ErrNeedsSMTPUTF8 does):
-// the caller may split the envelope.
+// ErrNeedsSMTPUTF8 speaks for the whole envelope although one address may cause
+// it: the caller may send to the others apart. When ctx ends while the last reply
+// is being read, the error can be nil and the connection finished; Usable tells.
 func (c *Client) Send(ctx context.Context, env mail.Envelope, message []byte) (Result, error) {
 	result := Result{Recipients: make([]Reply, len(env.Recipients))}
 	if c.broken != nil {
