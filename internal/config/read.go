@@ -45,6 +45,9 @@ func (p place) name(name string) place {
 }
 
 func (r *reader) bad(at Origin, p place, format string, args ...any) {
+	if len(r.problems) >= maxProblems {
+		return
+	}
 	r.problems = append(r.problems, Problem{Origin: at, Key: clip(p.path), Text: fmt.Sprintf(format, args...)})
 }
 
@@ -87,6 +90,10 @@ func (r *reader) readStruct(n *node, v reflect.Value, p place) {
 		}
 	}
 	if n != nil {
+		if len(n.entries) > maxItems {
+			r.bad(n.at, p, "more than %d keys", maxItems)
+			return
+		}
 		for _, e := range n.entries {
 			r.checkKnown(e, names, p)
 		}
@@ -114,6 +121,9 @@ func (r *reader) checkKnown(e entry, names []string, p place) {
 		if e.key == name {
 			return
 		}
+	}
+	if len(r.problems) >= maxProblems {
+		return
 	}
 	hint := ""
 	if near := nearest(e.key, names); near != "" {

@@ -17,6 +17,7 @@ import (
 const (
 	maxFileBytes = 4 << 20
 	maxDepth     = 32
+	maxProblems  = 100 // told at one time
 )
 
 // form is the shape of a node.
@@ -67,6 +68,9 @@ type builder struct {
 }
 
 func (b *builder) bad(at Origin, format string, args ...any) {
+	if len(b.problems) >= maxProblems {
+		return
+	}
 	b.problems = append(b.problems, Problem{Origin: at, Text: fmt.Sprintf(format, args...)})
 }
 
@@ -80,10 +84,12 @@ func parseYAML(file string, data []byte) (root *node, problems Problems) {
 	}
 	f, err := parseBytes(data)
 	if err != nil {
-		at, text := top, err.Error()
+		at, text := top, ""
 		var syntax *yaml.SyntaxError
-		if errors.As(err, &syntax) {
-			text = syntax.Message
+		if !errors.As(err, &syntax) {
+			text = err.Error()
+		} else {
+			text = syntax.Message // its Error draws the source, which takes long for long lines
 			if p := position(syntax.Token); p != nil {
 				at.Line, at.Column = p.Line, p.Column
 			}
@@ -184,12 +190,13 @@ func (b *builder) build(n ast.Node, depth int) *node {
 	case nil, *ast.NullNode:
 	case *ast.MappingNode:
 		out.form = mapping
+		seen := map[string]Origin{}
 		for _, v := range n.Values {
-			b.addEntry(out, v, depth)
+			b.addEntry(out, v, depth, seen)
 		}
 	case *ast.MappingValueNode:
 		out.form = mapping
-		b.addEntry(out, n, depth)
+		b.addEntry(out, n, depth, map[string]Origin{})
 	case *ast.SequenceNode:
 		out.form = list
 		for _, v := range n.Values {
@@ -213,7 +220,7 @@ func (b *builder) build(n ast.Node, depth int) *node {
 	return out
 }
 
-func (b *builder) addEntry(out *node, v *ast.MappingValueNode, depth int) {
+func (b *builder) addEntry(out *node, v *ast.MappingValueNode, depth int, seen map[string]Origin) {
 	at := b.place(v.Key)
 	var key string
 	switch k := v.Key.(type) {
@@ -229,10 +236,11 @@ func (b *builder) addEntry(out *node, v *ast.MappingValueNode, depth int) {
 	if value.form == nothing {
 		value.at = at
 	}
-	if first := out.get(key); first != nil {
-		b.bad(at, "key %q stands here a second time; the first is on line %d", clip(key), first.at.Line)
+	if first, twice := seen[key]; twice {
+		b.bad(at, "key %q stands here a second time; the first is on line %d", clip(key), first.Line)
 		return
 	}
+	seen[key] = at
 	out.entries = append(out.entries, entry{key, at, value})
 }
 
