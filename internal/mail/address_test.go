@@ -191,6 +191,10 @@ func TestParseMailboxes(t *testing.T) {
 		{"two angles", "<a@b.fr> <c@d.fr>", "<a@b.fr>|c@d.fr", false},
 		{"semicolon list", "a@b.fr; c@d.fr", "|a@b.fr;|c@d.fr", false},
 		{"bad domain", "a@b_c.fr", "|", false},
+		{"encoded address stays", "=?utf-8?q?x=40evil.fr?=@good.fr", "|=?utf-8?q?x=40evil.fr?=@good.fr", true},
+		{"address in the name", `"boss@good.fr" <x@evil.fr>`, "boss@good.fr|x@evil.fr", true},
+		{"address in a comment", "x@evil.fr (boss@good.fr)", "boss@good.fr|x@evil.fr", true},
+		{"NUL", "a\x00@b.fr", "|", false},
 		{"8-bit name", "Jos\xe9 <a@b.fr>", "José|a@b.fr", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

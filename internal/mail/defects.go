@@ -99,6 +99,7 @@ const (
 	// DefectMIMEVersion: a MIME-Version field that is not "1.0" (RFC 2045 4).
 	DefectMIMEVersion = "mime.bad_version"
 	// DefectMIMENoVersion: Content-Type without MIME-Version in the top header.
+	// Common in wanted mail.
 	DefectMIMENoVersion = "mime.version_missing"
 	// DefectMIMEBadType: a Content-Type that cannot be read; text/plain is
 	// assumed (RFC 2045 5.2).

@@ -229,8 +229,14 @@ func (p *parser) addressField(f *Field, name, where string, left int) int {
 	if (name == "Sender" || name == "Resent-Sender") && len(boxes) > 1 {
 		ok = false
 	}
-	if v := f.Value(); !ok && !(name == "Bcc" && v == "") {
-		p.defects.add(DefectHeaderBadAddress, where, name+" is no address list: "+clip(v, 80))
+	if !ok {
+		v := f.Value()
+		switch {
+		case v != "":
+			p.defects.add(DefectHeaderBadAddress, where, name+" is no address list: "+clip(v, 80))
+		case name != "Bcc": // RFC 5322 3.6.3: Bcc alone may be empty
+			p.defects.add(DefectHeaderBadAddress, where, name+" is empty")
+		}
 	}
 	return left - len(boxes)
 }

@@ -437,7 +437,7 @@ func (p *parser) paramDefects(v *paramValue, field string, part *Part) {
 // Content-Disposition first, then the name of Content-Type.
 func (p *parser) filename(part *Part, ctype, disp paramValue) string {
 	a, b := decodeWords(disp.params["filename"]), decodeWords(ctype.params["name"])
-	if disp.nameDiffer || ctype.nameDiffer || a != "" && b != "" && a != b {
+	if disp.nameDiffer || ctype.nameDiffer || a != "" && b != "" && !strings.EqualFold(baseName(a), baseName(b)) {
 		p.defects.add(DefectMIMEAmbiguousName, atPart(part), "different file names: "+clip(a, 60)+" and "+clip(b, 60))
 	}
 	if a == "" {
@@ -445,6 +445,9 @@ func (p *parser) filename(part *Part, ctype, disp paramValue) string {
 	}
 	return a
 }
+
+// baseName drops the folders that some programs leave in a file name.
+func baseName(s string) string { return s[strings.LastIndexAny(s, `/\`)+1:] }
 
 func validMediaType(v string) bool {
 	kind, sub, ok := strings.Cut(v, "/")
