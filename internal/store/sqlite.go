@@ -22,14 +22,14 @@ import (
 // vfsCarrier is a file system on which SQLite itself can run.
 type vfsCarrier interface{ SQLiteVFS() vfs.VFS }
 
-// vfsNumber makes the names under which carried file systems are registered with SQLite unique in the process.
+// vfsNumber makes the names under which file layers are registered with SQLite unique in the process.
 var vfsNumber atomic.Int64
 
 // sqliteEngine is one SQLite database: a writer goroutine that owns the writing connection, and a pool of readers.
 type sqliteEngine struct {
 	path    string
 	fs      fsx.FS
-	vfs     string // registered name of a carried file system, "" for the operating system's
+	vfs     string // registered name of the file layer
 	log     *slog.Logger
 	options Options
 	hub     *hub
@@ -73,9 +73,11 @@ func openSQLite(ctx context.Context, file string, o Options, m migrations, h *hu
 		queue: make(chan *request, 1024), quit: make(chan struct{}), done: make(chan struct{}),
 		readers: make(chan *sqliteConn, o.Readers),
 	}
+	e.vfs = "postern" + strconv.FormatInt(vfsNumber.Add(1), 10)
 	if c, ok := o.FS.(vfsCarrier); ok {
-		e.vfs = "postern" + strconv.FormatInt(vfsNumber.Add(1), 10)
 		vfs.Register(e.vfs, c.SQLiteVFS())
+	} else {
+		vfs.Register(e.vfs, newOSVFS())
 	}
 	for range o.Readers {
 		e.readers <- nil
@@ -354,9 +356,7 @@ func (e *sqliteEngine) close() error {
 // releaseAll closes the connections and gives up the lock.
 func (e *sqliteEngine) releaseAll() error {
 	err := e.dropConns()
-	if e.vfs != "" {
-		vfs.Unregister(e.vfs)
-	}
+	vfs.Unregister(e.vfs)
 	if e.lock != nil {
 		err = errors.Join(err, e.lock.Close())
 		e.lock = nil

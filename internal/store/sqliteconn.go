@@ -22,12 +22,7 @@ const maxPrepared = 256
 
 // sqliteURI is what SQLite opens. modeof gives the log the permissions of the database file.
 func sqliteURI(path, vfs string) string {
-	q := url.Values{}
-	if vfs != "" {
-		q.Set("vfs", vfs)
-	} else {
-		q.Set("modeof", path)
-	}
+	q := url.Values{"vfs": {vfs}, "modeof": {path}}
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 

@@ -8,11 +8,12 @@ import (
 
 	"github.com/ncruces/go-sqlite3"
 	"github.com/ncruces/go-sqlite3/vfs"
+
+	"postern/internal/store/fsx"
 )
 
 // SQLiteVFS is the disk as SQLite's file layer. Package store finds it by this method. It behaves as the file layer
-// that SQLite uses on Linux: a new log's name is not synced with its content, a full disk is an I/O error whose cause
-// is ENOSPC.
+// that package store gives SQLite on Linux; in particular a new log's name is not synced with its content.
 func (d *Disk) SQLiteVFS() vfs.VFS { return sqlVFS{d} }
 
 type sqlVFS struct{ d *Disk }
@@ -75,6 +76,14 @@ func (v sqlVFS) Open(name string, flags vfs.OpenFlag) (vfs.File, vfs.OpenFlag, e
 	return f, flags, nil
 }
 
+// fullCode tags a full disk with SQLite's code for it.
+func fullCode(err error) error {
+	if errors.Is(err, fsx.ErrFull) {
+		return vfs.SystemError(err, sqlite3.FULL)
+	}
+	return err
+}
+
 // Delete implements vfs.VFS.
 func (v sqlVFS) Delete(name string, syncDir bool) error {
 	v.d.mu.Lock()
@@ -133,7 +142,8 @@ func (f *sqlFile) WriteAt(p []byte, off int64) (int, error) {
 		f.d.put(f.n, p, off)
 		return len(p), nil
 	}
-	return f.d.write(f.n, f.name, p, off)
+	n, err := f.d.write(f.n, f.name, p, off)
+	return n, fullCode(err)
 }
 
 func (f *sqlFile) Truncate(size int64) error {
@@ -143,7 +153,7 @@ func (f *sqlFile) Truncate(size int64) error {
 		f.n.data = resize(f.n.data, int(size))
 		return nil
 	}
-	return f.d.truncate(f.n, f.name, size)
+	return fullCode(f.d.truncate(f.n, f.name, size))
 }
 
 func (f *sqlFile) Sync(vfs.SyncFlag) error {
@@ -171,7 +181,7 @@ func (f *sqlFile) SizeHint(size int64) error {
 	if f.scrap || size <= int64(len(f.n.data)) {
 		return nil
 	}
-	return f.d.truncate(f.n, f.name, size)
+	return fullCode(f.d.truncate(f.n, f.name, size))
 }
 
 // SharedMemory implements vfs.FileSharedMemory.
