@@ -40,16 +40,21 @@ const maxTrustedSize = 1 << 20
 // that the rest of the data can be read past and the connection stays in step.
 type collector struct {
 	max      int64 // bytes
-	declared int64 // SIZE parameter, 0 when not given
+	declared int64 // size to expect, by the SIZE parameter or the BDAT chunks so far; 0 when not known
 	budget   reserver
 	reserved int64
 	msg      []byte
 	flaw     flaw
+	lost     int64 // bytes thrown away after the flaw
 }
 
 // add appends b to the message.
 func (c *collector) add(b []byte) {
-	if c.flaw.found() || len(b) == 0 {
+	if c.flaw.found() {
+		c.lost += int64(len(b))
+		return
+	}
+	if len(b) == 0 {
 		return
 	}
 	size := int64(len(c.msg) + len(b))
@@ -70,7 +75,7 @@ func (c *collector) growTo(size int64) bool {
 	if c.declared > size && c.declared <= maxTrustedSize {
 		room = c.declared
 	} else if len(c.msg) > 0 {
-		room = 2 * size
+		room = min(2*size, c.max)
 	}
 	if room > c.reserved {
 		step := max(room-c.reserved, reserveStep)
@@ -105,7 +110,7 @@ func (c *collector) drop() {
 
 // readDotted reads message data up to CRLF.CRLF, and nothing else ends it (RFC 5321 4.1.1.4): a dot between bare CRs or LFs
 // is text. The dot that stuffs a line is taken off only at the start of a line that follows a CRLF (4.5.2). An error is one
-// of the connection.
+// of the connection, or ErrFlood when as much as a whole message was thrown away and there is still no end.
 func readDotted(l *LineReader, c *collector) error {
 	l.keepLarge = true
 	defer func() { l.keepLarge = false }()
@@ -118,6 +123,9 @@ func readDotted(l *LineReader, c *collector) error {
 			return nil
 		}
 		lineStart = next
+		if c.lost > c.max {
+			return ErrFlood
+		}
 		if err := l.fill(); err != nil {
 			return err
 		}

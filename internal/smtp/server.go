@@ -177,6 +177,8 @@ type group struct {
 	mu       sync.Mutex
 	sessions map[*session]struct{}
 	draining chan struct{} // closed when Serve's context ends
+	ended    chan struct{} // closed when all sessions know, and grace is set
+	grace    *time.Timer
 }
 
 // drain tells every session to finish.
@@ -252,25 +254,29 @@ func (s *Server) ServeConn(ctx context.Context, conn net.Conn) {
 	finish()
 }
 
-// newGroup begins a group that drains when ctx ends; finish waits for its sessions, for at most the grace.
+// newGroup begins a group that drains when ctx ends, for at most the grace; finish drains it if that has not happened and waits
+// for its sessions.
 func (s *Server) newGroup(ctx context.Context, onEnd func()) (g *group, finish func()) {
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	g = &group{ctx: inner, sessions: map[*session]struct{}{}, draining: make(chan struct{})}
-	stop := context.AfterFunc(ctx, func() {
+	end := func() {
 		onEnd()
 		g.drain()
-	})
-	return g, func() {
-		onEnd()
-		if stop() {
-			g.drain()
-		}
-		timer := time.AfterFunc(s.o.DrainGrace, func() {
+		g.grace = time.AfterFunc(s.o.DrainGrace, func() {
 			cancel()
 			g.cut()
 		})
+		close(g.ended)
+	}
+	g.ended = make(chan struct{})
+	stop := context.AfterFunc(ctx, end)
+	return g, func() {
+		if stop() {
+			end()
+		}
+		<-g.ended
 		g.wg.Wait()
-		timer.Stop()
+		g.grace.Stop()
 		cancel()
 	}
 }

@@ -188,3 +188,20 @@ func TestStartTLSInjection(t *testing.T) {
 		}
 	}
 }
+
+// talkAndClose is talk with a client that closes after its last byte.
+func talkAndClose(s *smtp.Server, ip, said string) string {
+	ours, theirs := net.Pipe()
+	over := make(chan struct{})
+	go func() { s.ServeConn(context.Background(), from(theirs, ip)); close(over) }()
+	heard := make(chan string, 1)
+	go func() {
+		all, _ := io.ReadAll(ours)
+		heard <- string(all)
+	}()
+	io.WriteString(ours, said)
+
+	ours.Close()
+	<-over
+	return <-heard
+}

@@ -1,6 +1,9 @@
 package smtp
 
-import "strconv"
+import (
+	"errors"
+	"strconv"
+)
 
 // data is DATA (RFC 5321 4.1.1.4): allowed in stateRcpt only; every outcome ends the transaction, but a refusal for want of
 // recipients, after which RCPT may still come.
@@ -30,6 +33,12 @@ func (s *session) data(args []byte) {
 	s.enter(phaseData)
 	if err := readDotted(s.in, c); err != nil {
 		s.reset()
+		if errors.Is(err, ErrFlood) {
+			s.srv.count.closed.Add(1)
+			s.reply(c.flaw.reply())
+			s.closing = true
+			return
+		}
 		s.lost(err)
 		return
 	}
@@ -78,6 +87,7 @@ func (s *session) bdat(args []byte) {
 	if s.state == stateRcpt {
 		s.chunks, s.state = s.newCollector(), stateChunks
 	}
+	s.chunks.declared = max(s.chunks.declared, int64(len(s.chunks.msg))+size)
 	s.enter(phaseData)
 	if err := readCounted(s.in, size, s.chunks); err != nil {
 		s.reset()
