@@ -498,6 +498,14 @@ func TestLoadIsFast(t *testing.T) {
 	}
 }
 
+func BenchmarkParse(b *testing.B) {
+	text := config.Example()
+	b.ReportAllocs()
+	for b.Loop() {
+		mustParse(b, text)
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	files, _ := filepath.Glob("testdata/*/*.yaml")
 	for _, name := range files {

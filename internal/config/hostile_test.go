@@ -10,7 +10,7 @@ import (
 // TestHostileFilesAreReadInTime: a configuration is trusted, but a slip or a wrong file name must not hang the start.
 func TestHostileFilesAreReadInTime(t *testing.T) {
 	t.Parallel()
-	const size = 512 << 10
+	const size = 192 << 10
 	numbered := func(format string) string {
 		var b strings.Builder
 		for i := 0; b.Len() < size; i++ {
@@ -41,6 +41,8 @@ func TestHostileFilesAreReadInTime(t *testing.T) {
 		"block":          "hostname: |\n" + strings.Repeat("  line\n", size/7),
 		"comments":       strings.Repeat("# x\n", size/4),
 		"documents":      strings.Repeat("---\n", size/4),
+		"lines":          strings.Repeat("\n", 60_000),
+		"large":          strings.Repeat("# comment comment comment comment\n", 70_000),
 		"question marks": strings.Repeat("? ", size/8),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -50,6 +52,9 @@ func TestHostileFilesAreReadInTime(t *testing.T) {
 				t.Errorf("took %v", took)
 			} else if took > time.Second {
 				t.Logf("took %v", took)
+			}
+			if (name == "lines" || name == "large") && err == nil {
+				t.Error("accepted")
 			}
 			if err != nil && strings.Count(err.Error(), "\n") > 250 {
 				t.Errorf("%d lines of error", strings.Count(err.Error(), "\n"))

@@ -19,10 +19,11 @@ type reader struct {
 	readFile func(string) ([]byte, error)
 	problems Problems
 	origins  map[string]Origin
+	defaults map[string]*node // of rows already needed
 }
 
 func newReader(s Source) *reader {
-	r := &reader{rows: map[string]Key{}, kinds: kinds(), env: s.Env, readFile: s.ReadFile, origins: map[string]Origin{}}
+	r := &reader{rows: map[string]Key{}, kinds: kinds(), env: s.Env, readFile: s.ReadFile, origins: map[string]Origin{}, defaults: map[string]*node{}}
 	for _, k := range Table() {
 		r.rows[k.Path] = k
 	}
@@ -164,13 +165,23 @@ func (r *reader) readDefault(parent *node, v reflect.Value, p place) {
 	if row.Default == "" {
 		return
 	}
+	n, ok := r.defaults[row.Path]
+	if !ok {
+		n = defaultNode(row)
+		r.defaults[row.Path] = n
+	}
+	r.read(n, v, p)
+}
+
+// defaultNode is the default of a row as a tree that stands in no file.
+func defaultNode(row Key) *node {
 	root, problems := parseYAML("", []byte("v: "+row.Default))
 	if len(problems) > 0 {
 		panic("config: default of " + row.Path + ": " + problems.Error())
 	}
 	n := root.get("v").value
 	forget(n)
-	r.read(n, v, p)
+	return n
 }
 
 // forget takes the places out of a tree that no file holds.

@@ -103,9 +103,7 @@ func (s schemer) describe(schema map[string]any, row Key) map[string]any {
 	if row.Default == "" {
 		return schema
 	}
-	if root, problems := parseYAML("", []byte("v: "+row.Default)); len(problems) == 0 {
-		schema["default"] = plainJSON(root.get("v").value)
-	}
+	schema["default"] = plainJSON(defaultNode(row))
 	return schema
 }
 

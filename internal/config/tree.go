@@ -15,7 +15,8 @@ import (
 
 // Bounds of a configuration file. A file beyond them is a mistake, or an attempt on the parser.
 const (
-	maxFileBytes = 4 << 20
+	maxFileBytes = 2 << 20
+	maxLines     = 50_000
 	maxDepth     = 32
 	maxProblems  = 100 // told at one time
 )
@@ -124,6 +125,8 @@ func plausible(data []byte) string {
 	switch {
 	case len(data) > maxFileBytes:
 		return fmt.Sprintf("the file is larger than %d MiB", maxFileBytes>>20)
+	case bytes.Count(data, []byte{'\n'}) > maxLines:
+		return fmt.Sprintf("the file has more than %d lines; keep customers by the thousand in the database (postern customer add)", maxLines)
 	case !utf8.Valid(data):
 		return "the file is not UTF-8 text"
 	case bytes.IndexByte(data, 0) >= 0:
