@@ -30,7 +30,14 @@ func (s *Spool) Claim(ctx context.Context, max int) ([]Work, error) {
 		more := false
 		err := s.fill(ctx, now)
 		if err == nil {
-			batch, more, err = s.claimBatch(ctx, now, max)
+			var damaged []mail.QueueID
+			batch, damaged, more, err = s.claimBatch(ctx, now, max)
+			for _, id := range damaged {
+				s.log.Error("spool: stored description is damaged, message held", "queue_id", id)
+				if e := s.Hold(ctx, id, ReasonDamaged, time.Time{}); e != nil {
+					s.log.Error("spool: not held", "queue_id", id, "error", e)
+				}
+			}
 		}
 		works = append(works, batch...)
 		for i := range batch {
@@ -46,8 +53,9 @@ func (s *Spool) Claim(ctx context.Context, max int) ([]Work, error) {
 	return works, nil
 }
 
-// claimBatch claims what the window has due. more says that another call may find more.
-func (s *Spool) claimBatch(ctx context.Context, now time.Time, max int) (works []Work, more bool, err error) {
+// claimBatch claims what the window has due. more says that another call may find more; damaged are messages whose
+// description cannot be read, which the caller holds.
+func (s *Spool) claimBatch(ctx context.Context, now time.Time, max int) (works []Work, damaged []mail.QueueID, more bool, err error) {
 	due := micros(now)
 	var toRead, passed []*entry // the former are locked by us, the latter by others
 	s.mu.Lock()
@@ -82,7 +90,7 @@ func (s *Spool) claimBatch(ctx context.Context, now time.Time, max int) (works [
 	}
 	s.mu.Unlock()
 	if len(toRead) == 0 {
-		return works, more, nil
+		return works, nil, more, nil
 	}
 	var found map[mail.QueueID]*stored
 	err = s.db.Read(ctx, func(tx *store.Tx) (err error) { found, err = load(tx, ids); return err })
@@ -97,6 +105,11 @@ func (s *Spool) claimBatch(ctx context.Context, now time.Time, max int) (works [
 			s.win.place(e, e.at)
 			continue
 		}
+		if m := found[e.id]; m != nil && len(m.rcpt) == 0 && !m.msg.Held {
+			damaged = append(damaged, e.id)
+			s.win.forget(e)
+			continue
+		}
 		if !s.refreshLocked(e, found[e.id]) {
 			continue
 		}
@@ -106,10 +119,10 @@ func (s *Spool) claimBatch(ctx context.Context, now time.Time, max int) (works [
 		}
 	}
 	if err != nil {
-		return works, false, fmt.Errorf("claim: %w", err)
+		return works, nil, false, fmt.Errorf("claim: %w", err)
 	}
 	slices.SortStableFunc(works, func(a, b Work) int { return cmp.Compare(earliest(a), earliest(b)) })
-	return works, true, nil
+	return works, damaged, true, nil
 }
 
 // earliest is when the first recipient of w was due.
@@ -135,11 +148,6 @@ func (s *Spool) refreshLocked(e *entry, m *stored) bool {
 	s.win.setFull(e, &m.loaded)
 	if e.claimed != nil && len(e.claimed) != len(m.rcpt) {
 		e.claimed = append(e.claimed, make([]bool, len(m.rcpt))...)[:len(m.rcpt)]
-	}
-	if len(m.rcpt) == 0 {
-		s.win.unqueue(e)
-		s.log.Error("spool: stored description is damaged, message left for a person", "queue_id", e.id)
-		return false
 	}
 	s.win.settle(e, 0)
 	return s.win.byID[e.id] == e

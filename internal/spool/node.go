@@ -57,7 +57,7 @@ func (s *Spool) beat(ctx context.Context) error {
 		return s.join(ctx)
 	}
 	s.mu.Lock()
-	if s.epoch == epoch && now.After(s.beatAt) {
+	if s.epoch == epoch {
 		s.beatAt = now
 	}
 	s.mu.Unlock()

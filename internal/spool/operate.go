@@ -68,7 +68,7 @@ func (s *Spool) Hold(ctx context.Context, id mail.QueueID, reason string, until 
 		until = s.o.Now().Add(s.o.HoldFor)
 	}
 	return s.change(ctx, "hold", id, func(tx *store.Tx, held bool) error {
-		return mustChange(tx.Exec(sqlHold, reason, micros(until), string(id)))
+		return mustChange(tx.Exec(sqlHold, tidy(reason, 200), micros(until), string(id)))
 	})
 }
 

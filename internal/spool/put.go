@@ -30,6 +30,9 @@ func (s *Spool) Put(ctx context.Context, m *Message) error {
 			return fmt.Errorf("put %s: %w: recipient %d is null", m.ID, ErrInvalid, i)
 		}
 	}
+	if len(m.Customer) > 200 {
+		return fmt.Errorf("put %s: %w: customer of %d bytes", m.ID, ErrInvalid, len(m.Customer))
+	}
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
@@ -136,25 +139,38 @@ func (s *Spool) taken(m *Message, next int64, file string, hash []byte, stored b
 	s.signal()
 }
 
-// doubtLimit bounds the memory for refused messages that may be stored. Beyond it the oldest promise is forgotten and such
-// a message would be sent: at least once, not lost.
+// doubt is a refused message that the database may have kept, or may yet keep: a commit whose connection was lost can
+// still be under way on the server.
+type doubt struct {
+	since time.Time
+	tried bool
+}
+
+// doubtLimit bounds the memory for doubts. Beyond it such a message would be sent: at least once, not lost.
 const doubtLimit = 100_000
 
-// doubt notes a refused message that the database may have kept; undoubt removes it later.
+// doubtFor is how long after the refusal the message is looked for again.
+const doubtFor = time.Minute
+
+// doubt notes a refused message that may be stored; undoubt removes it.
 func (s *Spool) doubt(id mail.QueueID) {
+	now := s.o.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.doubtful) < doubtLimit {
-		s.doubtful[id] = struct{}{}
+		s.doubtful[id] = &doubt{since: now}
 	}
 }
 
-// undoubt removes the refused messages that were stored after all.
+// undoubt removes the refused messages that were stored after all: at once, and again when every commit must have ended.
 func (s *Spool) undoubt(ctx context.Context) error {
+	now := s.o.Now()
+	var ids []mail.QueueID
 	s.mu.Lock()
-	ids := make([]mail.QueueID, 0, len(s.doubtful))
-	for id := range s.doubtful {
-		ids = append(ids, id)
+	for id, d := range s.doubtful {
+		if !d.tried || now.Sub(d.since) >= doubtFor {
+			ids = append(ids, id)
+		}
 	}
 	s.mu.Unlock()
 	for _, id := range ids {
@@ -162,19 +178,19 @@ func (s *Spool) undoubt(ctx context.Context) error {
 			return err
 		}
 		s.mu.Lock()
-		_, still := s.doubtful[id]
+		d := s.doubtful[id] // a second Put may have succeeded meanwhile
 		s.mu.Unlock()
 		var file string
 		var err error
-		if still {
+		if d != nil {
 			file, err = s.remove(ctx, id)
 		}
 		s.mu.Lock()
-		if still && err == nil {
-			delete(s.doubtful, id)
-			if e := s.win.byID[id]; e != nil {
-				s.win.forget(e)
+		if d != nil && err == nil {
+			if d.tried = true; now.Sub(d.since) >= doubtFor {
+				delete(s.doubtful, id)
 			}
+			s.forgetLocked(id)
 		}
 		s.unlockLocked(id)
 		s.mu.Unlock()

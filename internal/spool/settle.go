@@ -92,7 +92,7 @@ func (s *Spool) plan(ctx context.Context, ids []mail.QueueID, byID map[mail.Queu
 		}
 		for _, id := range missing {
 			switch m := found[id]; {
-			case m != nil && m.node == s.o.Node:
+			case m != nil && m.node == s.o.Node && len(m.rcpt) > 0: // without recipients: damaged, for a person
 				known[id] = &m.loaded
 			case m == nil && uncertain[id]: // done by the Settle whose outcome was unknown
 				known[id] = nil

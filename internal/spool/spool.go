@@ -85,6 +85,7 @@ var (
 // LostError names the messages that a Settle could not settle; the others were. It matches ErrLost.
 type LostError struct{ IDs []mail.QueueID }
 
+// Error says how many.
 func (e *LostError) Error() string { return fmt.Sprintf("%d of the messages: %v", len(e.IDs), ErrLost) }
 
 // Unwrap makes it match ErrLost.
@@ -133,7 +134,7 @@ type Spool struct {
 	win       window
 	locks     map[mail.QueueID]chan struct{} // messages being changed; closed at unlock
 	filling   bool                           // a refill is under way: everything added goes into memory
-	doubtful  map[mail.QueueID]struct{}      // refused by Put, yet perhaps stored: to be removed
+	doubtful  map[mail.QueueID]*doubt        // refused by Put, yet perhaps stored: to be removed
 	epoch     int64
 	beatAt    time.Time // when this node last proved that it lives
 	recovered int
@@ -181,7 +182,7 @@ func Open(o Options) (*Spool, error) {
 		wake:     make(chan struct{}, 1),
 		bodies:   newCache(o.CacheBytes),
 		locks:    map[mail.QueueID]chan struct{}{},
-		doubtful: map[mail.QueueID]struct{}{},
+		doubtful: map[mail.QueueID]*doubt{},
 		orphans:  map[string]time.Time{},
 		peers:    map[string]peer{},
 	}
