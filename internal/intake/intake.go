@@ -61,8 +61,8 @@ type Options struct {
 
 	Logger *slog.Logger
 	Now    func() time.Time
-	Count  func(event string) // counts fates for metrics: "accepted", "held", "rejected", "refused:REASON"; nil: not counted
-	Tested   func(filter.Verdict) // sees every verdict of new mail, for metrics; nil: nobody
+	Count  func(event string)   // counts fates for metrics: "accepted", "held", "rejected", "refused:REASON"; nil: not counted
+	Tested func(filter.Verdict) // sees every verdict of new mail, for metrics; nil: nobody
 }
 
 // Intake is the room. It is safe for concurrent use.
