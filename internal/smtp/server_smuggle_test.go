@@ -200,7 +200,6 @@ func talkAndClose(s *smtp.Server, ip, said string) string {
 		heard <- string(all)
 	}()
 	io.WriteString(ours, said)
-
 	ours.Close()
 	<-over
 	return <-heard

@@ -117,6 +117,10 @@ func (s *session) readCommand() (line []byte, first, ok bool) {
 		longest = max(longest, s.srv.limits.AuthBytes) // an initial response may be long
 	}
 	line, err := s.in.ReadLine(longest)
+	if err != nil && !errors.Is(err, ErrLongLine) && !errors.Is(err, ErrBareCR) && !errors.Is(err, ErrBareLF) {
+		s.lost(err)
+		return nil, first, false
+	}
 	s.commands++
 	s.srv.count.commands.Add(1)
 	word, _ := splitWord(line)
@@ -145,9 +149,6 @@ func (s *session) readCommand() (line []byte, first, ok bool) {
 		s.srv.count.closed.Add(1)
 		s.say(500, Enhanced{5, 5, 2}, "Commands must end with CRLF, closing connection")
 		s.closing = true
-		return nil, first, false
-	default:
-		s.lost(err)
 		return nil, first, false
 	}
 	if !isText(line) {

@@ -8,7 +8,7 @@
 //	C: EHLO client.example       one line of the client
 //	S| "250 odd\n"               bytes of the server exactly as quoted in Go, without a line end added
 //	C| "\x16\x03\x01"            bytes of the client, likewise
-//	D: Subject:*                 the client's message up to the line "."; the pattern is for its text without line ends (joined by "\n")
+//	D: Subject:*                 the client's message up to the line "."; \n in the pattern stands for a line end
 //	S: EOF                       the server closes the connection
 //	C: EOF                       the client closes the connection
 //	S: TLS, C: TLS               the handshake, when the conversation has a TLS configuration
@@ -172,7 +172,7 @@ func (p *player) message(pattern string) error {
 			return err
 		}
 		if got == "." {
-			return match(pattern, strings.Join(lines, "\n"))
+			return match(strings.ReplaceAll(pattern, `\n`, "\n"), strings.Join(lines, "\n"))
 		}
 		lines = append(lines, strings.TrimPrefix(got, "."))
 	}
