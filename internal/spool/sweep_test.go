@@ -229,7 +229,8 @@ func (w *witness) check(ctx context.Context, disk *crashfs.Disk) (err error) {
 }
 
 // TestSweep makes operations of the scenario fail in every way, cuts the power there or at the end, and compares what is
-// left with what was answered. POSTERN_SWEEP=all takes every operation instead of every fifth.
+// left with what was answered. POSTERN_SWEEP=all takes every operation instead of every fifth
+// (with -short every 23rd).
 func TestSweep(t *testing.T) {
 	t.Parallel()
 	run := func(disk *crashfs.Disk) *witness {
@@ -249,6 +250,8 @@ func TestSweep(t *testing.T) {
 	step := 5
 	if os.Getenv("POSTERN_SWEEP") == "all" {
 		step = 1
+	} else if testing.Short() {
+		step = 23
 	}
 	for _, fault := range []crashfs.Fault{crashfs.Crash, crashfs.Torn, crashfs.EIO, crashfs.NoSpace, crashfs.Short} {
 		t.Run(fault.String(), func(t *testing.T) {
