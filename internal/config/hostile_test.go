@@ -10,7 +10,7 @@ import (
 // TestHostileFilesAreReadInTime: a configuration is trusted, but a slip or a wrong file name must not hang the start.
 func TestHostileFilesAreReadInTime(t *testing.T) {
 	t.Parallel()
-	const size = 192 << 10
+	const size = 64 << 10
 	numbered := func(format string) string {
 		var b strings.Builder
 		for i := 0; b.Len() < size; i++ {

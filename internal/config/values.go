@@ -45,8 +45,18 @@ var (
 
 // kinds holds every type a field of Config may have, apart from structs, slices and maps of these.
 func kinds() map[reflect.Type]kind {
+	all := scalarKinds()
+	for t, k := range networkKinds() {
+		all[t] = k
+	}
+	return all
+}
+
+func asText(v any) string { return quote(fmt.Sprint(v)) }
+
+// scalarKinds are text, numbers, times and sizes.
+func scalarKinds() map[reflect.Type]kind {
 	text := map[string]any{"type": "string"}
-	asText := func(v any) string { return quote(fmt.Sprint(v)) }
 	return map[reflect.Type]kind{
 		reflect.TypeFor[string](): {
 			expected: "text", schema: text, write: asText,
@@ -106,6 +116,13 @@ func kinds() map[reflect.Type]kind {
 			parse:  func(s string, _ bool) (any, error) { return parseSize(s) },
 			number: func(v any) float64 { return float64(v.(Size)) },
 		},
+	}
+}
+
+// networkKinds are addresses and names of the network.
+func networkKinds() map[reflect.Type]kind {
+	text := map[string]any{"type": "string"}
+	return map[reflect.Type]kind{
 		reflect.TypeFor[netip.AddrPort](): {
 			expected: "address:port like 127.0.0.1:2525 or [::1]:2525", schema: text, write: asText,
 			parse: func(s string, _ bool) (any, error) { return parseAddrPort(s) },

@@ -145,3 +145,16 @@ func BenchmarkText(b *testing.B) {
 		}
 	})
 }
+
+func FuzzMatch(f *testing.F) {
+	for _, s := range []string{"fr-FR,fr;q=0.9,en;q=0.8", "", "*", ";q=", "en-" + strings.Repeat("a-", 100), "\xff"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, lang := range []string{locale.Match(s), locale.Parse(s)} {
+			if lang != locale.French && lang != locale.English {
+				t.Errorf("%q gave %q", s, lang)
+			}
+		}
+	})
+}
