@@ -2,9 +2,12 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -167,8 +170,36 @@ func TestGateLetsKnownAddressesPass(t *testing.T) {
 	if !g.admits("a", netip.MustParseAddr("::ffff:192.0.2.1"), now) {
 		t.Error("the owner is locked out by somebody else's failures")
 	}
-	if g.admits("a", home, now.Add(knownFor+time.Second)) && !now.Add(knownFor+time.Second).After(now.Add(longestBlock)) {
+	later := now.Add(knownFor + time.Second)
+	for range failuresPerUser {
+		g.failed("a", guesser, later)
+	}
+	if g.admits("a", home, later) {
 		t.Error("known for ever")
+	}
+}
+
+// TestParallelGuessesAreThrottled: a flood of guesses at one moment gets hardly more tries than a queue of them.
+func TestParallelGuessesAreThrottled(t *testing.T) {
+	t.Parallel()
+	l := crowd(t, 3)
+	var denied, throttled atomic.Int64
+	var wg sync.WaitGroup
+	for range 60 {
+		wg.Go(func() {
+			switch _, _, err := l.Authenticate(context.Background(), "c1-user", "guess"); {
+			case errors.Is(err, ErrDenied):
+				denied.Add(1)
+			case errors.Is(err, ErrThrottled):
+				throttled.Add(1)
+			default:
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if most := int64(failuresPerUser + cap(l.gate.hasher.slots)); denied.Load() > most || denied.Load() < failuresPerUser || throttled.Load() == 0 {
+		t.Errorf("%d guesses were tried, want at most %d", denied.Load(), most)
 	}
 }
 
