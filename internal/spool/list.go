@@ -35,8 +35,15 @@ func (s *Spool) List(ctx context.Context, f Filter) (works []Work, next string, 
 	args := []any{f.Cursor}
 	switch f.State {
 	case "":
+		if f.Customer != "" {
+			where.WriteString(` AND held IN (0, 1)`) // leads to the index that has the customer
+		}
 	case Queued:
-		where.WriteString(` AND held = 0`)
+		if f.Customer != "" {
+			where.WriteString(` AND held = 0`)
+		} else {
+			where.WriteString(` AND held + 0 = 0`) // most are: walk in order of id and stop at the limit
+		}
 	case Held:
 		where.WriteString(` AND held = 1`)
 	default:
