@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -66,6 +67,8 @@ func checkHTML(_ context.Context, s *scan) {
 		}
 	}
 	if len(mixed) > 0 {
+		slices.Sort(mixed)
+		mixed = slices.Compact(mixed)
 		s.hit("HTML_MIXED_CASE_TAG", map[string]string{"Tag": mixed[0]}, mixed...)
 	}
 	if imageOnly != "" {
@@ -139,10 +142,7 @@ func checkStructure(_ context.Context, s *scan) {
 			other++
 		}
 	}
-	top := ""
-	if s.Message.Root != nil {
-		top = s.Message.Root.MediaType
-	}
+	top := s.Message.Root.MediaType
 	if top == "text/html" || html > 0 && other == 0 {
 		s.hit("MIME_HTML_ONLY", nil, fmt.Sprintf("Content-Type %s with %d HTML part(s) and no plain text", orDash(top), html))
 		if top == "multipart/alternative" {
@@ -151,35 +151,29 @@ func checkStructure(_ context.Context, s *scan) {
 	}
 }
 
-// checkAlternative compares the two texts of a multipart/alternative word by word, as SpamAssassin does: the share of
+// checkAlternative compares the two texts of every multipart/alternative word by word, as SpamAssassin does: the share of
 // distinct words of the HTML that the plain text does not hold as often. Calendar invitations are left out.
 func checkAlternative(_ context.Context, s *scan) {
-	var walk func(p *mail.Part, depth int)
-	walk = func(p *mail.Part, depth int) {
-		if p == nil || depth > 64 {
-			return
-		}
+	var walk func(p *mail.Part)
+	walk = func(p *mail.Part) { // mail.Limits bounds the depth
 		if p.MediaType == "multipart/alternative" {
 			s.compareAlternatives(p)
 		}
 		for _, c := range p.Children {
-			walk(c, depth+1)
+			walk(c)
 		}
 	}
-	walk(s.Message.Root, 0)
+	walk(s.Message.Root)
 }
 
 func (s *scan) compareAlternatives(alt *mail.Part) {
 	var plain, html []*mail.Part
-	images := 0
-	var collect func(p *mail.Part, depth int)
-	collect = func(p *mail.Part, depth int) {
-		if depth > 64 {
-			return
-		}
+	images, calendar := 0, false
+	var collect func(p *mail.Part)
+	collect = func(p *mail.Part) {
 		switch {
 		case p.MediaType == "text/calendar":
-			images = -1 << 20
+			calendar = true
 		case p.MediaType == "text/plain":
 			plain = append(plain, p)
 		case p.HTML() != nil:
@@ -187,13 +181,13 @@ func (s *scan) compareAlternatives(alt *mail.Part) {
 			images += len(p.HTML().Images)
 		}
 		for _, c := range p.Children {
-			collect(c, depth+1)
+			collect(c)
 		}
 	}
 	for _, c := range alt.Children {
-		collect(c, 0)
+		collect(c)
 	}
-	if images < 0 || len(plain) == 0 || len(html) == 0 {
+	if calendar || len(plain) == 0 || len(html) == 0 {
 		return
 	}
 	have := map[string]int{}

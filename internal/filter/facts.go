@@ -38,6 +38,42 @@ type spfResult struct {
 	spf.Outcome
 }
 
+// memory is the resolver of one message: what it answered once it answers again without asking, because the tests of one message
+// ask for the same records and only different questions should cost its budget. Trouble is not remembered: whoever asked may
+// have given up for reasons of his own.
+type memory struct {
+	dns.Resolver
+	mu      sync.Mutex
+	answers map[question]dns.Answer
+}
+
+type question struct {
+	name string
+	typ  dns.Type
+}
+
+func remember(r dns.Resolver) dns.Resolver {
+	return &memory{Resolver: r, answers: make(map[question]dns.Answer)}
+}
+
+// Query implements dns.Resolver.
+func (m *memory) Query(ctx context.Context, name string, typ dns.Type) dns.Answer {
+	q := question{strings.ToLower(strings.TrimSuffix(name, ".")), typ}
+	m.mu.Lock()
+	a, ok := m.answers[q]
+	m.mu.Unlock()
+	if ok {
+		return a
+	}
+	a = m.Resolver.Query(ctx, name, typ)
+	if a.Status != dns.TryLater {
+		m.mu.Lock()
+		m.answers[q] = a
+		m.mu.Unlock()
+	}
+	return a
+}
+
 // spfOf answers for the reverse path, or for the HELO name when the reverse path is null (RFC 7208 2.4).
 func (s *scan) spfOf(ctx context.Context) *spfFact {
 	s.facts.spfOnce.Do(func() {
@@ -47,7 +83,7 @@ func (s *scan) spfOf(ctx context.Context) *spfFact {
 			if !e.IP.IsValid() {
 				continue
 			}
-			out := spf.Check(ctx, s.resolver, spf.Query{IP: e.IP, Hello: e.HELO, ReversePath: s.Envelope.ReversePath, Identity: "mailfrom"})
+			out := spf.Check(ctx, s.resolver, spf.Query{IP: e.IP, Hello: e.HELO, ReversePath: s.Envelope.ReversePath, Identity: spf.MailFrom})
 			f.measured = append(f.measured, spfResult{e.IP, e.HELO, out})
 			if out.Result == spf.TempError {
 				f.unknown = "SPF of " + out.Domain + " from " + e.IP.String() + ": " + reason(out.Err)
@@ -79,7 +115,7 @@ type dkimFact struct {
 // ourKey is a key of ours and whether its record is published as it must be.
 type ourKey struct {
 	key   dkim.Key
-	state string // "match", "missing", "mismatch", "unknown"
+	state string // one of the Published constants of package dkim
 	found string // the record found
 }
 
@@ -89,9 +125,9 @@ func (s *scan) dkimOf(ctx context.Context) *dkimFact {
 		f.signatures = dkim.Verify(ctx, s.resolver, s.Message.Raw, s.Now)
 		for _, sig := range f.signatures {
 			switch sig.Status {
-			case "pass":
+			case dkim.StatusPass:
 				f.valid = append(f.valid, sig.Domain)
-			case "temperror":
+			case dkim.StatusTempError:
 				f.unknown = "the key of d=" + string(sig.Domain) + " s=" + sig.Selector + ": " + sig.Reason
 			}
 		}
@@ -111,10 +147,10 @@ func (s *scan) dkimOf(ctx context.Context) *dkimFact {
 			o := ourKey{key: key}
 			o.state, o.found = dkim.CheckPublished(ctx, s.resolver, key)
 			switch o.state {
-			case "match":
+			case dkim.PublishedMatch:
 				f.valid = append(f.valid, key.Domain)
-			case "unknown":
-				f.unknown = "our key's record " + key.RecordName() + ": " + o.found
+			case dkim.PublishedUnknown:
+				f.unknown = "our key's record " + key.RecordName() + ": no answer"
 			}
 			f.ours = append(f.ours, o)
 		}
@@ -197,7 +233,7 @@ func askReach(ctx context.Context, r dns.Resolver, d mail.Domain) (reach, string
 	a := dns.Addrs(ctx, r, string(d))
 	switch {
 	case a.Status == dns.Found:
-		return reachable, string(d) + " A " + a.Records[0].IP.String()
+		return reachable, string(d) + " has the address " + a.Records[0].IP.String()
 	case a.Status == dns.TryLater:
 		return reachUnknown, "addresses of " + string(d) + ": " + reason(a.Err)
 	case mx.NXDomain || a.NXDomain:

@@ -15,6 +15,7 @@
 package filter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,8 @@ import (
 	"math"
 	"net/netip"
 	"runtime/debug"
-	"sort"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,7 +44,8 @@ const DefaultThreshold = 3.0
 // DefaultDeadline bounds all network tests of one message together.
 const DefaultDeadline = 10 * time.Second
 
-// DefaultQueries bounds the DNS questions of one message (reliability: one budget per message, not one per test).
+// DefaultQueries bounds the different DNS questions of one message: one budget for all tests of identity together, and twice as
+// much for the blocklists, so that a message full of links cannot make the others unmeasurable.
 const DefaultQueries = 64
 
 // Options is what New needs. Zero values take the defaults named at each field.
@@ -53,8 +56,8 @@ type Options struct {
 	Guard    *dnsbl.Guard    // remembers zones that refuse our resolver; nil: a new one
 
 	Deadline time.Duration      // network tests together; default DefaultDeadline
-	Queries  int                // DNS questions per message; default DefaultQueries
-	Scores   map[string]float64 // points by test name that replace the catalogue's
+	Queries  int                // DNS questions per message, see DefaultQueries
+	Scores   map[string]float64 // points by test name that replace the catalogue's; 0 switches a test off
 	Unsigned bool               // we add no DKIM signature: only those in the message count
 	Disabled bool               // run nothing: every verdict is empty (an operator's choice for trusted networks)
 	Logger   *slog.Logger
@@ -71,6 +74,7 @@ type Filter struct {
 type settings struct {
 	o      Options
 	points map[string]float64
+	off    map[string]bool // tests that the operator switched off
 	checks []check
 }
 
@@ -126,7 +130,7 @@ func newSettings(o Options) (*settings, error) {
 	if o.Guard == nil {
 		o.Guard = dnsbl.NewGuard(o.Now)
 	}
-	f := &settings{o: o, points: make(map[string]float64), checks: checks()}
+	f := &settings{o: o, points: make(map[string]float64), off: make(map[string]bool), checks: checks()}
 	for _, t := range Tests() {
 		f.points[t.Name] = t.Points
 	}
@@ -139,7 +143,7 @@ func newSettings(o Options) (*settings, error) {
 		if math.IsNaN(p) || math.Abs(p) > 100 {
 			errs = append(errs, fmt.Errorf("filter.scores.%s: points must lie between -100 and 100", name))
 		}
-		f.points[name] = p
+		f.points[name], f.off[name] = p, p == 0
 	}
 	return f, errors.Join(errs...)
 }
@@ -167,6 +171,7 @@ type Input struct {
 	Authenticated bool       // by a credential, not by its network
 	Customer      account.Customer
 	Egress        []account.Egress // addresses and HELO names it may leave from
+	Received      time.Time        // when we accepted it: the Date field is compared with this; zero: Now
 	Now           time.Time        // zero: the filter's clock
 }
 
@@ -178,16 +183,20 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 	if in.Now.IsZero() {
 		in.Now = start
 	}
+	if in.Received.IsZero() {
+		in.Received = in.Now
+	}
 	threshold := in.Customer.Threshold
 	if threshold == 0 {
 		threshold = DefaultThreshold
 	}
 	if set.o.Disabled {
-		return Verdict{Threshold: threshold, At: in.Now}, nil
+		return Verdict{Threshold: threshold, Hits: []Hit{}, At: in.Now}, nil
 	}
 	netCtx, cancel := context.WithTimeout(ctx, set.o.Deadline)
 	defer cancel()
-	s := &scan{Input: in, settings: set, keys: &f.keys, resolver: dns.WithBudget(set.o.Resolver, set.o.Queries)}
+	s := &scan{Input: in, settings: set, keys: &f.keys,
+		resolver: remember(dns.WithBudget(set.o.Resolver, set.o.Queries)), lists: remember(dns.WithBudget(set.o.Resolver, 2*set.o.Queries))}
 
 	var wg sync.WaitGroup
 	for _, c := range set.checks {
@@ -222,7 +231,8 @@ type scan struct {
 	Input
 	*settings
 	keys     *keyCache
-	resolver dns.Resolver
+	resolver dns.Resolver // of the tests of identity
+	lists    dns.Resolver // of the blocklists: a budget of its own
 
 	facts // results that several checks share, each computed once (facts.go)
 
@@ -234,61 +244,83 @@ type scan struct {
 
 // perform runs one check and turns a panic into a broken verdict: an unscanned message must not pass as a clean one.
 func (s *scan) perform(ctx context.Context, c check) {
-	defer func() {
-		if r := recover(); r != nil {
-			s.o.Logger.Error("filter check failed", "check", c.name, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			s.mu.Lock()
-			s.broken = fmt.Errorf("filter: check %s failed: %v", c.name, r)
-			s.mu.Unlock()
-		}
-	}()
+	defer s.caught(c.name)
 	c.run(ctx, s)
 }
 
-// hit reports that a test fired. args fill the placeholders of its texts; evidence is what was found, one line each.
+// caught ends a panic of the named check. Every goroutine of a scan defers it, since a panic there would end the whole gateway.
+func (s *scan) caught(check string) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	s.o.Logger.Error("filter check failed", "check", check, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	s.mu.Lock()
+	s.broken = fmt.Errorf("filter: check %s failed: %v", check, r)
+	s.mu.Unlock()
+}
+
+// hit reports that a test fired. args fill the placeholders of its texts; evidence is what was found, one line each. A test counts
+// once however often it is reported: later evidence joins the first.
 func (s *scan) hit(test string, args map[string]string, evidence ...string) {
 	points, ok := s.points[test]
 	if !ok {
 		panic("filter: hit of a test that is not in the catalogue: " + test)
 	}
-	h := Hit{Test: test, Points: points, Args: clipArgs(args)}
-	for i, e := range evidence {
-		if i == maxEvidence {
-			h.Evidence = append(h.Evidence, fmt.Sprintf("… (%d more)", len(evidence)-i))
-			break
-		}
-		h.Evidence = append(h.Evidence, clip(e))
+	if s.off[test] {
+		return
 	}
 	s.mu.Lock()
-	s.hits = append(s.hits, h)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.hits, func(h Hit) bool { return h.Test == test })
+	if i < 0 {
+		i = len(s.hits)
+		s.hits = append(s.hits, Hit{Test: test, Points: points, Args: clipArgs(args), Evidence: []string{}})
+	}
+	h := &s.hits[i]
+	for n, e := range evidence {
+		if len(h.Evidence) == maxEvidence {
+			h.Evidence = append(h.Evidence, fmt.Sprintf("… (%d more)", len(evidence)-n))
+		}
+		if len(h.Evidence) > maxEvidence {
+			break
+		}
+		h.Evidence = append(h.Evidence, clip(e, maxEvidenceText))
+	}
 }
 
-// notMeasured reports that a test could not be decided, and why.
+// notMeasured reports that a test could not be decided, and why. The first reason is kept.
 func (s *scan) notMeasured(test, why string) {
 	if _, ok := s.points[test]; !ok {
 		panic("filter: unknown test is not in the catalogue: " + test)
 	}
 	s.mu.Lock()
-	s.unknown = append(s.unknown, Unknown{Test: test, Why: clip(why)})
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if !s.off[test] && !slices.ContainsFunc(s.unknown, func(u Unknown) bool { return u.Test == test }) {
+		s.unknown = append(s.unknown, Unknown{Test: test, Why: clip(why, maxEvidenceText)})
+	}
 }
 
-// verdict adds up. Hits are ordered by points, highest first, then by name, so that a verdict reads the same each time.
+// verdict adds up. Hits are ordered by points, highest first, then by name, so that a verdict reads the same each time. A test that
+// fired is not unknown, even if a part of its question stayed open.
 func (s *scan) verdict(threshold float64) Verdict {
-	v := Verdict{Threshold: threshold, Hits: s.hits, Unknown: s.unknown}
-	sort.Slice(v.Hits, func(i, j int) bool {
-		a, b := v.Hits[i], v.Hits[j]
-		if a.Points != b.Points {
-			return a.Points > b.Points
-		}
-		return a.Test < b.Test
+	v := Verdict{Threshold: threshold, Hits: s.hits}
+	if v.Hits == nil {
+		v.Hits = []Hit{}
+	}
+	slices.SortFunc(v.Hits, func(a, b Hit) int {
+		return cmp.Or(cmp.Compare(b.Points, a.Points), strings.Compare(a.Test, b.Test))
 	})
-	sort.Slice(v.Unknown, func(i, j int) bool { return v.Unknown[i].Test < v.Unknown[j].Test })
+	for _, u := range s.unknown {
+		if _, fired := v.Hit(u.Test); !fired {
+			v.Unknown = append(v.Unknown, u)
+		}
+	}
+	slices.SortFunc(v.Unknown, func(a, b Unknown) int { return strings.Compare(a.Test, b.Test) })
 	for _, h := range v.Hits {
 		v.Raw += h.Points
 	}
-	v.Raw = math.Round(v.Raw*1000) / 1000
+	v.Raw = math.Round(v.Raw*1000)/1000 + 0 // + 0: never a negative zero
 	v.Score = math.Min(MaxScore, math.Max(0, v.Raw))
 	v.Held = v.Score > threshold
 	return v

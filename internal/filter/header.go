@@ -51,17 +51,17 @@ func line(f mail.Field) string { return f.Name + ": " + f.Text() }
 func checkDate(_ context.Context, s *scan) {
 	value := s.Message.Header.Get("Date")
 	date, err := s.Message.Date()
-	args := map[string]string{"Date": value, "Now": s.Now.Format(time.RFC1123Z)}
+	args := map[string]string{"Date": value, "Now": s.Received.Format(time.RFC1123Z)}
 	switch {
 	case errors.Is(err, mail.ErrMissing):
 		s.hit("MISSING_DATE", args, "no Date field")
 	case err != nil:
 		args["Why"] = err.Error()
 		s.hit("INVALID_DATE", args, "Date: "+value, err.Error())
-	case date.Sub(s.Now) > futureDate:
-		s.hit("DATE_IN_FUTURE", args, fmt.Sprintf("Date: %s is %s ahead", value, round(date.Sub(s.Now))))
-	case s.Now.Sub(date) > pastDate:
-		s.hit("DATE_IN_PAST", args, fmt.Sprintf("Date: %s is %s old", value, round(s.Now.Sub(date))))
+	case date.Sub(s.Received) > futureDate:
+		s.hit("DATE_IN_FUTURE", args, fmt.Sprintf("Date: %s is %s ahead", value, round(date.Sub(s.Received))))
+	case s.Received.Sub(date) > pastDate:
+		s.hit("DATE_IN_PAST", args, fmt.Sprintf("Date: %s is %s old", value, round(s.Received.Sub(date))))
 	}
 }
 
@@ -138,6 +138,6 @@ func checkDefects(_ context.Context, s *scan) {
 		found[test] = append(found[test], where+d.Detail+" ("+d.Code+")")
 	}
 	for test, evidence := range found {
-		s.hit(test, nil, evidence...)
+		s.hit(test, map[string]string{"What": evidence[0]}, evidence...)
 	}
 }

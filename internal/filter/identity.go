@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"sort"
+	"slices"
 	"strings"
 
 	"postern/internal/account"
+	"postern/internal/dkim"
 	"postern/internal/dmarc"
 	"postern/internal/dns"
 	"postern/internal/mail"
@@ -19,6 +20,8 @@ const maxRecipientDomains = 16
 
 // checkSPF asks SPF for the reverse path from every address the message may leave from: the worst answer counts, because
 // the receiver that gets it will act on it. SpamAssassin asks for the client's address, which no receiver will ever see.
+// A null reverse path is judged by our own HELO name (RFC 7208 2.4): what is wrong there is no fault of the sender and is told by
+// SPF_HELO_FAIL.
 func checkSPF(ctx context.Context, s *scan) {
 	f := s.spfOf(ctx)
 	if f.unknown != "" {
@@ -40,13 +43,23 @@ func checkSPF(ctx context.Context, s *scan) {
 			evidence = append(evidence, spfEvidence(r))
 		}
 	}
-	if worst.Result == "" || worst.Result == spf.Pass && f.unknown != "" {
+	switch {
+	case worst.Result == "", worst.Result == spf.Pass && f.unknown != "":
+		return
+	case worst.Result != spf.Pass && s.Envelope.ReversePath.IsNull():
 		return
 	}
-	s.hit(names[worst.Result], map[string]string{
-		"Domain": worst.Domain, "IP": worst.egress.String(), "Record": worst.Record, "Mechanism": worst.Mechanism,
-		"Suggested": SuggestSPF(worst.Record, s.Egress),
-	}, evidence...)
+	args := map[string]string{
+		"Domain": worst.Domain, "IP": worst.egress.String(), "Record": worst.Record,
+		"Mechanisms": strings.Join(spfMechanisms(s.Egress), " "), "Suggested": SuggestSPF(worst.Record, s.Egress),
+	}
+	if len(args["Suggested"]) > maxArgText {
+		delete(args, "Suggested") // half a record must not be published
+	}
+	if worst.Err != nil {
+		args["Why"] = reason(worst.Err)
+	}
+	s.hit(names[worst.Result], args, evidence...)
 }
 
 func spfEvidence(r spfResult) string {
@@ -66,52 +79,74 @@ func spfEvidence(r spfResult) string {
 // SuggestSPF returns the SPF record to publish so that the gateway's addresses pass: the record found with our mechanisms
 // put in front, or a new one when there is none.
 func SuggestSPF(record string, egress []account.Egress) string {
-	var ours []string
-	seen := map[netip.Addr]bool{}
-	for _, e := range egress {
-		if !e.IP.IsValid() || seen[e.IP] {
-			continue
-		}
-		seen[e.IP] = true
-		mechanism := "ip4:" + e.IP.String()
-		if e.IP.Is6() && !e.IP.Is4In6() {
-			mechanism = "ip6:" + e.IP.String()
-		}
-		ours = append(ours, mechanism)
-	}
-	sort.Strings(ours)
+	ours := spfMechanisms(egress)
 	terms := strings.Fields(record)
 	if len(terms) == 0 || !strings.EqualFold(terms[0], "v=spf1") {
 		return strings.Join(append(append([]string{"v=spf1"}, ours...), "~all"), " ")
 	}
 	out := []string{"v=spf1"}
 	for _, m := range ours {
-		if !strings.Contains(" "+record+" ", " "+m+" ") {
+		if !slices.ContainsFunc(terms, func(t string) bool { return strings.EqualFold(strings.TrimPrefix(t, "+"), m) }) {
 			out = append(out, m)
 		}
 	}
 	return strings.Join(append(out, terms[1:]...), " ")
 }
 
-// checkHELO asks SPF for the HELO names we use (RFC 7208 2.3). Only the operator can mend them.
+// spfMechanisms are the mechanisms that let our addresses pass, IPv4 first.
+func spfMechanisms(egress []account.Egress) []string {
+	var ours []string
+	for _, e := range egress {
+		ip := e.IP.Unmap()
+		mechanism := "ip4:" + ip.String()
+		if ip.Is6() {
+			mechanism = "ip6:" + ip.String()
+		}
+		if ip.IsValid() && !slices.Contains(ours, mechanism) {
+			ours = append(ours, mechanism)
+		}
+	}
+	slices.Sort(ours)
+	return ours
+}
+
+// checkHELO asks SPF for the HELO names we use (RFC 7208 2.3): one that fails is a failure, and only all of them passing is a
+// pass. Address literals and names of one label are left out, as in SpamAssassin. Only the operator can mend them.
 func checkHELO(ctx context.Context, s *scan) {
+	var passes, fails []string
+	var args map[string]string // of the first failure, else of the first pass
+	open, unknown := false, ""
 	for _, e := range s.Egress {
-		if !e.IP.IsValid() || !strings.Contains(e.HELO, ".") {
+		if !e.IP.IsValid() || !strings.Contains(e.HELO, ".") || strings.HasPrefix(e.HELO, "[") {
 			continue
 		}
-		out := spf.Check(ctx, s.resolver, spf.Query{IP: e.IP, Hello: e.HELO, Identity: "helo"})
-		args := map[string]string{"Hello": e.HELO, "IP": e.IP.String(), "Record": out.Record}
+		out := spf.Check(ctx, s.resolver, spf.Query{IP: e.IP, Hello: e.HELO, Identity: spf.Hello})
+		here := map[string]string{"Hello": e.HELO, "IP": e.IP.String(), "Record": out.Record, "Suggested": SuggestSPF(out.Record, []account.Egress{e})}
+		text := spfEvidence(spfResult{e.IP, e.HELO, out})
 		switch out.Result {
 		case spf.Pass:
-			s.hit("SPF_HELO_PASS", args, spfEvidence(spfResult{e.IP, e.HELO, out}))
-			return
+			passes = append(passes, text)
+			if args == nil {
+				args = here
+			}
 		case spf.Fail, spf.SoftFail, spf.PermError:
-			s.hit("SPF_HELO_FAIL", args, spfEvidence(spfResult{e.IP, e.HELO, out}))
-			return
+			if len(fails) == 0 {
+				args = here
+			}
+			fails = append(fails, text)
 		case spf.TempError:
-			s.notMeasured("SPF_HELO_PASS", "SPF of "+e.HELO+": "+reason(out.Err))
-			return
+			unknown = "SPF of " + e.HELO + ": " + reason(out.Err)
+		default:
+			open = true // no record, or one that says nothing: neither good nor bad
 		}
+	}
+	switch {
+	case len(fails) > 0:
+		s.hit("SPF_HELO_FAIL", args, fails...)
+	case unknown != "":
+		s.notMeasured("SPF_HELO_PASS", unknown)
+	case len(passes) > 0 && !open:
+		s.hit("SPF_HELO_PASS", args, passes...)
 	}
 }
 
@@ -121,51 +156,74 @@ func checkDKIM(ctx context.Context, s *scan) {
 	if f.unknown != "" {
 		s.notMeasured("DKIM_VALID", f.unknown)
 	}
-	valid := map[mail.Domain]bool{}
 	var passing, failing, signed []string
+	var authors []mail.Domain // whose own signature passes: i=, else d= (RFC 6376 3.5), as SpamAssassin reads it
+	failed := ""              // d= of the first that fails
 	for _, sig := range f.signatures {
 		name := fmt.Sprintf("d=%s s=%s %s", sig.Domain, sig.Selector, sig.Algorithm)
 		signed = append(signed, name)
 		switch sig.Status {
-		case "pass":
-			valid[sig.Domain] = true
+		case dkim.StatusPass: // verified, not expired, RSA keys of 1024 bits or more: dkim.Verify accepts nothing else
 			passing = append(passing, name)
-		case "temperror":
+			authors = append(authors, sig.Domain)
+			if at := strings.LastIndexByte(sig.Identity, '@'); at >= 0 {
+				authors[len(authors)-1] = mail.Domain(strings.ToLower(sig.Identity[at+1:]))
+			}
+		case dkim.StatusTempError:
 		default:
+			if failed == "" {
+				failed = string(sig.Domain)
+			}
 			failing = append(failing, name+": "+sig.Status+", "+sig.Reason)
 		}
 	}
-	for _, o := range f.ours {
-		name := fmt.Sprintf("d=%s s=%s %s (added when the message leaves)", o.key.Domain, o.key.Selector, o.key.Algorithm)
-		args := map[string]string{"Domain": string(o.key.Domain), "Name": o.key.RecordName(), "Record": o.key.Record(), "Found": o.found}
-		switch o.state {
-		case "match":
-			valid[o.key.Domain] = true
-			signed, passing = append(signed, name), append(passing, name)
-		case "missing":
-			s.hit("DKIM_KEY_UNPUBLISHED", args, o.key.RecordName()+": no such record")
-		case "mismatch":
-			s.hit("DKIM_KEY_UNPUBLISHED", args, o.key.RecordName()+": "+o.found)
+	unpublished, ours := s.ourSignatures(f)
+	for _, k := range ours {
+		name := fmt.Sprintf("d=%s s=%s %s (added when the message leaves)", k.Domain, k.Selector, k.Algorithm)
+		signed, passing, authors = append(signed, name), append(passing, name), append(authors, k.Domain)
+	}
+	for _, o := range unpublished {
+		found := "no such record"
+		if o.found != "" {
+			found = "another record: " + o.found
 		}
+		s.hit("DKIM_KEY_UNPUBLISHED", map[string]string{"Domain": string(o.key.Domain), "Name": o.key.RecordName(), "Record": o.key.Record()},
+			o.key.RecordName()+": "+found)
 	}
 	if len(signed) > 0 {
 		s.hit("DKIM_SIGNED", nil, signed...)
-	} else if f.unknown == "" && len(f.ours) == 0 {
-		from, _ := s.fromDomain()
+	} else if from, ok := s.fromDomain(); ok && f.unknown == "" && len(f.ours) == 0 {
 		s.hit("DKIM_NONE", map[string]string{"Domain": string(from)}, "no DKIM-Signature field, and no key for "+string(from))
 	}
 	if len(passing) > 0 {
 		s.hit("DKIM_VALID", nil, passing...)
 	}
 	for _, b := range s.Message.From() {
-		if valid[b.Address.Domain] {
-			s.hit("DKIM_VALID_AU", map[string]string{"Domain": string(b.Address.Domain)}, "d="+string(b.Address.Domain)+" is the domain of From: "+b.Raw)
+		if d := b.Address.Domain; d != "" && slices.Contains(authors, d) {
+			s.hit("DKIM_VALID_AU", map[string]string{"Domain": string(d)}, "signed by "+string(d)+", the domain of From: "+b.Raw)
 			break
 		}
 	}
-	if len(failing) > 0 && len(valid) == 0 {
-		s.hit("DKIM_INVALID", map[string]string{"Domain": string(f.signatures[0].Domain)}, failing...)
+	if len(failing) > 0 && len(passing) == 0 && f.unknown == "" {
+		s.hit("DKIM_INVALID", map[string]string{"Domain": failed, "Why": failing[0]}, failing...)
 	}
+}
+
+// ourSignatures tells which keys of ours will make a valid signature and, only when none does, which are not published: one
+// signature that verifies is all a receiver needs.
+func (s *scan) ourSignatures(f *dkimFact) (unpublished []ourKey, valid []dkim.Key) {
+	for _, o := range f.ours {
+		switch o.state {
+		case dkim.PublishedMatch:
+			valid = append(valid, o.key)
+		case dkim.PublishedMissing, dkim.PublishedMismatch:
+			unpublished = append(unpublished, o)
+		}
+	}
+	if len(valid) > 0 {
+		unpublished = nil
+	}
+	return unpublished, valid
 }
 
 // checkDMARC judges alignment as receivers will (RFC 9989): SPF must pass from every egress address, DKIM by a signature
@@ -177,14 +235,22 @@ func checkDMARC(ctx context.Context, s *scan) {
 	}
 	sp, dk := s.spfOf(ctx), s.dkimOf(ctx)
 	out := dmarc.Evaluate(ctx, s.resolver, from, sp.passes, dk.valid)
-	args := map[string]string{"Domain": string(from), "Record": out.Policy.Record, "PolicyDomain": string(out.Policy.Domain), "Policy": out.Applied}
+	args := map[string]string{"Domain": string(from), "Record": out.Policy.Record, "PolicyDomain": string(out.Policy.Domain),
+		"Sender": string(s.Envelope.ReversePath.Domain), "Mechanisms": strings.Join(spfMechanisms(s.Egress), " ")}
+	if s.Envelope.ReversePath.IsNull() {
+		args["Sender"] = "<>"
+	}
 	evidence := fmt.Sprintf("From domain %s: SPF %s, DKIM %s; policy %s", from, aligned(out.SPFAligned), aligned(out.DKIMAligned), orDash(out.Policy.Record))
 	switch out.Result {
-	case "pass":
+	case dmarc.Pass:
 		s.hit("DMARC_PASS", args, evidence)
-	case "none":
-		s.hit("DMARC_MISSING", args, "_dmarc."+string(from)+": no record, nor at a parent domain")
-	case "fail", "permerror":
+	case dmarc.None:
+		if evidence = "_dmarc." + string(from) + ": no record, nor at a parent domain"; out.Err != nil {
+			evidence = reason(out.Err)
+		}
+		s.hit("DMARC_MISSING", args, evidence)
+	case dmarc.PermError: // an address literal can have no policy
+	case dmarc.Fail:
 		if sp.unknown != "" || dk.unknown != "" {
 			s.notMeasured("DMARC_PASS", strings.Trim(sp.unknown+"; "+dk.unknown, "; "))
 			return
@@ -239,34 +305,46 @@ func (s *scan) reachHit(r *reachFact, d mail.Domain, tests map[reach]string, unk
 }
 
 // checkRecipients asks whether the recipients' domains exist. Only when no recipient can be reached does it count against
-// the message: the fate of one recipient must not decide another's, and delivery tells the sender of the single ones.
+// the message, and once: the fate of one recipient must not decide another's, and delivery tells the sender of the single ones.
 func checkRecipients(ctx context.Context, s *scan) {
-	domains := map[mail.Domain]bool{}
+	var domains []mail.Domain
 	for _, r := range s.Envelope.Recipients {
-		domains[r.Address.Domain] = true
+		if !slices.Contains(domains, r.Address.Domain) {
+			domains = append(domains, r.Address.Domain)
+		}
+		if len(domains) > maxRecipientDomains {
+			return // a hopeless domain among many is a bounce, not a score
+		}
 	}
-	if len(domains) > maxRecipientDomains {
-		return // a hopeless domain among many is a bounce, not a score
-	}
-	names := map[reach]string{reachMissing: "RCPT_DOMAIN_MISSING", reachNothing: "RCPT_NO_MX_A", reachNullMX: "RCPT_NULL_MX"}
-	bad := map[string][]string{}
-	var first = map[string]mail.Domain{}
-	for d := range domains {
+	slices.Sort(domains)
+	states := map[reach]mail.Domain{} // the first domain in each state
+	var evidence []string
+	unknown := ""
+	for _, d := range domains {
 		r := s.reachOf(ctx, d)
 		switch r.state {
-		case reachUnknown:
-			s.notMeasured("RCPT_NO_MX_A", r.why)
-			return
 		case reachable:
 			return
+		case reachUnknown:
+			unknown = r.why
 		}
-		test := names[r.state]
-		bad[test] = append(bad[test], r.why)
-		first[test] = d
+		evidence = append(evidence, r.why)
+		if _, ok := states[r.state]; !ok {
+			states[r.state] = d
+		}
 	}
-	for test, evidence := range bad {
-		sort.Strings(evidence)
-		s.hit(test, map[string]string{"Domain": string(first[test])}, evidence...)
+	if unknown != "" {
+		s.notMeasured("RCPT_NO_MX_A", unknown)
+		return
+	}
+	for _, worst := range []struct {
+		state reach
+		test  string
+	}{{reachMissing, "RCPT_DOMAIN_MISSING"}, {reachNothing, "RCPT_NO_MX_A"}, {reachNullMX, "RCPT_NULL_MX"}} {
+		if d, ok := states[worst.state]; ok {
+			s.hit(worst.test, map[string]string{"Domain": string(d)}, evidence...)
+			return
+		}
 	}
 }
 
@@ -275,55 +353,57 @@ func checkRecipients(ctx context.Context, s *scan) {
 func checkReverseDNS(ctx context.Context, s *scan) {
 	measured := false
 	for _, e := range s.Egress {
-		if !e.IP.IsValid() {
-			continue
+		if e.IP.IsValid() {
+			measured = true
+			s.reverseOf(ctx, e)
+			s.helloOf(ctx, e)
 		}
-		measured = true
-		args := map[string]string{"IP": e.IP.String(), "Hello": e.HELO}
-		ptr := dns.PTR(ctx, s.resolver, e.IP)
-		switch ptr.Status {
-		case dns.TryLater:
-			s.notMeasured("RDNS_NONE", "PTR of "+e.IP.String()+": "+reason(ptr.Err))
-			continue
-		case dns.Nothing:
-			s.hit("RDNS_NONE", args, dns.ReverseName(e.IP)+": no PTR record")
-			continue
-		}
-		s.confirmReverse(ctx, e, ptr, args)
 	}
 	if !measured {
 		s.notMeasured("RDNS_NONE", "the gateway's egress addresses are not configured (delivery.pools)")
 	}
 }
 
-func (s *scan) confirmReverse(ctx context.Context, e account.Egress, ptr dns.Answer, args map[string]string) {
+// maxReverseNames is how many names of an address are confirmed: receivers look at a few only.
+const maxReverseNames = 5
+
+func (s *scan) reverseOf(ctx context.Context, e account.Egress) {
+	args := map[string]string{"IP": e.IP.String(), "Hello": e.HELO}
+	ptr := dns.PTR(ctx, s.resolver, e.IP)
+	switch ptr.Status {
+	case dns.TryLater:
+		s.notMeasured("RDNS_NONE", "PTR of "+e.IP.String()+": "+reason(ptr.Err))
+		return
+	case dns.Nothing:
+		s.hit("RDNS_NONE", args, dns.ReverseName(e.IP)+": no PTR record")
+		return
+	}
 	var names []string
 	state := dns.Nothing
-	for i, rec := range ptr.Records {
-		if i == 5 { // receivers look at a few names only
-			break
-		}
+	for _, rec := range ptr.Records[:min(len(ptr.Records), maxReverseNames)] {
 		names = append(names, rec.Host)
-		if st := s.leadsTo(ctx, rec.Host, e.IP); st == dns.Found {
-			state = dns.Found
-			break
-		} else if st == dns.TryLater {
+		switch s.leadsTo(ctx, rec.Host, e.IP) {
+		case dns.Found:
+			return
+		case dns.TryLater:
 			state = dns.TryLater
 		}
 	}
 	args["Name"] = strings.Join(names, ", ")
-	switch state {
-	case dns.Nothing:
-		s.hit("RDNS_MISMATCH", args, e.IP.String()+" PTR "+args["Name"]+", which has another address")
-	case dns.TryLater:
+	if state == dns.TryLater {
 		s.notMeasured("RDNS_MISMATCH", "addresses of "+args["Name"]+": no answer")
+		return
 	}
-	if e.HELO == "" {
+	s.hit("RDNS_MISMATCH", args, e.IP.String()+" PTR "+args["Name"]+", which has another address")
+}
+
+func (s *scan) helloOf(ctx context.Context, e account.Egress) {
+	if e.HELO == "" || strings.HasPrefix(e.HELO, "[") {
 		return
 	}
 	switch s.leadsTo(ctx, e.HELO, e.IP) {
 	case dns.Nothing:
-		s.hit("HELO_MISMATCH", args, "HELO "+e.HELO+" has no address "+e.IP.String())
+		s.hit("HELO_MISMATCH", map[string]string{"IP": e.IP.String(), "Hello": e.HELO}, "HELO "+e.HELO+" has no address "+e.IP.String())
 	case dns.TryLater:
 		s.notMeasured("HELO_MISMATCH", "addresses of "+e.HELO+": no answer")
 	}

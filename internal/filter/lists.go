@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -45,10 +46,11 @@ func checkLists(ctx context.Context, s *scan) {
 		go func() {
 			defer wg.Done()
 			defer func() { <-slots }()
+			defer s.caught("lists")
 			if q.domain != "" {
-				answers[i] = s.o.Guard.CheckDomain(ctx, s.resolver, q.list, q.domain)
+				answers[i] = s.o.Guard.CheckDomain(ctx, s.lists, q.list, q.domain)
 			} else {
-				answers[i] = s.o.Guard.CheckIP(ctx, s.resolver, q.list, q.ip)
+				answers[i] = s.o.Guard.CheckIP(ctx, s.lists, q.list, q.ip)
 			}
 		}()
 	}
@@ -57,62 +59,42 @@ func checkLists(ctx context.Context, s *scan) {
 }
 
 func (s *scan) reportLists(questions []listQuestion, answers []dnsbl.Listing) {
-	evidence := map[string][]string{}
-	first := map[string]map[string]string{}
-	refused := map[string]string{} // zone -> target
-	failed := map[string]string{}  // test -> why
 	for i, a := range answers {
 		q := questions[i]
 		switch {
-		case a.Refused:
-			refused[q.list.Zone] = a.Target
-		case a.State == dnsbl.Unknown:
-			failed[q.test] = q.list.Zone + " about " + a.Target + ": " + reason(a.Err)
-		case a.State == dnsbl.Listed && !q.list.Allow && counts(q, a):
+		case a.Refused: // or paused after a refusal: still not measured, and still to be seen
+			text := q.list.Zone + " refuses the questions of this gateway's name server (asked about " + a.Target + ")"
+			switch {
+			case strings.HasSuffix(q.list.Zone, "dnswl.org"):
+				s.hitOnce("RCVD_IN_DNSWL_BLOCKED", map[string]string{"Zone": q.list.Zone}, text)
+			case strings.HasSuffix(q.list.Zone, "uribl.com"):
+				s.hitOnce("URIBL_BLOCKED", map[string]string{"Zone": q.list.Zone}, text)
+			default:
+				s.notMeasured(q.test, text)
+			}
+		case a.State == dnsbl.Unknown && !q.list.Allow:
+			s.notMeasured(q.test, q.list.Zone+" about "+a.Target+": "+reason(a.Err))
+		case !q.list.Allow && len(a.Against(q.test != "CLIENT_LISTED")) > 0:
 			text := fmt.Sprintf("%s %s is listed by %s", q.what, a.Target, q.list.Name)
 			if a.Reason != "" {
 				text += ": " + a.Reason
 			}
-			evidence[q.test] = append(evidence[q.test], text)
-			if first[q.test] == nil {
-				first[q.test] = map[string]string{"Target": a.Target, "List": q.list.Name, "Reason": a.Reason, "URL": lookup(q.list)}
-			}
+			s.hit(q.test, map[string]string{"Target": a.Target, "List": q.list.Name, "URL": lookup(q.list)}, text)
 		}
-	}
-	for test, lines := range evidence {
-		s.hit(test, first[test], lines...)
-		delete(failed, test)
-	}
-	for zone, target := range refused {
-		text := zone + " refuses the questions of this gateway's name server (asked about " + target + ")"
-		switch {
-		case strings.HasSuffix(zone, "dnswl.org"):
-			s.hit("RCVD_IN_DNSWL_BLOCKED", map[string]string{"Zone": zone}, text)
-		case strings.HasSuffix(zone, "uribl.com"):
-			s.hit("URIBL_BLOCKED", map[string]string{"Zone": zone}, text)
-		default:
-			s.notMeasured("DOMAIN_LISTED", text)
-		}
-	}
-	for test, why := range failed {
-		s.notMeasured(test, why)
 	}
 }
 
-// counts leaves out what a list says of addresses that send directly (dial-up ranges): it is no fault of a client that sends
-// through us.
-func counts(q listQuestion, a dnsbl.Listing) bool {
-	if q.test != "CLIENT_LISTED" {
-		return true
+// hitOnce is hit, but without more evidence when the test fired already.
+func (s *scan) hitOnce(test string, args map[string]string, evidence string) {
+	s.mu.Lock()
+	fired := slices.ContainsFunc(s.hits, func(h Hit) bool { return h.Test == test })
+	s.mu.Unlock()
+	if !fired {
+		s.hit(test, args, evidence)
 	}
-	for _, c := range a.Matched {
-		if !c.EgressOnly && !c.Neutral {
-			return true
-		}
-	}
-	return false
 }
 
+// lookup is the page where a person sees a listing, or can have it removed.
 func lookup(l *dnsbl.List) string {
 	if l.LookupURL != "" {
 		return l.LookupURL
@@ -120,12 +102,13 @@ func lookup(l *dnsbl.List) string {
 	return l.DelistURL
 }
 
-// listQuestions names what is asked, each question once.
+// listQuestions names what is asked, each question once: the links come last, so that they run out of questions first. Lists
+// without weight are for display only and not asked.
 func (s *scan) listQuestions() []listQuestion {
 	var out []listQuestion
-	seen := map[string]bool{}
+	seen := map[listQuestion]bool{}
 	add := func(q listQuestion) {
-		key := q.list.Zone + " " + q.ip.String() + " " + q.domain
+		key := listQuestion{list: q.list, ip: q.ip, domain: q.domain}
 		if !seen[key] {
 			seen[key] = true
 			out = append(out, q)
@@ -133,8 +116,12 @@ func (s *scan) listQuestions() []listQuestion {
 	}
 	domains := s.senderDomains()
 	links := s.linkDomains(domains)
+	var uriLists []*dnsbl.List
 	for i := range s.o.Lists {
 		l := &s.o.Lists[i]
+		if l.Weight == 0 {
+			continue
+		}
 		if l.Kinds&(dnsbl.IP4|dnsbl.IP6) != 0 {
 			for _, e := range s.Egress {
 				if public(e.IP) {
@@ -146,12 +133,15 @@ func (s *scan) listQuestions() []listQuestion {
 			}
 		}
 		if l.Kinds&dnsbl.Domain != 0 && !l.Allow {
+			uriLists = append(uriLists, l)
 			for _, d := range domains {
 				add(listQuestion{"DOMAIN_LISTED", l, netip.Addr{}, d, "sender domain"})
 			}
-			for _, d := range links {
-				add(listQuestion{"URI_LISTED", l, netip.Addr{}, d, "link to"})
-			}
+		}
+	}
+	for _, d := range links {
+		for _, l := range uriLists {
+			add(listQuestion{"URI_LISTED", l, netip.Addr{}, d, "link to"})
 		}
 	}
 	return out
@@ -176,7 +166,7 @@ func (s *scan) senderDomains() []string {
 	return out
 }
 
-// linkDomains are the registrable domains of the links, without the sender's own.
+// linkDomains are the registrable domains, or the addresses, of the links, without the sender's own.
 func (s *scan) linkDomains(own []string) []string {
 	seen := map[string]bool{}
 	for _, d := range own {
@@ -190,7 +180,11 @@ func (s *scan) linkDomains(own []string) []string {
 		if u.Scheme == "mailto" {
 			continue
 		}
-		if d := registrable(u.Host); d != "" && !seen[d] {
+		d := registrable(u.Host)
+		if ip, literal := u.Host.Literal(); literal && public(ip) {
+			d = ip.String() // for the lists that take addresses of hosts
+		}
+		if d != "" && !seen[d] {
 			seen[d] = true
 			out = append(out, d)
 		}

@@ -35,12 +35,14 @@ type Unknown struct {
 
 // Bounds on what a verdict may carry: it is stored, mailed and shown, and its contents come from outside.
 const (
-	maxEvidence     = 8   // lines per hit
-	maxEvidenceText = 300 // bytes per line
+	maxEvidence     = 8    // lines per hit
+	maxEvidenceText = 300  // bytes per line
+	maxArgText      = 2000 // bytes per argument: DNS records to copy, of which a part would be worse than none
 )
 
-// clip makes text from outside fit to store and show: no control characters or line breaks, valid UTF-8, bounded.
-func clip(s string) string {
+// clip makes text from outside fit to store and show: no control characters or line breaks, valid UTF-8, bounded
+// to limit bytes.
+func clip(s string, limit int) string {
 	s = strings.ToValidUTF8(s, "\uFFFD")
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
@@ -48,21 +50,25 @@ func clip(s string) string {
 		}
 		return r
 	}, s)
-	if len(s) <= maxEvidenceText {
+	if len(s) <= limit {
 		return s
 	}
-	cut := maxEvidenceText
+	cut := limit
 	for cut > 0 && !utf8.RuneStart(s[cut]) {
 		cut--
 	}
 	return s[:cut] + "…"
 }
 
+// clipArgs returns a copy with every value clipped; empty values are left out.
 func clipArgs(args map[string]string) map[string]string {
+	out := make(map[string]string, len(args))
 	for k, v := range args {
-		args[k] = clip(v)
+		if v != "" {
+			out[k] = clip(v, maxArgText)
+		}
 	}
-	return args
+	return out
 }
 
 // Hit returns the hit of the named test, if it fired.
