@@ -9,12 +9,25 @@ type Explanation struct {
 	Fix     string
 }
 
-// Explain puts a hit into words. The texts are in package locale; the hit's arguments fill their placeholders.
+// placeholders are all the arguments that the texts of tests may use. Values are what the hit carries, from outside: to be escaped
+// by whoever shows the texts as HTML.
+var placeholders = []string{"Date", "Domain", "Domains", "Hello", "IP", "List", "Mechanisms", "Name", "Now", "PolicyDomain", "Record",
+	"Sender", "Subject", "Suggested", "Tag", "Target", "Title", "URL", "What", "Why", "Zone"}
+
+// Explain puts a hit into words. The texts are in package locale; the hit's arguments fill their placeholders, and one that the
+// hit does not carry (a verdict stored by an older version, an answer that had no such part) reads "not known" in lang.
 func Explain(c *locale.Catalog, lang string, h Hit) Explanation {
-	args := make(map[string]any, len(h.Args))
-	for k, v := range h.Args {
-		args[k] = v
+	args := make(map[string]any, len(placeholders))
+	for _, k := range placeholders {
+		if v := h.Args[k]; v != "" {
+			args[k] = v
+		} else {
+			args[k] = c.Text(lang, "test.unknown", nil)
+		}
 	}
 	key := "test." + h.Test + "."
 	return Explanation{Name: c.Text(lang, key+"name", args), Explain: c.Text(lang, key+"explain", args), Fix: c.Text(lang, key+"fix", args)}
 }
+
+// GroupTitle is the title of a group in lang.
+func GroupTitle(c *locale.Catalog, lang string, g Group) string { return c.Text(lang, "test.group."+string(g), nil) }
