@@ -1,0 +1,323 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+
+	"postern/internal/delivery"
+	"postern/internal/filter"
+	"postern/internal/journal"
+	"postern/internal/locale"
+	"postern/internal/mail"
+	"postern/internal/spool"
+)
+
+// Explanation tells why a message is where it is, and what happens next.
+type Explanation struct {
+	ID         mail.QueueID `json:"id"`
+	State      State        `json:"state"`
+	NextAt     time.Time    `json:"next_at,omitzero" doc:"The next event; absent when nothing more happens"`
+	Expires    time.Time    `json:"expires,omitzero" doc:"When delivery gives up"`
+	HoldReason string       `json:"hold_reason,omitempty"`
+	Sentences  []string     `json:"sentences" nullable:"false" doc:"The same for people, in English"`
+	Recipients []Wait       `json:"recipients" nullable:"false"`
+}
+
+// Wait is what one recipient waits for.
+type Wait struct {
+	Address  string             `json:"address"`
+	State    State              `json:"state"`
+	Reason   string             `json:"reason" enum:"held,scheduled,due,lane-down,lane-full,settled" doc:"held: a person decides. scheduled: the next attempt has its time. due: an attempt is under way or about to begin. lane-down: the destination could not be reached and is left alone. lane-full: all connections to the destination are busy. settled: nothing more happens"`
+	Until    time.Time          `json:"until,omitzero"`
+	Attempts int                `json:"attempts"`
+	Answer   string             `json:"answer,omitempty" doc:"The last answer with its code and who gave it"`
+	Lane     *delivery.LaneInfo `json:"lane,omitempty"`
+}
+
+// waits tells for each recipient what it waits for.
+func (s *server) waits(w spool.Work) []Wait {
+	now := s.o.Now()
+	lanes := map[mail.Domain]*delivery.LaneInfo{}
+	out := make([]Wait, 0, len(w.Recipients))
+	for _, r := range w.Recipients {
+		x := Wait{Address: r.Address.String(), Attempts: r.Attempts, Answer: answerOf(r.Host, r.Code, r.Enhanced, r.Text), Until: r.NextAt}
+		switch {
+		case r.State.Final():
+			x.Reason, x.Until = "settled", time.Time{}
+			x.State = map[spool.State]State{spool.Delivered: Delivered, spool.Bounced: Rejected, spool.Dropped: Cancelled, spool.Expired: Expired}[r.State]
+		case w.Held:
+			x.State, x.Reason, x.Until = Held, "held", w.HoldUntil
+		case r.NextAt.After(now):
+			x.State, x.Reason = Deferred, "scheduled"
+		default:
+			lane, asked := lanes[r.Address.Domain]
+			if !asked {
+				if info, ok := s.o.Delivery.Lane(r.Address.Domain); ok {
+					lane = &info
+				}
+				lanes[r.Address.Domain] = lane
+			}
+			x.Lane = lane
+			x.due(now)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
+// due decides what keeps a recipient whose time has come.
+func (x *Wait) due(now time.Time) {
+	x.State, x.Reason = Queued, "due"
+	if x.Attempts > 0 {
+		x.State = Deferred
+	}
+	switch l := x.Lane; {
+	case l == nil:
+	case l.DownUntil.After(now):
+		x.State, x.Reason, x.Until = Slowed, "lane-down", l.DownUntil
+	case l.Waiting > 0 && l.Connections >= l.Limit:
+		x.State, x.Reason = Slowed, "lane-full"
+	}
+}
+
+// rank orders states by how much there is to wait for.
+var rank = map[State]int{Held: 5, Deferred: 4, Slowed: 3, Queued: 2}
+
+// summary is the message's own state, next event and reason in one line.
+func summary(w spool.Work, waits []Wait) (state State, next time.Time, why string) {
+	state = Queued
+	open := 0
+	for _, x := range waits {
+		if x.Reason == "settled" {
+			continue
+		}
+		open++
+		if why == "" || rank[x.State] > rank[state] {
+			state, why = x.State, x.line()
+		}
+		if next.IsZero() || x.Until.Before(next) {
+			next = x.Until
+		}
+	}
+	if w.Held {
+		return Held, w.HoldUntil, holdLine(w)
+	}
+	if settled := len(waits) - open; settled > 0 {
+		why = fmt.Sprintf("%d of %d recipients settled; %s", settled, len(waits), why)
+	}
+	return state, next, why
+}
+
+// line is the reason in a few words.
+func (x Wait) line() string {
+	switch x.Reason {
+	case "lane-down":
+		return x.Lane.Destination + " is left alone for a while: " + x.Lane.Why
+	case "lane-full":
+		return fmt.Sprintf("all %d connections to %s are busy, %d messages wait", x.Lane.Limit, x.Lane.Destination, x.Lane.Waiting)
+	case "due":
+		return "due now: an attempt is under way or about to begin"
+	}
+	if x.Answer == "" {
+		return "waits for its next attempt"
+	}
+	return x.Answer
+}
+
+func holdLine(w spool.Work) string {
+	switch w.HoldReason {
+	case "score":
+		var v filter.Verdict
+		if json.Unmarshal(w.Verdict, &v) == nil && v.Threshold > 0 {
+			return fmt.Sprintf("score %.1f is above %.1f: %s", w.Score, v.Threshold, heaviest(v, 3))
+		}
+		return fmt.Sprintf("score %.1f is above the threshold", w.Score)
+	case "operator":
+		return "set aside by an operator"
+	case spool.ReasonDamaged:
+		return "the stored bytes are not those that were accepted"
+	}
+	return w.HoldReason
+}
+
+// heaviest names the tests that weigh most.
+func heaviest(v filter.Verdict, most int) string {
+	var names []string
+	for _, h := range v.Hits {
+		if h.Points > 0 && len(names) < most {
+			names = append(names, fmt.Sprintf("%s %.1f", h.Test, h.Points))
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+// answerOf is a remote answer in one line.
+func answerOf(host string, code int, enhanced, text string) string {
+	var b strings.Builder
+	if host != "" {
+		b.WriteString(host)
+		b.WriteString(": ")
+	}
+	if code != 0 {
+		fmt.Fprintf(&b, "%d ", code)
+		if enhanced != "" && !strings.HasPrefix(text, enhanced) {
+			b.WriteString(enhanced + " ")
+		}
+	}
+	b.WriteString(text)
+	return strings.TrimSuffix(strings.TrimSpace(b.String()), ":")
+}
+
+func (s *server) explainMessage(ctx context.Context, in *one) (*body[Explanation], error) {
+	id, err := in.id()
+	if err != nil {
+		return nil, err
+	}
+	facts, err := s.o.Journal.Trace(ctx, id)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	w, err := s.o.Spool.Get(ctx, id)
+	if errors.Is(err, spool.ErrNotFound) {
+		if len(facts) == 0 {
+			return nil, s.fail(err)
+		}
+		return &body[Explanation]{s.explainGone(id, facts)}, nil
+	}
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return &body[Explanation]{s.explainWork(w, facts)}, nil
+}
+
+// explainWork explains a message that is in the spool.
+func (s *server) explainWork(w spool.Work, facts []journal.Fact) Explanation {
+	e := Explanation{ID: w.ID, Expires: w.Expires, HoldReason: w.HoldReason, Recipients: s.waits(w), Sentences: []string{}}
+	e.State, e.NextAt, _ = summary(w, e.Recipients)
+	say := func(format string, args ...any) { e.Sentences = append(e.Sentences, fmt.Sprintf(format, args...)) }
+	if w.Held {
+		s.explainHold(w, facts, say)
+		return e
+	}
+	// Recipients that wait for the same thing are told together.
+	groups, order := map[string][]string{}, []string{}
+	for _, x := range e.Recipients {
+		text := s.sentence(x)
+		if groups[text] == nil {
+			order = append(order, text)
+		}
+		groups[text] = append(groups[text], x.Address)
+	}
+	for _, text := range order {
+		names := groups[text]
+		if len(names) > 3 {
+			names = append(names[:3:3], fmt.Sprintf("%d more", len(groups[text])-3))
+		}
+		say("%s: %s", strings.Join(names, ", "), text)
+	}
+	if !w.Expires.IsZero() {
+		say("Delivery gives up at %s; the sender is told then.", s.when(w.Expires))
+	}
+	return e
+}
+
+func (s *server) explainHold(w spool.Work, facts []journal.Fact, say func(string, ...any)) {
+	switch w.HoldReason {
+	case "score":
+		say("Held by the filter: %s.", holdLine(w))
+	case spool.ReasonDamaged:
+		say("Held because the stored bytes are not those that were accepted: restore the body from a backup, or drop the message.")
+	default:
+		text := "Held by an operator"
+		for _, f := range facts {
+			if f.Kind == journal.Held && f.Actor != "" {
+				text = fmt.Sprintf("Held by %s at %s", f.Actor, s.when(f.At))
+				if f.Text != "" {
+					text += ": " + f.Text
+				}
+			}
+		}
+		say("%s.", text)
+	}
+	say("It waits for a person until %s; then it is removed, and the sender is told.", s.when(w.HoldUntil))
+	say("Release it, drop it, or have it tested again.")
+}
+
+// sentence is what one recipient waits for.
+func (s *server) sentence(x Wait) string {
+	last := ""
+	if x.Answer != "" {
+		last = " The last answer: " + x.Answer
+	}
+	switch x.Reason {
+	case "settled":
+		return fmt.Sprintf("%s.%s", x.State, last)
+	case "scheduled":
+		if x.Attempts == 0 {
+			return fmt.Sprintf("the next attempt is at %s.%s", s.when(x.Until), last)
+		}
+		return fmt.Sprintf("attempt %d did not succeed, the next one is at %s.%s", x.Attempts, s.when(x.Until), last)
+	case "lane-down":
+		return fmt.Sprintf("%s is left alone until %s because it could not be reached: %s.%s", x.Lane.Destination, s.when(x.Until), x.Lane.Why, last)
+	}
+	return x.line() + "." + last
+}
+
+// explainGone explains a message that has left the spool, or was never in it.
+func (s *server) explainGone(id mail.QueueID, facts []journal.Fact) Explanation {
+	e := Explanation{ID: id, State: Accepted, Sentences: []string{}, Recipients: []Wait{}}
+	last := map[string]journal.Fact{}
+	for _, f := range facts {
+		if st := stateOfFact(f.Kind); st != "" {
+			e.State = st
+			if f.Recipient != "" || st == Blocked || st == Cancelled {
+				last[f.Recipient] = f
+			}
+		}
+	}
+	names := make([]string, 0, len(last))
+	for name := range last {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		f := last[name]
+		x := Wait{Address: name, State: stateOfFact(f.Kind), Reason: "settled", Attempts: f.Attempt, Answer: answerOf(f.Host, f.Code, f.Enhanced, f.Text)}
+		who := name
+		if who == "" {
+			who = "the message"
+		}
+		text := fmt.Sprintf("%s: %s at %s", who, x.State, s.when(f.At))
+		if f.Actor != "" {
+			text += " by " + f.Actor
+		}
+		if x.Answer != "" {
+			text += ". " + x.Answer
+		}
+		e.Sentences = append(e.Sentences, text)
+		if name != "" {
+			e.Recipients = append(e.Recipients, x)
+		}
+	}
+	e.Sentences = append(e.Sentences, "It is not in the spool: nothing more happens to it.")
+	return e
+}
+
+// when writes a moment for people, with how far it is from now.
+func (s *server) when(t time.Time) string {
+	if t.IsZero() {
+		return "an unknown time"
+	}
+	now := s.o.Now()
+	d := t.Sub(now)
+	text := t.In(now.Location()).Format("2006-01-02 15:04 MST")
+	if d >= 0 {
+		return text + " (in " + locale.Duration(locale.English, d) + ")"
+	}
+	return text + " (" + locale.Duration(locale.English, -d) + " ago)"
+}

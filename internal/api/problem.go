@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"postern/internal/account"
+	"postern/internal/intake"
+	"postern/internal/journal"
+	"postern/internal/spool"
+)
+
+const problemType = "urn:postern:problem:"
+
+// problem makes an error answer: kind is its stable word, detail says what is wrong and what to do.
+func problem(status int, kind, detail string) *huma.ErrorModel {
+	return &huma.ErrorModel{Type: problemType + kind, Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// answers are the problems that errors of the rooms become.
+var answers = []struct {
+	is     error
+	status int
+	kind   string
+	advice string // "": the error says it all
+}{
+	{intake.ErrNotFound, http.StatusNotFound, "no-such-message", "no message has this queue ID, in the spool or in the journal; search with trace"},
+	{spool.ErrNotFound, http.StatusNotFound, "no-such-message", "the message is not in the spool any more; trace tells what became of it"},
+	{intake.ErrNotHeld, http.StatusConflict, "not-held", "the message is not held, so there is nothing to decide; explain tells where it stands"},
+	{spool.ErrNotHeld, http.StatusConflict, "not-held", "the message is not held any more; explain tells where it stands"},
+	{intake.ErrNotKept, http.StatusConflict, "not-kept", "the message was refused in session and not kept; its sender must send it again"},
+	{intake.ErrTooSoon, http.StatusTooManyRequests, "too-soon", "the message was tested a moment ago; wait five seconds"},
+	{spool.ErrDamaged, http.StatusConflict, "damaged", "the stored bytes are not those that were accepted; restore the body from a backup or drop the message"},
+	{spool.ErrLost, http.StatusConflict, "elsewhere", "another node owns the message now; ask there"},
+	{spool.ErrFull, http.StatusInsufficientStorage, "full", "the disk is nearly full; free some space"},
+	{account.ErrFromConfig, http.StatusConflict, "from-config", ""},
+	{account.ErrNotFound, http.StatusNotFound, "not-found", ""},
+	{account.ErrTaken, http.StatusConflict, "taken", ""},
+	{spool.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
+	{journal.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
+	{context.DeadlineExceeded, http.StatusGatewayTimeout, "timeout", "it took longer than a minute; ask for less, or look at the load of the machine"},
+}
+
+// fail turns an error of a room into a problem. What is not foreseen is the server's trouble, logged and told.
+func (s *server) fail(err error) error {
+	for _, a := range answers {
+		if errors.Is(err, a.is) {
+			if a.advice == "" {
+				a.advice = plain(err)
+			}
+			return problem(a.status, a.kind, a.advice)
+		}
+	}
+	s.o.Logger.Error("operator's request failed", "error", err)
+	return problem(http.StatusInternalServerError, "internal", "the gateway could not do it: "+plain(err)+"; its log may say more")
+}
+
+// plain drops the package prefix of an error: it is for people.
+func plain(err error) string {
+	return strings.NewReplacer("account: ", "", "spool: ", "", "journal: ", "").Replace(err.Error())
+}
+
+func invalid(detail string) error { return problem(http.StatusUnprocessableEntity, "invalid", detail) }
+
+// nothingHere answers what no endpoint does.
+func nothingHere(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusNotFound)
+	_ = json.NewEncoder(w).Encode(problem(http.StatusNotFound, "no-such-endpoint", "nothing answers "+r.Method+" "+clip(r.URL.Path, 100)+"; /openapi.json lists the endpoints"))
+}
+
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

@@ -1,0 +1,96 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"postern/internal/delivery"
+)
+
+// Status is how the gateway is.
+type Status struct {
+	Version    string           `json:"version"`
+	Started    time.Time        `json:"started"`
+	Customers  int              `json:"customers"`
+	Queue      Queue            `json:"queue"`
+	Lanes      int              `json:"lanes" doc:"Destinations that have work"`
+	LanesDown  int              `json:"lanes_down" doc:"Destinations left alone because they could not be reached"`
+	LastDay    map[string]int64 `json:"last_day" doc:"Facts of the last 24 hours by kind"`
+	Refusals   []Refusal        `json:"refusals" nullable:"false" doc:"Blocklists that refuse our name server: their tests are not measured"`
+	OldestMail time.Time        `json:"oldest,omitzero" doc:"Arrival of the oldest message that waits for delivery"`
+	OldestHeld time.Time        `json:"oldest_held,omitzero" doc:"Arrival of the oldest held message"`
+}
+
+// Queue counts the spool.
+type Queue struct {
+	Queued    int   `json:"queued" doc:"Messages that wait for an attempt or are in one"`
+	Claimed   int   `json:"claimed" doc:"Messages in an attempt or in memory for one"`
+	Held      int   `json:"held" doc:"Messages that wait for a person"`
+	Bytes     int64 `json:"bytes" doc:"Bodies of all messages"`
+	HeldBytes int64 `json:"held_bytes"`
+	Silent    int   `json:"silent" doc:"Messages without a next event: must be 0"`
+	Recovered int   `json:"recovered" doc:"Messages that an earlier life of the process had left"`
+	Damaged   int64 `json:"damaged" doc:"Bodies that were not what was accepted"`
+	Full      bool  `json:"full" doc:"No mail is taken, because the disk is nearly full"`
+	FreeBytes int64 `json:"free_bytes" doc:"Free space; -1 unknown"`
+}
+
+// Refusal is a blocklist that refuses our name server.
+type Refusal struct {
+	Zone  string    `json:"zone"`
+	Code  string    `json:"code"`
+	Text  string    `json:"text"`
+	Since time.Time `json:"since"`
+}
+
+func (s *server) status(ctx context.Context, _ *none) (*body[Status], error) {
+	st, err := s.o.Spool.Stats(ctx)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	now := s.o.Now()
+	counts, err := s.o.Journal.Counts(ctx, now.Add(-24*time.Hour))
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	out := Status{Version: s.o.Version, Started: s.started, Customers: len(s.o.Accounts.Customers()), LastDay: map[string]int64{}, Refusals: []Refusal{},
+		OldestMail: st.Oldest, OldestHeld: st.OldestHeld,
+		Queue: Queue{Queued: st.Queued, Claimed: st.Claimed, Held: st.Held, Bytes: st.Bytes, HeldBytes: st.HeldBytes, Silent: st.Silent,
+			Recovered: st.Recovered, Damaged: st.Damaged, Full: st.Full, FreeBytes: st.Free}}
+	for kind, n := range counts {
+		out.LastDay[string(kind)] = n
+	}
+	for _, l := range s.o.Delivery.Lanes() {
+		out.Lanes++
+		if l.DownUntil.After(now) {
+			out.LanesDown++
+		}
+	}
+	if s.o.Filter != nil {
+		for _, r := range s.o.Filter.Refusals() {
+			out.Refusals = append(out.Refusals, Refusal{r.Zone, r.Code.String(), r.Text, r.Since})
+		}
+	}
+	return &body[Status]{out}, nil
+}
+
+// Lanes are the destinations that have work.
+type Lanes struct {
+	Lanes []delivery.LaneInfo `json:"lanes" nullable:"false"`
+}
+
+func (s *server) lanes(context.Context, *none) (*body[Lanes], error) {
+	return &body[Lanes]{Lanes{append([]delivery.LaneInfo{}, s.o.Delivery.Lanes()...)}}, nil
+}
+
+func (s *server) reload(_ context.Context, in *by) (*body[Done], error) {
+	if s.o.Reload == nil {
+		return nil, problem(http.StatusConflict, "no-reload", "this gateway was started without a configuration file; start it with -c FILE")
+	}
+	if err := s.o.Reload(); err != nil {
+		return nil, problem(http.StatusUnprocessableEntity, "refused", "the configuration was refused, the running one stays: "+err.Error())
+	}
+	s.o.Logger.Info("configuration reloaded on request", "actor", in.actor())
+	return done("the configuration was read again; the log names what changed and what needs a restart"), nil
+}
