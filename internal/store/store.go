@@ -92,7 +92,7 @@ type Options struct {
 	Logger *slog.Logger
 	// Readers is the number of concurrent Reads on SQLite (default 4).
 	Readers int
-	// ReopenAfter is the first pause before a broken database is opened again; it doubles up to 5 s. Default 100 ms.
+	// ReopenAfter is the first pause before a broken database is opened, or a full disk tried, again; it doubles up to 5 s. Default 100 ms.
 	ReopenAfter time.Duration
 	// CheckpointPages is the length of SQLite's log, in pages of 4 KiB, at which it is copied to the main file.
 	// Default 4000.

@@ -78,11 +78,7 @@ func (e *sqliteEngine) run() {
 	for {
 		var wake <-chan time.Time
 		if s := e.state.Load(); s != nil {
-			if s.full {
-				timer.Reset(fullProbeEvery)
-			} else {
-				timer.Reset(pause)
-			}
+			timer.Reset(pause)
 			wake = timer.C
 		} else {
 			pause = e.options.ReopenAfter
@@ -93,9 +89,10 @@ func (e *sqliteEngine) run() {
 		case <-wake:
 			if e.state.Load().full {
 				e.probe()
-			} else if !e.reopen() {
-				pause = min(2*pause, maxReopenPause)
+			} else {
+				e.reopen()
 			}
+			pause = min(2*pause, maxReopenPause)
 		case <-e.quit:
 			e.drain()
 			return
@@ -346,8 +343,8 @@ func (e *sqliteEngine) checkpoint() {
 	}
 }
 
-// reopen tries to bring a broken database back. It reports success.
-func (e *sqliteEngine) reopen() bool {
+// reopen tries to bring a broken database back; the state tells with what success.
+func (e *sqliteEngine) reopen() {
 	e.gate.Lock()
 	defer e.gate.Unlock()
 	if err := e.dropConns(); err != nil {
@@ -359,12 +356,11 @@ func (e *sqliteEngine) reopen() bool {
 	}
 	if err != nil {
 		e.setState(brokenError(err))
-		return false
+		return
 	}
 	if s := e.state.Load(); s != nil && !s.full {
 		e.setState(nil)
 	}
-	return true
 }
 
 // cutLog removes from the write-ahead log what no successful sync covered, so that the replay cannot bring back a
