@@ -197,7 +197,7 @@ func (d *Delivery) failAll(j job, t trouble) {
 func (d *Delivery) unreadable(j job, err error) {
 	d.o.Logger.Error("message cannot be read or signed", "queue_id", j.ID, "account", j.Customer, "error", err)
 	if errors.Is(err, spool.ErrDamaged) || errors.Is(err, spool.ErrLost) || errors.Is(err, spool.ErrNotFound) {
-		d.o.Spool.Unclaim(j.ID)
+		d.unclaim(j)
 		return
 	}
 	d.failAll(j, trouble{451, "4.3.0", "local trouble: " + err.Error()})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"postern/internal/mail"
+	"postern/internal/spool"
 )
 
 // lane is the queue towards one destination. Its fields are guarded by Delivery.mu.
@@ -147,13 +148,16 @@ func (d *Delivery) leave(l *lane) {
 
 // giveBack returns what has not begun to the spool. Delivery.mu is held.
 func (d *Delivery) giveBack(l *lane) {
-	ids := make([]mail.QueueID, 0, len(l.queue))
 	for _, j := range l.queue {
-		ids = append(ids, j.ID)
+		d.unclaim(j)
 	}
 	d.jobs -= len(l.queue)
 	l.queue = nil
-	d.o.Spool.Unclaim(ids...)
+}
+
+// unclaim gives a job back untouched: its recipients alone, since others of the same message may be under way in another lane.
+func (d *Delivery) unclaim(j job) {
+	d.o.Spool.UnclaimWork(spool.Work{Message: j.Message, Recipients: j.to})
 }
 
 // shut leaves a lane alone for a while after its destination could not be reached at all: every message would wait for the same
