@@ -100,15 +100,15 @@ func (d *Delivery) attempt(l *lane, c *link, j job) *link {
 			env.Recipients[i] = r.Recipient
 		}
 		res, err := c.Send(l.ctx, env, data)
-		if err != nil && reused && unused(res) {
-			// The server closed the connection while it was idle; the message has not been spoken of.
+		if reused && !c.Usable() && unused(res) {
+			// The server ended the connection while it was idle, by closing it or with 421; the message has not been spoken of.
 			d.drop(c)
 			c, reused = nil, false
 			continue
 		}
 		c.sent++
 		d.outcomesOf(c, j, res, err)
-		if err != nil && isBroken(err) {
+		if !c.Usable() {
 			d.drop(c)
 			return nil
 		}
@@ -122,9 +122,9 @@ func isBroken(err error) bool {
 	return errors.As(err, &ce)
 }
 
-// unused reports whether the server said nothing about the message.
+// unused reports whether the server said nothing about the message: no answer to MAIL, or 421, which speaks of the connection.
 func unused(r smtp.Result) bool {
-	return r.Mail.Code == 0 && r.Data.Code == 0 && !r.AfterDot
+	return (r.Mail.Code == 0 || r.Mail.Code == 421) && r.Data.Code == 0 && !r.AfterDot
 }
 
 func (d *Delivery) drop(c *link) {
