@@ -182,8 +182,10 @@ func (e *sqliteEngine) openWriter() error {
 	}
 	e.writer = conn
 	e.logPages, e.checkpointed = 0, 0
+	// SQLite calls this after a commit that wrote and synced its pages: not for one that changed nothing, and not for a
+	// failed one.
 	conn.c.WALHook(func(_ *sqlite3.Conn, _ string, pages int) error {
-		e.logPages = pages
+		e.logPages, e.durablePages = pages, pages
 		return nil
 	})
 	// What the log holds goes to the main file before anything is appended to it, so that nothing new depends on pages
@@ -243,9 +245,6 @@ func (e *sqliteEngine) migrateStep(m migrations, step migration) error {
 	}
 	if err != nil && !e.writer.c.GetAutocommit() {
 		err = errors.Join(err, e.writer.run("ROLLBACK"))
-	}
-	if err == nil {
-		e.durablePages = e.logPages
 	}
 	return err
 }

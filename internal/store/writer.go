@@ -127,7 +127,6 @@ func (e *sqliteEngine) batch(first *request) {
 		err = e.writer.run("COMMIT")
 	}
 	if err == nil {
-		e.durablePages = e.logPages
 		if len(members) > 0 {
 			e.setState(nil)
 		}
@@ -289,7 +288,6 @@ func (e *sqliteEngine) single(r *request) error {
 		err = e.writer.run("COMMIT")
 	}
 	if err == nil {
-		e.durablePages = e.logPages
 		return nil
 	}
 	e.undo(&err)
@@ -313,11 +311,7 @@ func (e *sqliteEngine) breakDown(err error) { e.setState(brokenError(err)) }
 
 // probe looks whether a full disk has space again, by writing the first page.
 func (e *sqliteEngine) probe() {
-	err := e.writer.run("PRAGMA application_id=1349481330") // "Post" in ASCII, so that file(1) can tell
-	if err == nil {
-		e.durablePages = e.logPages
-	}
-	e.note(err)
+	e.note(e.writer.run("PRAGMA application_id=1349481330")) // "Post" in ASCII, so that file(1) can tell
 }
 
 // checkpoint copies the log to the main file when it has grown. It runs after the answers: nobody waits for it but the
