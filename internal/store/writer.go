@@ -309,8 +309,12 @@ func (e *sqliteEngine) note(err error) {
 // breakDown notes that the connections cannot be trusted any more.
 func (e *sqliteEngine) breakDown(err error) { e.setState(brokenError(err)) }
 
-// probe looks whether a full disk has space again, by writing the first page.
+// probe looks whether a full disk has space again, by writing the first page. The log is copied before: its file can then
+// be used anew from the beginning, which takes no space.
 func (e *sqliteEngine) probe() {
+	if e.copyLog(); !e.state.Load().full {
+		return
+	}
 	e.note(e.writer.run("PRAGMA application_id=1349481330")) // "Post" in ASCII, so that file(1) can tell
 }
 
@@ -324,6 +328,11 @@ func (e *sqliteEngine) checkpoint() {
 		return
 	}
 	e.checkpointed = e.logPages
+	e.copyLog()
+}
+
+// copyLog copies the log to the main file.
+func (e *sqliteEngine) copyLog() {
 	logged, copied, err := e.writer.c.WALCheckpoint("main", sqlite3.CHECKPOINT_PASSIVE)
 	switch {
 	case err == nil:
