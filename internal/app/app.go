@@ -187,16 +187,16 @@ func (a *App) openLedgers(ctx context.Context, c *config.Config) (err error) {
 	if a.journal, err = journal.New(journal.Options{DB: a.mainDB, Logger: a.log, Retention: c.Journal.Retention}); err != nil {
 		return err
 	}
-	a.spool, err = spool.Open(spool.Options{DB: a.spoolDB, Dir: filepath.Join(c.DataDir, "bodies"), Node: a.host, Logger: a.log,
-		HoldFor: c.Held.Keep, Reserve: spoolReserve})
+	o := spool.Options{DB: a.spoolDB, Dir: filepath.Join(c.DataDir, "bodies"), Node: a.host, Logger: a.log, HoldFor: c.Held.Keep}
+	if c.Storage.URL != "" {
+		o.InlineBytes = -1 // another node that adopts our mail must find the bodies in the database
+	}
+	a.spool, err = spool.Open(o)
 	if err != nil {
 		return err
 	}
 	return a.spool.Start(ctx)
 }
-
-// spoolReserve is the free space below which no mail is taken; 0 is the spool's own default (5 %, 2 to 20 GiB).
-const spoolReserve = 0
 
 func (a *App) openNotices(_ context.Context, c *config.Config) error {
 	catalog, err := locale.New()
@@ -256,8 +256,9 @@ func lists(c config.DNSBL) []dnsbl.List {
 
 func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 	a.intake, err = intake.New(intake.Options{Hostname: a.host, Accounts: a.accounts, Filter: a.filter, Fresh: a.retests, Resolver: a.resolver,
-		Spool: a.spool, Journal: a.journal, Notices: a.notices, Links: a.metrics.links, Catalog: a.metrics.catalog, MaxHops: c.Limits.Hops,
-		Expire: c.Delivery.Expire, HoldFor: c.Held.Keep, Logger: a.log, Count: a.metrics.intake, Tested: a.metrics.tested})
+		Spool: a.spool, Journal: a.journal, Notices: a.notices, Links: a.metrics.links, MaxHops: c.Limits.Hops,
+		Explain: func(lang string, h filter.Hit) filter.Explanation { return filter.Explain(a.metrics.catalog, lang, h) },
+		Expire:  c.Delivery.Expire, HoldFor: c.Held.Keep, Logger: a.log, Count: a.metrics.intake, Tested: a.metrics.tested})
 	if err != nil {
 		return err
 	}

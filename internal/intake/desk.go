@@ -344,7 +344,7 @@ func (in *Intake) heldMail(m spool.Message, c account.Customer, v filter.Verdict
 		if hit.Points <= 0 {
 			continue
 		}
-		e := filter.Explain(in.o.Catalog, c.Language, hit)
+		e := in.o.Explain(c.Language, hit)
 		h.Reasons = append(h.Reasons, notice.Reason{Test: hit.Test, Name: e.Name, Fix: e.Fix, Points: hit.Points})
 	}
 	return h

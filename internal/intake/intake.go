@@ -24,7 +24,6 @@ import (
 	"postern/internal/dns"
 	"postern/internal/filter"
 	"postern/internal/journal"
-	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/notice"
 	"postern/internal/smtp"
@@ -52,7 +51,7 @@ type Options struct {
 	Journal  *journal.Journal
 	Notices  *notice.Notices
 	Links    *notice.Links
-	Catalog  *locale.Catalog
+	Explain  func(lang string, h filter.Hit) filter.Explanation // puts a hit into words, for notices
 
 	MaxHops  int           // Received fields before a message counts as looping; default 50 (RFC 5321 6.3 asks for at least 100 or a good reason: Postfix uses 50)
 	Expire   time.Duration // how long delivery tries; default 48 h
@@ -76,7 +75,7 @@ func (in *Intake) SetExpire(d time.Duration) { in.expire.Store(int64(d)) }
 
 // New checks the options.
 func New(o Options) (*Intake, error) {
-	if o.Accounts == nil || o.Filter == nil || o.Spool == nil || o.Journal == nil || o.Notices == nil || o.Links == nil || o.Catalog == nil {
+	if o.Accounts == nil || o.Filter == nil || o.Spool == nil || o.Journal == nil || o.Notices == nil || o.Links == nil || o.Explain == nil {
 		return nil, errors.New("intake: a room is missing from the options")
 	}
 	if o.Hostname == "" {
