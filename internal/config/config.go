@@ -231,10 +231,9 @@ type DNSBL struct {
 
 // ExtraList is a blocklist that the built-in directory does not know.
 type ExtraList struct {
-	Name   string      `key:"name"`
-	Zone   mail.Domain `key:"zone"`
-	Kind   string      `key:"kind"` // ip, domain
-	Points float64     `key:"points"`
+	Name string      `key:"name"`
+	Zone mail.Domain `key:"zone"`
+	Kind string      `key:"kind"` // ip, domain
 }
 
 // Held says what happens to messages waiting for a person.
@@ -313,9 +312,8 @@ type Journal struct {
 
 // Notice is the sender of Postern's own mail.
 type Notice struct {
-	From      mail.Address `key:"from"` // null = postmaster@ the host name
-	Name      string       `key:"name"`
-	Languages []string     `key:"languages"`
+	From mail.Address `key:"from"` // null = postmaster@ the host name
+	Name string       `key:"name"`
 }
 
 // DKIM says whether mail is signed.
