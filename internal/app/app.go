@@ -212,7 +212,7 @@ func (a *App) openNotices(_ context.Context, c *config.Config) error {
 		return err
 	}
 	a.notices, err = notice.New(notice.Options{Accounts: a.accounts, Spool: a.spool, Catalog: catalog, Links: links, Hostname: a.host,
-		From: c.Notice.From, FromName: c.Notice.Name, DigestEvery: c.Held.DigestAfter, Logger: a.log})
+		From: c.Notice.From, Operator: c.Notice.Operator, FromName: c.Notice.Name, DigestEvery: c.Held.DigestAfter, Logger: a.log})
 	a.metrics = newMetrics(a, catalog, links)
 	return err
 }

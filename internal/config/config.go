@@ -312,8 +312,9 @@ type Journal struct {
 
 // Notice is the sender of Postern's own mail.
 type Notice struct {
-	From mail.Address `key:"from"` // null = postmaster@ the host name
-	Name string       `key:"name"`
+	From     mail.Address `key:"from"`     // null = postmaster@ the host name
+	Operator mail.Address `key:"operator"` // null = From
+	Name     string       `key:"name"`
 }
 
 // DKIM says whether mail is signed.

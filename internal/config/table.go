@@ -187,6 +187,7 @@ func otherKeys() []Key {
 		{Path: "journal.retention", Default: "90d", Unit: timeUnit, Min: "1d", Max: "3650d", Restart: true, Doc: "How long facts are kept. They contain addresses and subjects: keep what you need."},
 		{Path: "notice", Doc: "Mail Postern writes itself."},
 		{Path: "notice.from", Unit: "mail address", Sample: "postmaster@example.org", Restart: true, Doc: "Its sender. Empty: postmaster at hostname."},
+		{Path: "notice.operator", Unit: "mail address", Sample: "noc@example.org", Restart: true, Doc: "Who gets senders' questions about held mail, and alarms such as a blocklist that refuses this gateway. Empty: the address of notice.from."},
 		{Path: "notice.name", Default: "Postern", Unit: "text", Restart: true, Doc: "The sender's name."},
 		{Path: "dkim", Doc: "Signatures of outgoing mail."},
 		{Path: "dkim.sign", Default: "true", Doc: "Sign the mail of every domain that has a key; see `postern dkim new`."},
