@@ -42,6 +42,7 @@ type ClientError struct {
 	Err   error
 }
 
+// Error names the phase and the cause.
 func (e *ClientError) Error() string { return "smtp " + string(e.Phase) + ": " + e.Err.Error() }
 
 // Unwrap returns the cause.
