@@ -315,12 +315,8 @@ func (n *Notices) messageFacts(lang string, m *spool.Message) []pair {
 	if from := tidy(m.HeaderFrom, maxAddress); from != "" {
 		facts = append(facts, pair{name("from"), from})
 	}
-	if to := m.Envelope.Recipients; len(to) > 0 {
-		value := shownAddress(to[0].Address)
-		if len(to) > 1 {
-			value = n.text(lang, "fact.to.more", map[string]any{"First": value, "Count": len(to) - 1})
-		}
-		facts = append(facts, pair{name("to"), value})
+	if to := n.recipientSummary(lang, m.Envelope.Recipients); to != "" {
+		facts = append(facts, pair{name("to"), to})
 	}
 	facts = append(facts, pair{name("accepted"), locale.Date(lang, n.local(m.Received))})
 	if m.Size > 0 {

@@ -31,6 +31,24 @@ type pair struct{ Name, Value string }
 
 type reason struct{ Title, Points, Fix string }
 
+// Spans cuts Fix at its back quotes: what stands between them is to be copied as it is.
+func (r reason) Spans() []span {
+	var out []span
+	parts := strings.Split(r.Fix, "`")
+	for i, part := range parts {
+		if part != "" {
+			out = append(out, span{Text: part, Code: i%2 == 1 && i < len(parts)-1})
+		}
+	}
+	return out
+}
+
+// span is a piece of text, or of code when Code.
+type span struct {
+	Text string
+	Code bool
+}
+
 type row struct {
 	Cells []string
 	Link  string // for the first cell; empty: none
@@ -67,14 +85,16 @@ func (p *page) text() string {
 					b.WriteByte('\n')
 				}
 				b.WriteString(wrap(r.Title+" ("+r.Points+")", "* ", "  "))
-				b.WriteString(wrap(r.Fix, "  ", "  "))
+				if r.Fix != "" {
+					b.WriteString(wrap(r.Fix, "  ", "  "))
+				}
 			}
 		case "lines":
 			if x.Text != "" {
 				b.WriteString(wrap(x.Text, "", ""))
 			}
 			for _, line := range x.Lines {
-				b.WriteString("    " + line + "\n")
+				b.WriteString(wrap(line, "    ", "      "))
 			}
 		case "button":
 			b.WriteString(wrap(x.Text, "", "") + x.Link + "\n")
@@ -99,9 +119,11 @@ func (p *page) text() string {
 }
 
 // wrap breaks text at spaces; a word longer than a line, such as an address, stays whole. Line ends in text are kept.
-func wrap(text, first, next string) string {
+func wrap(text, first, next string) string { return fold(text, textWidth, first, next) }
+
+func fold(text string, width int, first, next string) string {
 	if text == "" {
-		return ""
+		return "\n"
 	}
 	var b strings.Builder
 	lead := first
@@ -110,7 +132,7 @@ func wrap(text, first, next string) string {
 		b.WriteString(lead)
 		for _, word := range strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' }) {
 			n := utf8.RuneCountInString(word)
-			if used > 0 && used+1+n > textWidth-utf8.RuneCountInString(lead) {
+			if used > 0 && used+1+n > width-utf8.RuneCountInString(lead) {
 				lead = next
 				b.WriteString("\n" + lead)
 				used = 0
@@ -152,6 +174,8 @@ func tidy(s string, limit int) string {
 		switch {
 		case r == '\u200c' || r == '\u200d': // joiners: Persian, Indic scripts and emoji need them
 			return r
+		case r == '\u00a0' || r == '\u202f': // no-break spaces: French needs them
+			return r
 		case unicode.IsSpace(r):
 			return ' '
 		case unicode.IsControl(r):
@@ -162,7 +186,7 @@ func tidy(s string, limit int) string {
 		}
 		return r
 	}, strings.ToValidUTF8(s, "\uFFFD"))
-	s = strings.Join(strings.Fields(s), " ")
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == ' ' }), " ")
 	if utf8.RuneCountInString(s) > limit {
 		s = strings.TrimSpace(string([]rune(s)[:limit-1])) + "…"
 	}
