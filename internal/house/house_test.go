@@ -155,6 +155,43 @@ func TestPlanHasNoCycle(t *testing.T) {
 	}
 }
 
+// mayPanic lists the files that panic, each for an invariant that only a programmer can break.
+var mayPanic = map[string]string{
+	"internal/config/print.go":  "the table of keys is wrong: found by the first test",
+	"internal/config/schema.go": "the table of keys is wrong: found by the first test",
+	"internal/config/read.go":   "the table of keys is wrong: found by the first test",
+	"internal/store/schema.go":  "an embedded folder is missing",
+	"internal/store/writer.go":  "hands a panic of the caller's function back to its caller",
+	"internal/filter/filter.go": "a check reports a test that the catalogue lacks; caught as a broken verdict",
+}
+
+// TestNoPanicNoBackground: panic only where listed; context.Background only where a process or a scrape begins.
+func TestNoPanicNoBackground(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test || testOnly[dirName(s.path)] {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			switch f := call.Fun.(type) {
+			case *ast.Ident:
+				if f.Name == "panic" && mayPanic[s.path] == "" {
+					t.Errorf("%s:%d: panic outside the listed files", s.path, s.fset.Position(n.Pos()).Line)
+				}
+			case *ast.SelectorExpr:
+				x, ok := f.X.(*ast.Ident)
+				if ok && x.Name == "context" && (f.Sel.Name == "Background" || f.Sel.Name == "TODO") && s.room != "app" && s.room != "" {
+					t.Errorf("%s:%d: context.%s outside cmd and app", s.path, s.fset.Position(n.Pos()).Line, f.Sel.Name)
+				}
+			}
+			return true
+		})
+	}
+}
+
 var attics = []string{"util", "utils", "common", "helpers", "misc", "types", "shared", "base", "core", "lib"}
 
 // longFiles and longFunctions list what may exceed the measure, with the reason.
