@@ -149,15 +149,15 @@ func add[I, O any](a huma.API, method, path, id, summary string, act func(contex
 		MaxBodyBytes: maxBody, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}}, act)
 }
 
-// by is the header that names who asks.
-type by struct {
+// By is the header that names who asks.
+type By struct {
 	Operator string `header:"Postern-Operator" maxLength:"64" doc:"Who asks: written into the journal as operator:NAME"`
 }
 
 var operatorName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
 
 // actor is the author of an act as the journal writes it.
-func (b by) actor() string {
+func (b By) actor() string {
 	if !operatorName.MatchString(b.Operator) {
 		return "operator:unknown"
 	}

@@ -115,8 +115,9 @@ func (s *server) listCustomers(context.Context, *none) (*body[Customers], error)
 	return &body[Customers]{out}, nil
 }
 
-type customerIn struct {
-	by
+// CustomerRef is the input of endpoints about one customer.
+type CustomerRef struct {
+	By
 	ID string `path:"id" maxLength:"64"`
 }
 
@@ -128,7 +129,7 @@ func (s *server) customer(id string) (account.Customer, error) {
 	return c, nil
 }
 
-func (s *server) showCustomer(_ context.Context, in *customerIn) (*body[Customer], error) {
+func (s *server) showCustomer(_ context.Context, in *CustomerRef) (*body[Customer], error) {
 	c, err := s.customer(in.ID)
 	if err != nil {
 		return nil, err
@@ -137,7 +138,7 @@ func (s *server) showCustomer(_ context.Context, in *customerIn) (*body[Customer
 }
 
 type addCustomerIn struct {
-	by
+	By
 	Body Customer
 }
 
@@ -145,11 +146,11 @@ func (s *server) addCustomer(ctx context.Context, in *addCustomerIn) (*body[Cust
 	if _, taken := s.o.Accounts.Customer(in.Body.ID); taken {
 		return nil, problem(http.StatusConflict, "taken", fmt.Sprintf("there is a customer %q already; update it, or choose another id", in.Body.ID))
 	}
-	return s.putCustomer(ctx, in.by, in.Body.ID, in.Body.CustomerSettings, "added")
+	return s.putCustomer(ctx, in.By, in.Body.ID, in.Body.CustomerSettings, "added")
 }
 
 type updateCustomerIn struct {
-	customerIn
+	CustomerRef
 	Body CustomerSettings
 }
 
@@ -157,10 +158,10 @@ func (s *server) updateCustomer(ctx context.Context, in *updateCustomerIn) (*bod
 	if _, err := s.customer(in.ID); err != nil {
 		return nil, err
 	}
-	return s.putCustomer(ctx, in.by, in.ID, in.Body, "changed")
+	return s.putCustomer(ctx, in.By, in.ID, in.Body, "changed")
 }
 
-func (s *server) putCustomer(ctx context.Context, who by, id string, settings CustomerSettings, what string) (*body[Customer], error) {
+func (s *server) putCustomer(ctx context.Context, who By, id string, settings CustomerSettings, what string) (*body[Customer], error) {
 	c, err := settings.read(id)
 	if err != nil {
 		return nil, err
@@ -175,7 +176,7 @@ func (s *server) putCustomer(ctx context.Context, who by, id string, settings Cu
 	return &body[Customer]{s.customerOf(c)}, nil
 }
 
-func (s *server) deleteCustomer(ctx context.Context, in *customerIn) (*body[Done], error) {
+func (s *server) deleteCustomer(ctx context.Context, in *CustomerRef) (*body[Done], error) {
 	if _, err := s.customer(in.ID); err != nil {
 		return nil, err
 	}
@@ -186,15 +187,15 @@ func (s *server) deleteCustomer(ctx context.Context, in *customerIn) (*body[Done
 	return done("customer %s is removed with networks, domains and credentials; mail already taken goes on", in.ID), nil
 }
 
-func (s *server) suspendCustomer(ctx context.Context, in *customerIn) (*body[Done], error) {
+func (s *server) suspendCustomer(ctx context.Context, in *CustomerRef) (*body[Done], error) {
 	return s.setSuspended(ctx, in, true, "customer %s is suspended: no mail is taken from it")
 }
 
-func (s *server) resumeCustomer(ctx context.Context, in *customerIn) (*body[Done], error) {
+func (s *server) resumeCustomer(ctx context.Context, in *CustomerRef) (*body[Done], error) {
 	return s.setSuspended(ctx, in, false, "customer %s may send again")
 }
 
-func (s *server) setSuspended(ctx context.Context, in *customerIn, suspended bool, text string) (*body[Done], error) {
+func (s *server) setSuspended(ctx context.Context, in *CustomerRef, suspended bool, text string) (*body[Done], error) {
 	if _, err := s.customer(in.ID); err != nil {
 		return nil, err
 	}
@@ -253,7 +254,7 @@ type CredentialRequest struct {
 }
 
 func (s *server) addCredential(ctx context.Context, in *struct {
-	by
+	By
 	Body CredentialRequest
 }) (*body[NewCredential], error) {
 	if _, err := s.customer(in.Body.Customer); err != nil {
@@ -268,7 +269,7 @@ func (s *server) addCredential(ctx context.Context, in *struct {
 }
 
 func (s *server) revokeCredential(ctx context.Context, in *struct {
-	by
+	By
 	User string `path:"user" maxLength:"100"`
 }) (*body[Done], error) {
 	if err := s.o.Accounts.RevokeCredential(ctx, in.User); err != nil {

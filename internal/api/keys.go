@@ -64,7 +64,7 @@ func (s *server) listKeys(_ context.Context, in *struct {
 }
 
 func (s *server) addKey(ctx context.Context, in *struct {
-	by
+	By
 	Body KeyRequest
 }) (*body[SigningKeys], error) {
 	d, err := mail.ParseDomain(in.Body.Domain)
@@ -138,7 +138,7 @@ func NewKeys(d mail.Domain, selector, algorithm string) ([]dkim.Key, error) {
 }
 
 type keyIn struct {
-	by
+	By
 	Domain   string `path:"domain" maxLength:"255"`
 	Selector string `path:"selector" maxLength:"63"`
 }

@@ -21,9 +21,9 @@ type one struct {
 
 func (o *one) id() (mail.QueueID, error) { return queueID(o.ID) }
 
-// act is the input of acts on one message.
-type act struct {
-	by
+// Act is the input of acts on one message.
+type Act struct {
+	By
 	ID string `path:"id" maxLength:"64" doc:"Queue ID"`
 }
 
@@ -41,8 +41,8 @@ type Messages struct {
 	Next     string    `json:"next,omitempty" doc:"Cursor of the next page; absent on the last one"`
 }
 
-// page is the input of lists.
-type page struct {
+// Page is the input of lists.
+type Page struct {
 	Customer string `query:"customer" maxLength:"64" doc:"Only this customer's"`
 	Domain   string `query:"domain" maxLength:"255" doc:"Only messages with a recipient in this domain"`
 	Limit    int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
@@ -50,19 +50,19 @@ type page struct {
 }
 
 type messagesIn struct {
-	page
+	Page
 	State string `query:"state" enum:"queued,held" doc:"Only messages that wait for an attempt, or for a person"`
 }
 
 func (s *server) listMessages(ctx context.Context, in *messagesIn) (*body[Messages], error) {
-	return s.list(ctx, in.page, spool.State(in.State))
+	return s.list(ctx, in.Page, spool.State(in.State))
 }
 
-func (s *server) listHeld(ctx context.Context, in *page) (*body[Messages], error) {
+func (s *server) listHeld(ctx context.Context, in *Page) (*body[Messages], error) {
 	return s.list(ctx, *in, spool.Held)
 }
 
-func (s *server) list(ctx context.Context, p page, state spool.State) (*body[Messages], error) {
+func (s *server) list(ctx context.Context, p Page, state spool.State) (*body[Messages], error) {
 	f := spool.Filter{State: state, Customer: p.Customer, Limit: p.Limit, Cursor: p.Cursor}
 	if p.Domain != "" {
 		d, err := mail.ParseDomain(p.Domain)
@@ -96,7 +96,7 @@ func (s *server) showMessage(ctx context.Context, in *one) (*body[Message], erro
 	return &body[Message]{m}, nil
 }
 
-func (s *server) retryMessage(ctx context.Context, in *act) (*body[Done], error) {
+func (s *server) retryMessage(ctx context.Context, in *Act) (*body[Done], error) {
 	id, err := queueID(in.ID)
 	if err != nil {
 		return nil, err
@@ -108,7 +108,7 @@ func (s *server) retryMessage(ctx context.Context, in *act) (*body[Done], error)
 	if w.Held {
 		return nil, problem(http.StatusConflict, "held", "the message is held: release it, and it is tried at once")
 	}
-	f := s.factAbout(journal.Attempt, w, in.by)
+	f := s.factAbout(journal.Attempt, w, in.By)
 	f.Text, f.NextAt = "an operator asked for an attempt now", f.At
 	if err := s.o.Journal.Append(ctx, f); err != nil {
 		return nil, s.fail(err)
@@ -119,7 +119,7 @@ func (s *server) retryMessage(ctx context.Context, in *act) (*body[Done], error)
 	return done("%s is due now", id), nil
 }
 
-func (s *server) retryAll(ctx context.Context, in *by) (*body[Done], error) {
+func (s *server) retryAll(ctx context.Context, in *By) (*body[Done], error) {
 	n, err := s.o.Spool.RetryAll(ctx)
 	if err != nil {
 		return nil, s.fail(err)
@@ -137,7 +137,7 @@ type HoldRequest struct {
 }
 
 type holdIn struct {
-	act
+	Act
 	Body HoldRequest
 }
 
@@ -157,7 +157,7 @@ func (s *server) holdMessage(ctx context.Context, in *holdIn) (*body[Done], erro
 		// Its own reason would be lost, and with it what people are told about it.
 		return nil, problem(http.StatusConflict, "held", "the message is held already: "+holdLine(w))
 	}
-	f := s.factAbout(journal.Held, w, in.by)
+	f := s.factAbout(journal.Held, w, in.By)
 	f.Text, f.NextAt, f.Detail = in.Body.Reason, in.Body.Until, w.Verdict
 	if err := s.o.Journal.Append(ctx, f); err != nil {
 		return nil, s.fail(err)
@@ -171,7 +171,7 @@ func (s *server) holdMessage(ctx context.Context, in *holdIn) (*body[Done], erro
 	return done("%s is held until %s", id, s.when(w.HoldUntil)), nil
 }
 
-func (s *server) releaseMessage(ctx context.Context, in *act) (*body[Done], error) {
+func (s *server) releaseMessage(ctx context.Context, in *Act) (*body[Done], error) {
 	id, err := queueID(in.ID)
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func (s *server) releaseMessage(ctx context.Context, in *act) (*body[Done], erro
 }
 
 // dropMessage removes held mail through the desk, and queued mail here: the desk knows held mail only.
-func (s *server) dropMessage(ctx context.Context, in *act) (*body[Done], error) {
+func (s *server) dropMessage(ctx context.Context, in *Act) (*body[Done], error) {
 	id, err := queueID(in.ID)
 	if err != nil {
 		return nil, err
@@ -194,7 +194,7 @@ func (s *server) dropMessage(ctx context.Context, in *act) (*body[Done], error) 
 		if err != nil {
 			return nil, s.fail(err)
 		}
-		if err := s.o.Journal.Append(ctx, s.factAbout(journal.Dropped, w, in.by)); err != nil {
+		if err := s.o.Journal.Append(ctx, s.factAbout(journal.Dropped, w, in.By)); err != nil {
 			return nil, s.fail(err)
 		}
 		if err := s.o.Spool.Drop(ctx, id, in.actor()); err != nil {
@@ -214,7 +214,7 @@ type Retested struct {
 }
 
 type retestIn struct {
-	act
+	Act
 	Language string `query:"language" enum:"en,fr" default:"en"`
 }
 
@@ -236,7 +236,7 @@ func (s *server) retestMessage(ctx context.Context, in *retestIn) (*body[Reteste
 }
 
 // factAbout is a fact of an operator's act on a message.
-func (s *server) factAbout(kind journal.Kind, w spool.Work, who by) journal.Fact {
+func (s *server) factAbout(kind journal.Kind, w spool.Work, who By) journal.Fact {
 	f := journal.Fact{At: s.o.Now(), Kind: kind, QueueID: w.ID, Customer: w.Customer, Credential: w.Credential, ClientIP: w.ClientIP,
 		ReversePath: w.Envelope.ReversePath.String(), HeaderFrom: w.HeaderFrom, Subject: w.Subject, MessageID: w.MessageID, Size: w.Size,
 		Score: w.Score, Actor: who.actor()}

@@ -84,7 +84,7 @@ func (s *server) lanes(context.Context, *none) (*body[Lanes], error) {
 	return &body[Lanes]{Lanes{append([]delivery.LaneInfo{}, s.o.Delivery.Lanes()...)}}, nil
 }
 
-func (s *server) reload(_ context.Context, in *by) (*body[Done], error) {
+func (s *server) reload(_ context.Context, in *By) (*body[Done], error) {
 	if s.o.Reload == nil {
 		return nil, problem(http.StatusConflict, "no-reload", "this gateway was started without a configuration file; start it with -c FILE")
 	}

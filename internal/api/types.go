@@ -7,6 +7,7 @@ import (
 
 	"postern/internal/filter"
 	"postern/internal/journal"
+	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/spool"
 )
@@ -173,11 +174,17 @@ func (s *server) verdictOf(stored []byte, lang string) *Verdict {
 
 // wordsOf puts a verdict's hits into words.
 func (s *server) wordsOf(v filter.Verdict, lang string) *Verdict {
-	out := &Verdict{Score: v.Score, Raw: v.Raw, Threshold: v.Threshold, Held: v.Held, At: v.At, Unknown: v.Unknown, Hits: []Hit{}}
+	out := Words(s.o.Catalog, lang, v)
+	return &out
+}
+
+// Words puts the hits of a verdict into words of a language; without a catalogue only their names are there.
+func Words(catalog *locale.Catalog, lang string, v filter.Verdict) Verdict {
+	out := Verdict{Score: v.Score, Raw: v.Raw, Threshold: v.Threshold, Held: v.Held, At: v.At, Unknown: v.Unknown, Hits: []Hit{}}
 	for _, h := range v.Hits {
 		hit := Hit{Test: h.Test, Points: h.Points, Evidence: append([]string{}, h.Evidence...)}
-		if s.o.Catalog != nil && s.o.Catalog.Has("test."+h.Test+".name") {
-			e := filter.Explain(s.o.Catalog, lang, h)
+		if catalog != nil && catalog.Has("test."+h.Test+".name") {
+			e := filter.Explain(catalog, lang, h)
 			hit.Name, hit.Explain, hit.Fix = e.Name, strings.TrimSpace(e.Explain), strings.TrimSpace(e.Fix)
 		}
 		out.Hits = append(out.Hits, hit)

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 )
 
 // clean makes text from outside fit for one line of a terminal: control characters (with them every escape sequence), changes of
@@ -39,4 +41,24 @@ func hostile(r rune) bool {
 		return false // soft hyphen and joiners are part of ordinary writing
 	}
 	return unicode.In(r, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp)
+}
+
+// asciiControls escapes in JSON what a terminal would act on and JSON leaves as it is (C1 controls, changes of writing direction).
+func asciiControls(s string) string {
+	if strings.IndexFunc(s, hostile) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == unicode.ReplacementChar || !hostile(r):
+			b.WriteRune(r)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
 }

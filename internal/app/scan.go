@@ -1,0 +1,82 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+
+	"postern/internal/account"
+	"postern/internal/config"
+	"postern/internal/dns"
+	"postern/internal/dnsbl"
+	"postern/internal/filter"
+	"postern/internal/mail"
+)
+
+// Scanner is the filter of a configuration alone, without a gateway around it: for `postern scan`. It opens no database, so it knows no
+// signing keys and no customers. Make one with NewScanner.
+type Scanner struct {
+	filter    *filter.Filter
+	threshold float64
+	egress    []account.Egress
+}
+
+// ScanInput is one message and what is known of its sending.
+type ScanInput struct {
+	Raw      []byte // CRLF lines
+	Envelope mail.Envelope
+	IP       netip.Addr // the address it leaves from; invalid: those of the default pool
+	Hello    string     // the name said in EHLO from there
+}
+
+var errLocal = errors.New("not asked (--local)")
+
+// offline answers every question with "try later", so that what needs the network is shown as not measured.
+type offline struct{}
+
+// Query is dns.Resolver's.
+func (offline) Query(context.Context, string, dns.Type) dns.Answer {
+	return dns.Answer{Status: dns.TryLater, Err: errLocal}
+}
+
+// NewScanner makes the filter of a configuration. A local one asks no network.
+func NewScanner(c *config.Config, local bool, log *slog.Logger) (*Scanner, error) {
+	a := &App{log: log, guard: dnsbl.NewGuard(nil)}
+	o := a.filterOptions(c, offline{})
+	if local {
+		o.Lists = []dnsbl.List{}
+	} else {
+		r := dns.Options{Timeout: c.DNS.Timeout, Attempts: c.DNS.Attempts, CacheEntries: c.DNS.CacheEntries, Logger: log}
+		for _, s := range c.DNS.Servers {
+			r.Servers = append(r.Servers, s.String())
+		}
+		resolver, err := dns.New(r)
+		if err != nil {
+			return nil, err
+		}
+		o.Resolver = resolver
+	}
+	o.Accounts, o.Unsigned, o.Disabled = nil, true, false
+	f, err := filter.New(o)
+	if err != nil {
+		return nil, err
+	}
+	s := &Scanner{filter: f, threshold: c.Filter.Threshold}
+	for _, p := range c.Delivery.AccountPools() {
+		if p.Name == account.DefaultPool {
+			s.egress = p.Egress
+		}
+	}
+	return s, nil
+}
+
+// Scan tests one message.
+func (s *Scanner) Scan(ctx context.Context, in ScanInput) (filter.Verdict, error) {
+	x := filter.Input{Message: mail.Parse(in.Raw, mail.DefaultLimits()), Envelope: in.Envelope, Hello: in.Hello, Egress: s.egress,
+		Customer: account.Customer{Threshold: s.threshold}}
+	if in.IP.IsValid() {
+		x.Egress = []account.Egress{{IP: in.IP, HELO: in.Hello}}
+	}
+	return s.filter.Run(ctx, x)
+}

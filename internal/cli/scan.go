@@ -1,0 +1,327 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postern/internal/api"
+	"postern/internal/app"
+	"postern/internal/locale"
+	"postern/internal/mail"
+)
+
+// scanLimit is the size of a message above which scan reads no further, in bytes: what large receivers take, with room.
+const scanLimit = 100 << 20
+
+// scanHit and scanned are the documented output of scan --json.
+type scanHit struct {
+	Test     string   `json:"test"`
+	Points   float64  `json:"points"`
+	Evidence []string `json:"evidence"`
+}
+
+type scanned struct {
+	File      string    `json:"file"`
+	Score     float64   `json:"score"`
+	Raw       float64   `json:"raw"`
+	Threshold float64   `json:"threshold"`
+	Held      bool      `json:"held"`
+	Hits      []scanHit `json:"hits"`
+}
+
+// scanFlags are what scan is told beside the messages.
+type scanFlags struct {
+	local                     bool
+	ip, hello, from, language string
+	to, rules                 []string
+	address                   netip.Addr
+	reverse                   mail.Address
+	sender                    bool // --from was given
+	recipients                []mail.Recipient
+}
+
+func (c *command) scan() *cobra.Command {
+	var f scanFlags
+	cmd := &cobra.Command{Use: "scan FILE...|-", Short: "Test messages as the gateway would, without a server", Args: several("files with a message each, or - for standard input"),
+		Long: "Test messages as the gateway would, without a server, and say for each test what it found and what to change.\n" +
+			"The tests look at a message as its receivers will: --ip and --helo are the address and name it leaves from (default: those of the\n" +
+			"configuration). --from and --to are the envelope (default: taken from the header). The gateway's own signature is not there.\n" +
+			"Exit code 1 when a message would be held.\n\n" +
+			"--json prints one line for each file: {\"file\",\"score\",\"raw\",\"threshold\",\"held\",\"hits\":[{\"test\",\"points\",\"evidence\"}]}",
+		Example: "  postern scan message.eml\n  postern scan --local --json *.eml\n  postern scan --ip 192.0.2.25 --helo mx.example.org --lang fr - < message.eml"}
+	cmd.Flags().BoolVar(&f.local, "local", false, "ask no network: tests that need it are shown as not measured")
+	cmd.Flags().StringVar(&f.ip, "ip", "", "`address` the message leaves from")
+	cmd.Flags().StringVar(&f.hello, "helo", "", "`name` said in EHLO from there")
+	cmd.Flags().StringVar(&f.from, "from", "", "envelope sender; <> for none")
+	cmd.Flags().StringSliceVar(&f.to, "to", nil, "envelope `recipient`; may be given again")
+	cmd.Flags().StringVar(&f.language, "lang", locale.English, "language of names and explanations: `en` or fr")
+	cmd.Flags().StringArrayVar(&f.rules, "rules", nil, "`folder` of SpamAssassin rules (not in this version)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := f.check(cmd); err != nil {
+			return err
+		}
+		return c.runScan(cmd.Context(), f, args)
+	}
+	return c.jsonFlag(cmd)
+}
+
+func knownLanguage(language string) error {
+	for _, l := range locale.Languages() {
+		if l == language {
+			return nil
+		}
+	}
+	return usagef("--lang %s is not known; expected %s", language, strings.Join(locale.Languages(), " or "))
+}
+
+// check reads the flags.
+func (f *scanFlags) check(cmd *cobra.Command) error {
+	if len(f.rules) > 0 {
+		return usagef("--rules: this version does not run rules in SpamAssassin's language yet; leave --rules out to run the built-in tests")
+	}
+	if err := knownLanguage(f.language); err != nil {
+		return err
+	}
+	if f.ip != "" {
+		ip, err := netip.ParseAddr(f.ip)
+		if err != nil || ip.Zone() != "" {
+			return usagef("--ip %s is no address; expected 192.0.2.1 or 2001:db8::1", f.ip)
+		}
+		f.address = ip
+	}
+	if f.sender = cmd.Flags().Changed("from"); f.sender && f.from != "" && f.from != "<>" {
+		a, err := mail.ParseAddress(strings.Trim(f.from, "<>"))
+		if err != nil {
+			return usagef("--from %s: %v", f.from, err)
+		}
+		f.reverse = a
+	}
+	for _, to := range f.to {
+		a, err := mail.ParseAddress(strings.Trim(to, "<>"))
+		if err != nil {
+			return usagef("--to %s: %v", to, err)
+		}
+		f.recipients = append(f.recipients, mail.Recipient{Address: a})
+	}
+	return nil
+}
+
+func (c *command) runScan(ctx context.Context, f scanFlags, files []string) error {
+	conf, err := c.load()
+	if err != nil {
+		return err
+	}
+	scanner, err := app.NewScanner(conf, f.local, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	catalog, err := locale.New()
+	if err != nil {
+		return err
+	}
+	held, failed := false, false
+	for i, name := range files {
+		raw, err := c.message(name)
+		if err != nil {
+			c.warn("%v", err)
+			failed = true
+			continue
+		}
+		v, err := scanner.Scan(ctx, f.input(raw))
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		held = held || v.Held
+		words := api.Words(catalog, f.language, v)
+		if c.json {
+			err = c.object(scanResult(name, words))
+		} else {
+			if i > 0 {
+				_, _ = fmt.Fprintln(c.Stdout)
+			}
+			err = c.printScan(name, words)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case failed:
+		return errSaid
+	case held:
+		return errBad
+	}
+	return nil
+}
+
+func scanResult(name string, v api.Verdict) scanned {
+	out := scanned{File: name, Score: v.Score, Raw: v.Raw, Threshold: v.Threshold, Held: v.Held, Hits: []scanHit{}}
+	for _, h := range v.Hits {
+		out.Hits = append(out.Hits, scanHit{h.Test, h.Points, h.Evidence})
+	}
+	return out
+}
+
+// message reads one message: the "From " line of a mailbox file is dropped, and lines end in CRLF as they would on the wire.
+func (c *command) message(name string) ([]byte, error) {
+	var r io.Reader = c.Stdin
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = file.Close() }()
+		r = file
+	}
+	if r == nil {
+		return nil, errors.New("-: there is no standard input")
+	}
+	raw, err := io.ReadAll(io.LimitReader(r, scanLimit+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", name, err)
+	case len(raw) > scanLimit:
+		return nil, fmt.Errorf("%s: is larger than %s, the most that scan reads", name, size(scanLimit))
+	case len(bytes.TrimSpace(raw)) == 0:
+		return nil, fmt.Errorf("%s: is empty; expected a message", name)
+	}
+	return wireForm(raw), nil
+}
+
+// wireForm drops the "From " line and makes every line end CRLF; a lone CR stays, it is a fault of the message.
+func wireForm(raw []byte) []byte {
+	if bytes.HasPrefix(raw, []byte("From ")) {
+		if end := bytes.IndexByte(raw, '\n'); end >= 0 {
+			raw = raw[end+1:]
+		}
+	}
+	out := make([]byte, 0, len(raw)+bytes.Count(raw, []byte{'\n'}))
+	for i, b := range raw {
+		if b == '\n' && (i == 0 || raw[i-1] != '\r') {
+			out = append(out, '\r')
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// mostRecipients bounds how many recipients are taken from a header.
+const mostRecipients = 100
+
+// input completes what was not told from the header.
+func (f scanFlags) input(raw []byte) app.ScanInput {
+	in := app.ScanInput{Raw: raw, IP: f.address, Hello: f.hello, Envelope: mail.Envelope{ReversePath: f.reverse, Recipients: f.recipients}}
+	if f.sender && len(f.recipients) > 0 {
+		return in
+	}
+	m := mail.Parse(raw, mail.DefaultLimits())
+	if !f.sender {
+		for _, box := range m.From() {
+			if in.Envelope.ReversePath.IsNull() {
+				in.Envelope.ReversePath = box.Address
+			}
+		}
+		if path := m.Header.Get("Return-Path"); path != "" {
+			if a, err := mail.ParseAddress(strings.Trim(path, "<> ")); err == nil {
+				in.Envelope.ReversePath = a
+			}
+		}
+	}
+	if len(f.recipients) > 0 {
+		return in
+	}
+	for _, name := range []string{"To", "Cc", "Bcc"} {
+		for _, field := range m.Header.All(name) {
+			boxes, _ := mail.ParseMailboxes(field.Value())
+			for _, box := range boxes {
+				if !box.Address.IsNull() && len(in.Envelope.Recipients) < mostRecipients {
+					in.Envelope.Recipients = append(in.Envelope.Recipients, mail.Recipient{Address: box.Address})
+				}
+			}
+		}
+	}
+	return in
+}
+
+func (c *command) printScan(name string, v api.Verdict) error {
+	if _, err := fmt.Fprintln(c.Stdout, c.paint(bold, clean(name))); err != nil {
+		return err
+	}
+	return c.printVerdict(v)
+}
+
+// printVerdict prints the score, and each test with what it found, what it means and what to change.
+func (c *command) printVerdict(v api.Verdict) error {
+	decision, s := "passes", green
+	if v.Held {
+		decision, s = "is held", red
+	}
+	raw := ""
+	if v.Raw != v.Score {
+		raw = fmt.Sprintf(" (sum %s)", points(v.Raw))
+	}
+	_, _ = fmt.Fprintf(c.Stdout, "%s: %s points of 15%s, held above %s\n", c.paint(s, decision), points(v.Score), raw, points(v.Threshold))
+	if len(v.Hits) > 0 {
+		_, _ = fmt.Fprintln(c.Stdout)
+	}
+	widest := 0
+	for _, h := range v.Hits {
+		widest = max(widest, textWidth(clean(h.Test)))
+	}
+	indent := strings.Repeat(" ", 10)
+	for _, h := range v.Hits {
+		looks := plainText
+		switch {
+		case h.Points >= 1:
+			looks = red
+		case h.Points > 0:
+			looks = yellow
+		case h.Points < 0:
+			looks = green
+		}
+		test := clean(h.Test)
+		_, _ = fmt.Fprintf(c.Stdout, "%s  %s%s  %s\n", c.paint(looks, fmt.Sprintf("%8s", fmt.Sprintf("%+.*f", decimals(h.Points), h.Points))), c.paint(bold, test),
+			strings.Repeat(" ", widest-textWidth(test)), clean(h.Name))
+		for _, e := range h.Evidence {
+			_, _ = fmt.Fprint(c.Stdout, c.paint(dim, wrap(clean(e), indent+"found: ", 0)))
+		}
+		if h.Points <= 0 {
+			continue
+		}
+		if h.Explain != "" {
+			_, _ = fmt.Fprint(c.Stdout, wrap(clean(h.Explain), indent, c.columns))
+		}
+		if h.Fix != "" {
+			_, _ = fmt.Fprint(c.Stdout, wrap("→ "+clean(h.Fix), indent, c.columns))
+		}
+	}
+	return c.notMeasured(v)
+}
+
+// notMeasured names the tests without an answer; those with the same reason stand together.
+func (c *command) notMeasured(v api.Verdict) error {
+	if len(v.Unknown) == 0 {
+		return nil
+	}
+	tests, order := map[string][]string{}, []string{}
+	for _, u := range v.Unknown {
+		if tests[u.Why] == nil {
+			order = append(order, u.Why)
+		}
+		tests[u.Why] = append(tests[u.Why], u.Test)
+	}
+	_, _ = fmt.Fprintln(c.Stdout, "\n"+c.paint(yellow, "Not measured")+" (scores nothing, and is not known to be fine):")
+	for _, why := range order {
+		_, _ = fmt.Fprint(c.Stdout, wrap(clean(strings.Join(tests[why], ", ")+": "+why), "  ", c.columns))
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postern/internal/api"
+)
+
+var operatorName = regexp.MustCompile(`[^A-Za-z0-9._@-]+`)
+
+// operator is the person who runs the command: the journal keeps it.
+func (c *command) operator() string {
+	for _, name := range []string{"SUDO_USER", "USER", "LOGNAME"} {
+		if v, ok := c.Env(name); ok && v != "" {
+			return strings.TrimLeft(operatorName.ReplaceAllString(v, "-"), "-._@")
+		}
+	}
+	return ""
+}
+
+// server returns a client of the running gateway.
+func (c *command) server() (*api.Client, error) {
+	path := c.socket
+	if path == "" {
+		path, _ = c.Env("POSTERN_SOCKET")
+	}
+	if path == "" {
+		conf, err := c.load()
+		if err != nil {
+			return nil, fmt.Errorf("the configuration would tell where the gateway's socket is, but: %w\nName the socket with --socket PATH", err)
+		}
+		path = conf.AdminSocket()
+	}
+	return api.NewClient(path, c.operator()), nil
+}
+
+// each does an act for each name; one that fails does not stop the others.
+func (c *command) each(names []string, act func(name string) (api.Done, error)) error {
+	var failed error
+	for _, name := range names {
+		d, err := act(name)
+		switch {
+		case errors.Is(err, api.ErrNoServer):
+			return err
+		case err != nil:
+			c.warn("%s: %v", name, err)
+			failed = errSaid
+			continue
+		case c.json:
+			err = c.object(d)
+		default:
+			err = c.say("%s", d.Text)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+func (c *command) status() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{Use: "status", Short: "Show how the gateway is", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
+		server, err := c.server()
+		if err != nil {
+			return err
+		}
+		st, err := server.Status(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if c.json {
+			return c.object(st)
+		}
+		return c.printStatus(st)
+	}})
+}
+
+func (c *command) printStatus(st api.Status) error {
+	now := c.now()
+	q := st.Queue
+	queued := fmt.Sprintf("%s wait for delivery", count(q.Queued, "message"))
+	if q.Queued > 0 {
+		queued += fmt.Sprintf(", the oldest for %s", short(now.Sub(st.OldestMail)))
+	}
+	held := fmt.Sprintf("%s wait for a person", count(q.Held, "message"))
+	if q.Held > 0 {
+		held += fmt.Sprintf(", the oldest for %s; `postern queue list --state held` shows them", short(now.Sub(st.OldestHeld)))
+	}
+	disk := cell{text: size(q.Bytes) + " of mail"}
+	if q.FreeBytes >= 0 {
+		disk.text += ", " + size(q.FreeBytes) + " free"
+	}
+	if q.Full {
+		disk = cell{text: disk.text + ": nearly full, no mail is taken; free some space", style: red}
+	}
+	lanes := count(st.Lanes, "destination") + " with work"
+	if st.LanesDown > 0 {
+		lanes += fmt.Sprintf(", %d of them cannot be reached; `postern lanes` tells why", st.LanesDown)
+	}
+	var day []string
+	for _, kind := range []string{"accepted", "held", "rejected", "delivered", "deferred", "bounced", "expired"} {
+		if n := st.LastDay[kind]; n > 0 {
+			day = append(day, fmt.Sprintf("%d %s", n, kind))
+		}
+	}
+	if day == nil {
+		day = []string{"nothing"}
+	}
+	pairs := []any{"Postern", cell{text: st.Version + ", running since " + both(st.Started, now), style: bold}, "Queue", queued, "Held", held, "Disk", disk,
+		"Lanes", lanes, "Last 24 h", strings.Join(day, ", "), "Customers", fmt.Sprint(st.Customers)}
+	if q.Silent > 0 {
+		pairs = append(pairs, "Attention", cell{text: count(q.Silent, "message") + " without a next event: please report this", style: red})
+	}
+	if q.Damaged > 0 {
+		pairs = append(pairs, "Attention", cell{text: fmt.Sprintf("%d stored bodies were damaged: check the disk; the messages are held", q.Damaged), style: red})
+	}
+	for _, r := range st.Refusals {
+		pairs = append(pairs, "Attention", cell{text: fmt.Sprintf("%s refuses our name server (%s) since %s: %s", r.Zone, r.Code, clock(r.Since), r.Text), style: yellow})
+	}
+	return c.pairs(c.Stdout, pairs...)
+}
+
+func (c *command) lanes() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{Use: "lanes", Short: "Show the destinations that have work", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
+		server, err := c.server()
+		if err != nil {
+			return err
+		}
+		lanes, err := server.Lanes(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if !c.json && len(lanes) == 0 {
+			return c.say("No destination has work.")
+		}
+		t := c.table("DESTINATION", "WAITING", "CONNECTIONS", "STATE")
+		for _, l := range lanes {
+			if c.json {
+				if err := c.object(l); err != nil {
+					return err
+				}
+				continue
+			}
+			state := cell{text: "working", style: green}
+			if l.DownUntil.After(c.now()) {
+				state = cell{text: "left alone, tried again " + relative(l.DownUntil, c.now()) + ": " + l.Why, style: yellow}
+			} else if l.Waiting > 0 && l.Connections >= l.Limit {
+				state = cell{text: "all connections busy", style: yellow}
+			}
+			t.row(l.Destination, cell{text: fmt.Sprint(l.Waiting), right: true}, cell{text: fmt.Sprintf("%d of %d", l.Connections, l.Limit), right: true}, state)
+		}
+		if c.json {
+			return nil
+		}
+		return t.print(c.Stdout)
+	}})
+}
+
+func (c *command) reload() *cobra.Command {
+	return &cobra.Command{Use: "reload", Short: "Make the gateway read its configuration again", Args: exactly(),
+		Long: "Make the gateway read its configuration again, as SIGHUP does. A configuration with a fault is refused whole and the running one stays.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			server, err := c.server()
+			if err != nil {
+				return err
+			}
+			d, err := server.Reload(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return c.say("%s", d.Text)
+		}}
+}
