@@ -241,7 +241,7 @@ func (d *Delivery) reach(l *lane, j job) (*link, *trouble) {
 		why = reasonOf(err, t)
 		var said *smtp.Error
 		if errors.As(err, &said) {
-			if sessions++; sessions >= maxSessions || said.Code >= 500 {
+			if sessions++; sessions >= maxSessions {
 				break
 			}
 		}
@@ -373,12 +373,13 @@ func (d *Delivery) smarthostTargets(ctx context.Context) ([]target, *trouble) {
 	return list, why
 }
 
-// reasonOf puts a failed connection into the words of a reply.
+// reasonOf puts a failed connection into the words of a reply. It is always temporary, also when the server greets with 5xx or refuses
+// our login: that speaks of us, not of the recipient, and must not end his mail.
 func reasonOf(err error, t target) *trouble {
 	where := t.host + "[" + t.addr.Addr().String() + "]"
 	var said *smtp.Error
 	if errors.As(err, &said) {
-		return &trouble{said.Code, dotted(said.Enhanced), where + " said: " + strings.ReplaceAll(said.Text, "\n", " ")}
+		return &trouble{451, "4.4.2", fmt.Sprintf("%s said before any mail: %d %s", where, said.Code, strings.ReplaceAll(said.Text, "\n", " "))}
 	}
 	return &trouble{451, "4.4.1", "connect to " + where + " port " + strconv.Itoa(int(t.addr.Port())) + ": " + err.Error()}
 }
