@@ -33,6 +33,15 @@ func (s *scan) htmlParts() []*mail.Part {
 	return out
 }
 
+// sourceBytes is the length of a part's HTML source with line ends of one byte, as SpamAssassin counts it.
+func sourceBytes(p *mail.Part) int {
+	n := p.HTML().SourceBytes
+	if p.Encoding == "base64" { // decoded as it is
+		return n
+	}
+	return n - bytes.Count(p.Decoded(), []byte("\r\n"))
+}
+
 // checkHTML holds the tests on the HTML itself. The bounds are SpamAssassin's: they count the bytes of the decoded source, not
 // of the visible words.
 func checkHTML(_ context.Context, s *scan) {
@@ -40,19 +49,19 @@ func checkHTML(_ context.Context, s *scan) {
 	if len(parts) == 0 {
 		return
 	}
-	s.hit("HTML_MESSAGE", nil, fmt.Sprintf("part %s is text/html, %d bytes", parts[0].Path, parts[0].HTML().SourceBytes))
+	s.hit("HTML_MESSAGE", nil, fmt.Sprintf("part %s is text/html, %d bytes", parts[0].Path, sourceBytes(parts[0])))
 	var mixed []string
 	shortImage, imageOnly, linkImage := "", "", ""
 	short := false // an image with little source around it, up to the largest bound
 	for _, p := range parts {
-		h := p.HTML()
+		h, size := p.HTML(), sourceBytes(p)
 		mixed = append(mixed, h.MixedCaseTags...)
 		if len(h.Images) > 0 {
-			if h.SourceBytes <= 2800 {
+			if size <= 2800 {
 				short = true
 			}
-			if h.SourceBytes > 1600 && h.SourceBytes <= 2000 {
-				imageOnly = fmt.Sprintf("part %s: %d bytes of HTML with %d image(s), first %s", p.Path, h.SourceBytes, len(h.Images), h.Images[0].URL)
+			if size > 1600 && size <= 2000 {
+				imageOnly = fmt.Sprintf("part %s: %d bytes of HTML with %d image(s), first %s", p.Path, size, len(h.Images), h.Images[0].URL)
 			}
 		}
 		for _, l := range h.Links {
@@ -60,8 +69,8 @@ func checkHTML(_ context.Context, s *scan) {
 				continue
 			}
 			linkImage = "link to " + l.URL + " holds an image"
-			if h.SourceBytes > 1536 && h.SourceBytes <= 2048 {
-				shortImage = fmt.Sprintf("part %s: %d bytes of HTML, %s", p.Path, h.SourceBytes, linkImage)
+			if size > 1536 && size <= 2048 {
+				shortImage = fmt.Sprintf("part %s: %d bytes of HTML, %s", p.Path, size, linkImage)
 			}
 			break
 		}

@@ -30,4 +30,6 @@ func Explain(c *locale.Catalog, lang string, h Hit) Explanation {
 }
 
 // GroupTitle is the title of a group in lang.
-func GroupTitle(c *locale.Catalog, lang string, g Group) string { return c.Text(lang, "test.group."+string(g), nil) }
+func GroupTitle(c *locale.Catalog, lang string, g Group) string {
+	return c.Text(lang, "test.group."+string(g), nil)
+}

@@ -3,6 +3,7 @@ package filter
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"net/netip"
 	"strings"
 	"sync"
@@ -128,7 +129,7 @@ func (s *scan) dkimOf(ctx context.Context) *dkimFact {
 			case dkim.StatusPass:
 				f.valid = append(f.valid, sig.Domain)
 			case dkim.StatusTempError:
-				f.unknown = "the key of d=" + string(sig.Domain) + " s=" + sig.Selector + ": " + sig.Reason
+				f.unknown = "the key of d=" + string(sig.Domain) + " s=" + sig.Selector + " is not available now"
 			}
 		}
 		if s.o.Accounts == nil || s.o.Unsigned {
@@ -252,14 +253,23 @@ func (s *scan) fromDomain() (mail.Domain, bool) {
 	return "", false
 }
 
-// reason says why a question has no answer, in few words.
+// troubles are the ways in which the DNS fails, for reason.
+var troubles = []error{dns.ErrTimeout, dns.ErrServFail, dns.ErrRefused, dns.ErrBogus, dns.ErrMalformed, dns.ErrLame, dns.ErrNetwork,
+	dns.ErrBusy, dns.ErrBudget}
+
+// reason says why a question has no answer, in few words and without the address of our name server: a sender reads it.
 func reason(err error) string {
 	if err == nil {
 		return "no answer"
 	}
+	for _, t := range troubles {
+		if errors.Is(err, t) {
+			return t.Error()
+		}
+	}
 	text := err.Error()
-	if i := strings.LastIndex(text, ": "); i >= 0 && len(text) > 120 {
-		text = text[i+2:]
+	for _, prefix := range []string{"spf: ", "dmarc: ", mail.ErrDate.Error() + ": "} {
+		text = strings.TrimPrefix(text, prefix)
 	}
 	return text
 }

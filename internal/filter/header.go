@@ -56,8 +56,8 @@ func checkDate(_ context.Context, s *scan) {
 	case errors.Is(err, mail.ErrMissing):
 		s.hit("MISSING_DATE", args, "no Date field")
 	case err != nil:
-		args["Why"] = err.Error()
-		s.hit("INVALID_DATE", args, "Date: "+value, err.Error())
+		args["Why"] = reason(err)
+		s.hit("INVALID_DATE", args, "Date: "+value, args["Why"])
 	case date.Sub(s.Received) > futureDate:
 		s.hit("DATE_IN_FUTURE", args, fmt.Sprintf("Date: %s is %s ahead", value, round(date.Sub(s.Received))))
 	case s.Received.Sub(date) > pastDate:
@@ -135,7 +135,7 @@ func checkDefects(_ context.Context, s *scan) {
 		if where != "" {
 			where += ": "
 		}
-		found[test] = append(found[test], where+d.Detail+" ("+d.Code+")")
+		found[test] = append(found[test], where+strings.TrimSpace(d.Detail)+" ("+d.Code+")")
 	}
 	for test, evidence := range found {
 		s.hit(test, map[string]string{"What": evidence[0]}, evidence...)

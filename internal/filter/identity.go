@@ -43,6 +43,10 @@ func checkSPF(ctx context.Context, s *scan) {
 			evidence = append(evidence, spfEvidence(r))
 		}
 	}
+	if _, literal := s.Envelope.ReversePath.Domain.Literal(); literal {
+		s.notMeasured("SPF_PASS", "an address literal has no SPF record")
+		return
+	}
 	switch {
 	case worst.Result == "", worst.Result == spf.Pass && f.unknown != "":
 		return

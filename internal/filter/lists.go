@@ -73,8 +73,8 @@ func (s *scan) reportLists(questions []listQuestion, answers []dnsbl.Listing) {
 				s.notMeasured(q.test, text)
 			}
 		case a.State == dnsbl.Unknown && !q.list.Allow:
-			s.notMeasured(q.test, q.list.Zone+" about "+a.Target+": "+reason(a.Err))
-		case !q.list.Allow && len(a.Against(q.test != "CLIENT_LISTED")) > 0:
+			s.notMeasured(q.test, q.list.Zone+" about "+a.Target+": "+strings.TrimPrefix(reason(a.Err), q.list.Zone+": "))
+		case !q.list.Allow && counts(q, a):
 			text := fmt.Sprintf("%s %s is listed by %s", q.what, a.Target, q.list.Name)
 			if a.Reason != "" {
 				text += ": " + a.Reason
@@ -82,6 +82,18 @@ func (s *scan) reportLists(questions []listQuestion, answers []dnsbl.Listing) {
 			s.hit(q.test, map[string]string{"Target": a.Target, "List": q.list.Name, "URL": lookup(q.list)}, text)
 		}
 	}
+}
+
+// mild are codes of domain lists that are no reason to hold mail: legitimate bulk senders and click counters (SpamAssassin's scores
+// for them lie between 0 and 1.1; 4.0, read 2026-11).
+var mild = map[string]bool{"grey": true, "red": true, "CT": true, "DM": true}
+
+// counts reports whether an answer holds a listing that speaks against the target in its role: what a list says of addresses
+// that should not send directly is no fault of a client that sends through us.
+func counts(q listQuestion, a dnsbl.Listing) bool {
+	return slices.ContainsFunc(a.Against(q.test != "CLIENT_LISTED"), func(c dnsbl.Code) bool {
+		return !(q.list.Kinds&dnsbl.Domain != 0 && mild[c.Name])
+	})
 }
 
 // hitOnce is hit, but without more evidence when the test fired already.
