@@ -1,28 +1,97 @@
-// Package portal is the pages that people see: today the page of one held message, which a notice links to.
+// Package portal is the pages that people see: today the page of one held or refused message, which a notice links to, and a
+// start page that says where one is.
+//
+// # The page of a message
+//
+// GET /m/TOKEN shows one message and no other: what state it is in, why, what would change that, and what became of it since.
+// There is no login: the token (package notice, Links) holds a queue ID, an end and a MAC. So the page shows the verdict and a
+// few header fields, never the message's text. The acts are POST forms: test again, release, ask the operator, delete. They are
+// checked and done by intake.Desk; the portal only puts its answers into words. After an act that worked comes a redirect
+// (303), so that reloading repeats nothing; an act that did not work answers with the page, a status of its own and the
+// reason. GET and HEAD change nothing: mail scanners open every link they see.
+//
+// # What protects it
+//
+// The pages need no JavaScript and load nothing from elsewhere; the Content-Security-Policy allows nothing else. All text
+// comes from mail and DNS, so it passes html/template and clean, which takes out control and direction characters. Requests
+// are limited per client network in fixed memory, bodies in the router. A request that another site makes a browser send is
+// refused (http.CrossOriginProtection); the token in the path is the second lock. Forged tokens all get the same 404.
+//
+// The web server before the portal, which speaks HTTPS, must set X-Forwarded-For: its last entry is believed when the
+// connection comes from loopback. Without it all visitors share one limit. BaseURL may have a path; requests are understood
+// with and without it.
+//
+// # Language
+//
+// The customer's, unless the address names another (?lang=fr, kept in links and forms). Pages without a message follow
+// Accept-Language. The sentences are in locale/texts/portal.LANG.yaml.
+//
+// # How it fails
+//
+// New fails when a room is missing or BaseURL is no address. A page that cannot be shown answers 500 with a sentence and
+// logs the reason; nothing is changed by showing pages.
 package portal
 
 import (
+	"crypto/sha256"
+	"embed"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"html/template"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"postern/internal/account"
+	"postern/internal/filter"
 	"postern/internal/intake"
 	"postern/internal/locale"
 	"postern/internal/notice"
 )
 
-// Options is what New needs.
+// Options is what New needs. Desk, Catalog and Links are required.
 type Options struct {
 	Desk     *intake.Desk
 	Accounts *account.Ledger
 	Catalog  *locale.Catalog
 	Links    *notice.Links
-	BaseURL  string // as seen from outside; its scheme decides about Secure cookies and HSTS
-	Hostname string
+	BaseURL  string // as seen from outside; its scheme decides about HSTS, its path begins every link
+	Hostname string // the gateway's name, on every page
 	Logger   *slog.Logger
-	Now      func() time.Time
+	Now      func() time.Time // default time.Now; times are shown in its zone
+}
+
+// Bounds of requests.
+const (
+	maxQuestion = 1000     // characters of a question to the operator
+	maxBody     = 16 << 10 // bytes of a request: a question of maxQuestion characters, percent-encoded, is 12 KB at most
+	actTime     = 45 * time.Second
+)
+
+//go:embed templates static
+var files embed.FS
+
+// site is the handler's state: fixed after New but for the limits.
+type site struct {
+	o         Options
+	templates *template.Template
+	prefix    string // path of BaseURL without a final slash
+	https     bool
+	tests     map[string]filter.Test
+	assets    map[string]asset
+	style     string // path of the style sheet, with its hash
+	icon      string
+	views     *limiter // all requests
+	acts      *limiter // POST
+}
+
+// asset is a file served as it is, under a name that holds its hash: it may be kept for ever.
+type asset struct {
+	kind string
+	data []byte
 }
 
 // New returns the handler of all pages.
@@ -30,5 +99,163 @@ func New(o Options) (http.Handler, error) {
 	if o.Desk == nil || o.Catalog == nil || o.Links == nil {
 		return nil, errors.New("portal: a room is missing from the options")
 	}
-	return http.NewServeMux(), nil
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &site{o: o, tests: make(map[string]filter.Test), assets: make(map[string]asset),
+		views: newLimiter(time.Second, 40), acts: newLimiter(3*time.Second, 10)}
+	for _, t := range filter.Tests() {
+		s.tests[t.Name] = t
+	}
+	origin := ""
+	if o.BaseURL != "" {
+		u, err := url.Parse(o.BaseURL)
+		if err != nil || u.Host == "" {
+			return nil, fmt.Errorf("portal: base address %q is no address of a web site", o.BaseURL)
+		}
+		s.prefix, s.https, origin = strings.TrimRight(u.Path, "/"), u.Scheme == "https", u.Scheme+"://"+u.Host
+	}
+	var err error
+	pair := func(page *messagePage, h hit) any {
+		return struct {
+			Page *messagePage
+			Hit  hit
+		}{page, h}
+	}
+	if s.templates, err = template.New("").Funcs(template.FuncMap{"pair": pair}).ParseFS(files, "templates/*.html"); err != nil {
+		return nil, fmt.Errorf("portal: %w", err)
+	}
+	if s.style, err = s.asset("style.css", "text/css; charset=utf-8"); err != nil {
+		return nil, err
+	}
+	if s.icon, err = s.asset("icon.svg", "image/svg+xml"); err != nil {
+		return nil, err
+	}
+	return s.handler(origin)
+}
+
+// asset takes in a static file and returns its path.
+func (s *site) asset(name, kind string) (string, error) {
+	data, err := files.ReadFile("static/" + name)
+	if err != nil {
+		return "", fmt.Errorf("portal: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	base, ext, _ := strings.Cut(name, ".")
+	path := "/static/" + base + "-" + hex.EncodeToString(sum[:8]) + "." + ext
+	s.assets[path] = asset{kind, data}
+	return path, nil
+}
+
+// handler joins routes and guards, outermost first: headers, prefix, size, rate, origin.
+func (s *site) handler(origin string) (http.Handler, error) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.start)
+	mux.HandleFunc("GET /m/{token}", s.message)
+	mux.HandleFunc("GET /m/{token}/{act}", s.back)
+	mux.HandleFunc("POST /m/{token}/{act}", s.act)
+	mux.HandleFunc("GET /static/{name}", s.static)
+	mux.HandleFunc("GET /robots.txt", robots)
+	mux.HandleFunc("GET /favicon.ico", s.favicon)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, http.StatusNotFound, "page") })
+
+	foreign := http.NewCrossOriginProtection()
+	if origin != "" {
+		if err := foreign.AddTrustedOrigin(origin); err != nil {
+			return nil, fmt.Errorf("portal: base address: %w", err)
+		}
+	}
+	foreign.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, http.StatusForbidden, "foreign")
+	}))
+	return s.headers(s.unprefixed(s.bounded(s.limited(foreign.Handler(mux))))), nil
+}
+
+// headers sets what every answer carries.
+func (s *site) headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("X-Robots-Tag", "noindex, nofollow, noarchive")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if s.https {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unprefixed takes BaseURL's path off, if the web server before us left it on.
+func (s *site) unprefixed(next http.Handler) http.Handler {
+	if s.prefix == "" {
+		return next
+	}
+	stripped := http.StripPrefix(s.prefix, next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, s.prefix+"/") {
+			stripped.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// bounded refuses requests that announce too much and cuts those that send it unannounced.
+func (s *site) bounded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > maxBody {
+			w.Header().Set("Connection", "close")
+			s.fail(w, r, http.StatusRequestEntityTooLarge, "large")
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// limited bounds how often one client network asks, and how often it acts.
+func (s *site) limited(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, ok := s.assets[r.URL.Path]; ok {
+			next.ServeHTTP(w, r)
+			return
+		}
+		now, client := s.o.Now(), clientOf(r)
+		wait := s.views.take(client, now)
+		if wait == 0 && r.Method != http.MethodGet && r.Method != http.MethodHead {
+			wait = s.acts.take(client, now)
+		}
+		if wait > 0 {
+			s.busy(w, r, wait)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *site) static(w http.ResponseWriter, r *http.Request) {
+	a, ok := s.assets[r.URL.Path]
+	if !ok {
+		s.fail(w, r, http.StatusNotFound, "page")
+		return
+	}
+	w.Header().Set("Content-Type", a.kind)
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	_, _ = w.Write(a.data)
+}
+
+// favicon answers browsers that ask without having read a page.
+func (s *site) favicon(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
+
+func robots(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("User-agent: *\nDisallow: /\n"))
 }

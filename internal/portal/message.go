@@ -1,0 +1,401 @@
+package portal
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"postern/internal/filter"
+	"postern/internal/intake"
+	"postern/internal/journal"
+	"postern/internal/locale"
+	"postern/internal/mail"
+	"postern/internal/notice"
+)
+
+// messagePage is the page of one message.
+type messagePage struct {
+	page
+	Banner   *banner
+	Subject  string
+	State    state
+	Gauge    *gauge // nil: not tested
+	Tested   string // when the tests ran
+	Bad      []hit  // tests with points against the message
+	Good     []hit  // tests without
+	Unknown  []unknown
+	Plan     string // what to mend first
+	Facts    []fact
+	Life     []event
+	LeftOut  int // events that Life leaves out
+	Acts     acts
+	Held     bool
+	Reload   bool // the state will change by itself
+	MaxChars int
+}
+
+// banner is the answer to an act.
+type banner struct {
+	Kind string // good, bad
+	Text string
+}
+
+// state is the first thing to read: a word, a sentence, and the questions everybody has.
+type state struct {
+	Word     string
+	Class    string // the Status: colours the word
+	Sentence string
+	Answers  []fact
+}
+
+// fact is a label and a value; values from outside are set in monospace.
+type fact struct {
+	Label  string
+	Value  string
+	Code   bool
+	Blocks []block
+}
+
+// acts are the forms.
+type acts struct {
+	Retest, Release, Ask, Drop string // addresses; empty: not offered
+	NoRelease                  string // why releasing is not offered
+	NoAsk                      string
+	Question                   string // typed before, given back when it was refused
+	QuestionError              string
+}
+
+// open checks the token of a request and returns what is known of its message. When ok is false the answer is written.
+func (s *site) open(w http.ResponseWriter, r *http.Request) (v intake.View, ok bool) {
+	id, err := s.o.Links.Check(r.PathValue("token"), s.o.Now())
+	switch {
+	case errors.Is(err, notice.ErrLinkExpired):
+		s.fail(w, r, http.StatusGone, "expired")
+		return v, false
+	case err != nil:
+		s.fail(w, r, http.StatusNotFound, "link")
+		return v, false
+	}
+	return s.view(w, r, id)
+}
+
+func (s *site) view(w http.ResponseWriter, r *http.Request, id mail.QueueID) (intake.View, bool) {
+	v, err := s.o.Desk.View(r.Context(), id)
+	switch {
+	case errors.Is(err, intake.ErrNotFound):
+		s.fail(w, r, http.StatusGone, "forgotten")
+		return v, false
+	case err != nil:
+		s.o.Logger.Error("message not shown", "queue_id", id, "error", err)
+		s.fail(w, r, http.StatusInternalServerError, "internal")
+		return v, false
+	}
+	return v, true
+}
+
+// message shows the page.
+func (s *site) message(w http.ResponseWriter, r *http.Request) {
+	v, ok := s.open(w, r)
+	if !ok {
+		return
+	}
+	m := s.describe(s.page(r, locale.Parse(v.Customer.Language)), r.PathValue("token"), v)
+	m.Banner = m.result(r.URL.Query().Get("done"), v)
+	s.render(w, http.StatusOK, "message.html", m)
+}
+
+// result is the banner after a redirect. It says only what the message's state confirms: the address may come from anywhere.
+func (m *messagePage) result(done string, v intake.View) *banner {
+	released := v.Status == intake.Leaving || v.Status == intake.Delivered
+	key := ""
+	switch {
+	case done == "retest" && v.Retests > 0 && released:
+		key = "done.retest_released"
+	case done == "retest" && v.Retests > 0 && v.Status == intake.Waiting:
+		key = "done.retest_held"
+	case done == "release" && released:
+		key = "done.release"
+	case done == "drop" && v.Status == intake.Dropped:
+		key = "done.drop"
+	case done == "ask" && v.Asked:
+		key = "done.ask"
+	default:
+		return nil
+	}
+	kind := "good"
+	if key == "done.retest_held" {
+		kind = "bad"
+	}
+	return &banner{kind, m.T(key, "Score", m.number(v.Verdict.Score, v.Verdict.Threshold), "Threshold", v.Verdict.Threshold)}
+}
+
+// describe turns a view into a page.
+func (s *site) describe(p page, token string, v intake.View) *messagePage {
+	p.Path = "/m/" + token
+	m := &messagePage{page: p, Subject: clean(v.Subject, 200), Held: v.Status == intake.Waiting, MaxChars: maxQuestion}
+	if m.Subject == "" {
+		m.Subject = p.T("facts.no_subject")
+	}
+	m.State = m.state(v)
+	m.Title = p.T("message.title", "State", m.State.Word, "Subject", m.Subject)
+	m.Reload = v.Status == intake.Leaving
+	if !v.Verdict.At.IsZero() {
+		m.Gauge = m.gauge(v)
+		m.Tested = p.date(v.Verdict.At)
+		m.hits(v)
+	}
+	m.Facts = m.facts(v)
+	m.Life, m.LeftOut = m.life(v)
+	m.Acts = m.forms(v)
+	return m
+}
+
+// state words the first screen: what, why, who can release, what happens when nobody acts, and when.
+func (m *messagePage) state(v intake.View) state {
+	class := string(v.Status)
+	sentence := "state." + class + ".sentence"
+	if v.Status == intake.Expired && tooOld(v.Facts) {
+		sentence = "state.expired.undelivered"
+	}
+	st := state{Word: m.T("state." + class + ".word"), Class: class, Sentence: m.T(sentence)}
+	answer := func(label, text string) {
+		st.Answers = append(st.Answers, fact{Label: m.T("ask." + label), Value: text})
+	}
+	score, threshold, ceiling := m.number(v.Verdict.Score, v.Verdict.Threshold), v.Verdict.Threshold, v.Ceiling
+	switch v.Status {
+	case intake.Waiting:
+		switch {
+		case v.Verdict.At.IsZero():
+			answer("why", m.T("why.untested"))
+		case v.Verdict.Score <= threshold:
+			answer("why", m.T("why.person", "Score", score, "Threshold", threshold))
+		default:
+			answer("why", m.T("why.score", "Score", score, "Threshold", threshold))
+		}
+		switch {
+		case v.CanRelease:
+			answer("who", m.T("who.sender", "Threshold", threshold))
+		case v.WhyNot == "ceiling":
+			answer("who", m.T("who.ceiling", "Score", m.number(v.Verdict.Score, ceiling), "Ceiling", ceiling, "Threshold", threshold))
+		default:
+			answer("who", m.T("who.operator", "Threshold", threshold))
+		}
+		if left := v.HoldUntil.Sub(m.site.o.Now()); v.HoldUntil.IsZero() {
+			answer("expiry", m.T("expiry.never"))
+		} else if left > 0 {
+			answer("expiry", m.T("expiry.when", "When", m.date(v.HoldUntil), "Left", left))
+		} else {
+			answer("expiry", m.T("expiry.now"))
+		}
+	case intake.Refused:
+		answer("why", m.T("why.score", "Score", score, "Threshold", threshold))
+		answer("next", m.T("next.rejected"))
+	case intake.Leaving:
+		if at := nextAttempt(v.Facts); !at.IsZero() {
+			answer("next", m.T("next.attempt", "When", m.date(at)))
+		} else {
+			answer("next", m.T("next.queued"))
+		}
+	case intake.Failed:
+		answer("next", m.T("next.bounced"))
+	case intake.Expired, intake.Dropped:
+		answer("next", m.T("next.gone"))
+	}
+	return st
+}
+
+// tooOld tells an expired delivery from an expired hold: only the first had attempts.
+func tooOld(facts []journal.Fact) bool {
+	for i := len(facts) - 1; i >= 0; i-- {
+		if facts[i].Kind == journal.Expired {
+			return facts[i].Attempt > 0
+		}
+	}
+	return false
+}
+
+// nextAttempt is when delivery goes on, if the last thing that happened was a deferral.
+func nextAttempt(facts []journal.Fact) time.Time {
+	for i := len(facts) - 1; i >= 0; i-- {
+		switch facts[i].Kind {
+		case journal.Deferred:
+			return facts[i].NextAt
+		case journal.Released, journal.Accepted, journal.Delivered, journal.Bounced:
+			return time.Time{}
+		}
+	}
+	return time.Time{}
+}
+
+// facts lists what identifies the message.
+func (m *messagePage) facts(v intake.View) []fact {
+	var out []fact
+	add := func(key, value string, code bool) {
+		if value != "" {
+			out = append(out, fact{Label: m.T("facts." + key), Value: value, Code: code})
+		}
+	}
+	add("from", clean(v.From, 300), false)
+	to := clean(v.To, 300)
+	if v.Recipients > 1 {
+		to = m.T("facts.to_more", "First", to, "Count", v.Recipients-1)
+	}
+	add("to", to, false)
+	add("subject", m.Subject, false)
+	if !v.Received.IsZero() {
+		add("received", m.date(v.Received), false)
+	}
+	if v.Size > 0 {
+		add("size", locale.Bytes(m.Lang, v.Size), false)
+	}
+	add("client", clean(v.ClientIP, 60), true)
+	add("message_ref", clean(v.MessageID, 300), true)
+	add("queue_ref", string(v.ID), true)
+	return out
+}
+
+// forms offers the acts that the message's state and the customer's policy allow.
+func (m *messagePage) forms(v intake.View) acts {
+	var a acts
+	if v.Status != intake.Waiting {
+		return a
+	}
+	if v.CanRetest {
+		a.Retest = m.URL(m.Path + "/retest")
+	}
+	a.Drop = m.URL(m.Path + "/drop")
+	switch {
+	case v.CanRelease:
+		a.Release = m.URL(m.Path + "/release")
+	case v.WhyNot == "ceiling":
+		a.NoRelease = m.T("act.release.ceiling", "Ceiling", v.Ceiling)
+	default:
+		a.NoRelease = m.T("act.release.policy")
+	}
+	if v.Asked {
+		a.NoAsk = m.T("act.ask.done")
+	} else {
+		a.Ask = m.URL(m.Path + "/ask")
+	}
+	return a
+}
+
+// back leads whoever reloads or opens the address of an act to the page; it does nothing else.
+func (s *site) back(w http.ResponseWriter, r *http.Request) {
+	if _, err := s.o.Links.Check(r.PathValue("token"), s.o.Now()); err != nil && !errors.Is(err, notice.ErrLinkExpired) {
+		s.fail(w, r, http.StatusNotFound, "link")
+		return
+	}
+	http.Redirect(w, r, s.page(r, "").URL("/m/"+r.PathValue("token")), http.StatusSeeOther)
+}
+
+// act does what a form asks for.
+func (s *site) act(w http.ResponseWriter, r *http.Request) {
+	v, ok := s.open(w, r)
+	if !ok {
+		return
+	}
+	p := s.page(r, locale.Parse(v.Customer.Language))
+	if err := r.ParseForm(); err != nil {
+		status, kind := http.StatusBadRequest, "form"
+		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+			status, kind = http.StatusRequestEntityTooLarge, "large"
+			w.Header().Set("Connection", "close")
+		}
+		s.fail(w, r, status, kind)
+		return
+	}
+	// An act that has begun is finished, whether the visitor waits for it or not: a release is written down, then done.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), actTime)
+	defer cancel()
+	act, question := r.PathValue("act"), strings.TrimSpace(strings.ReplaceAll(r.PostForm.Get("question"), "\r\n", "\n"))
+	var err error
+	switch act {
+	case "retest":
+		_, err = s.o.Desk.Retest(ctx, v.ID, "sender")
+	case "release":
+		_, err = s.o.Desk.Release(ctx, v.ID, "sender", true)
+	case "drop":
+		_, err = s.o.Desk.Drop(ctx, v.ID, "sender")
+	case "ask":
+		if err = checkQuestion(question); err == nil {
+			_, err = s.o.Desk.Ask(ctx, v.ID, question)
+		}
+	default:
+		s.fail(w, r, http.StatusNotFound, "page")
+		return
+	}
+	if err == nil {
+		http.Redirect(w, r, p.site.prefix+"/m/"+r.PathValue("token")+p.query("done", act), http.StatusSeeOther)
+		return
+	}
+	s.refused(w, r, p, v.ID, err, question)
+}
+
+// Faults of a question.
+var (
+	errNoQuestion   = errors.New("portal: the question is empty")
+	errLongQuestion = errors.New("portal: the question is too long")
+)
+
+func checkQuestion(q string) error {
+	switch n := len([]rune(q)); {
+	case n == 0:
+		return errNoQuestion
+	case n > maxQuestion:
+		return errLongQuestion
+	}
+	return nil
+}
+
+// refusals are the answers to acts that were not done.
+var refusals = []struct {
+	err    error
+	status int
+	key    string
+}{
+	{intake.ErrTooSoon, http.StatusTooManyRequests, "too_soon"},
+	{intake.ErrNotHeld, http.StatusConflict, "not_held"},
+	{intake.ErrNotKept, http.StatusConflict, "not_kept"},
+	{intake.ErrNotAllowed, http.StatusForbidden, "not_allowed"},
+	{intake.ErrAlreadyDone, http.StatusConflict, "already_asked"},
+	{intake.ErrNotFound, http.StatusGone, "not_held"},
+	{errNoQuestion, http.StatusUnprocessableEntity, "no_question"},
+	{errLongQuestion, http.StatusUnprocessableEntity, "long_question"},
+}
+
+// refused shows the page as it is now, with the reason why the act was not done.
+func (s *site) refused(w http.ResponseWriter, r *http.Request, p page, id mail.QueueID, err error, question string) {
+	status, key := http.StatusInternalServerError, "internal"
+	for _, x := range refusals {
+		if errors.Is(err, x.err) {
+			status, key = x.status, x.key
+		}
+	}
+	if status == http.StatusInternalServerError {
+		s.o.Logger.Error("act not done", "queue_id", id, "act", r.PathValue("act"), "error", err)
+	}
+	if status == http.StatusTooManyRequests {
+		w.Header().Set("Retry-After", "5")
+	}
+	v, ok := s.view(w, r, id)
+	if !ok {
+		return
+	}
+	m := s.describe(p, r.PathValue("token"), v)
+	text := m.T("refused." + key)
+	m.Banner, m.Title = &banner{"bad", text}, m.T("error.title", "Heading", m.Title)
+	if errors.Is(err, errNoQuestion) || errors.Is(err, errLongQuestion) {
+		m.Acts.QuestionError = text
+	}
+	m.Acts.Question = question
+	s.render(w, status, "message.html", m)
+}
+
+// retestable reports whether a stored message can come out better in this test: what others publish can change, its own text
+// cannot.
+func retestable(t filter.Test) bool {
+	return t.Group == filter.GroupIdentity || t.Group == filter.GroupLists
+}
