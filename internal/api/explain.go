@@ -280,9 +280,13 @@ func (s *server) explainGone(id mail.QueueID, facts []journal.Fact) Explanation 
 			}
 		}
 	}
+	ended := e.State == Cancelled || e.State == Expired
 	names := make([]string, 0, len(last))
-	for name := range last {
-		names = append(names, name)
+	for name, f := range last {
+		// What a recipient waited for when the whole message ended is over.
+		if st := stateOfFact(f.Kind); !ended || rank[st] == 0 && st != Accepted {
+			names = append(names, name)
+		}
 	}
 	sort.Strings(names)
 	for _, name := range names {

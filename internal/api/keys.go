@@ -71,6 +71,9 @@ func (s *server) addKey(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, invalid(fmt.Sprintf("domain: %v", err))
 	}
+	if err := account.CheckDomain(d); err != nil {
+		return nil, invalid(fmt.Sprintf("domain: %v", err))
+	}
 	selector := in.Body.Selector
 	if selector == "" {
 		selector = DefaultSelector(s.o.Now())

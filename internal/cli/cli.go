@@ -124,7 +124,7 @@ func (c *command) root() *cobra.Command {
 	group("run", c.serve(), c.status(), c.lanes(), c.reload())
 	group("mail", c.queue(), c.trace())
 	group("admin", c.customers(), c.credentials(), c.keys())
-	group("files", c.configuration(), c.scan(), c.version())
+	group("files", c.demo(), c.scan(), c.configuration(), c.version())
 	return root
 }
 
@@ -184,11 +184,13 @@ func (c *command) jsonFlag(cmd *cobra.Command) *cobra.Command {
 
 // object prints a value as one line of JSON. Strings from outside are made safe for a terminal by escapes, not by loss.
 func (c *command) object(v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
 		return err
 	}
-	_, err = io.WriteString(c.Stdout, asciiControls(string(text))+"\n")
+	_, err := io.WriteString(c.Stdout, escapeControls(b.String()))
 	return err
 }
 

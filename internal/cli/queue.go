@@ -188,7 +188,7 @@ func (c *command) printMessage(m api.Message) error {
 		return err
 	}
 	_, _ = fmt.Fprintln(c.Stdout)
-	t := c.table("RECIPIENT", "STATE", "ATTEMPTS", "NEXT", "LAST ANSWER")
+	t := c.table("RECIPIENT", "STATE", "ATTEMPTS", "LAST", "NEXT")
 	for _, r := range m.Recipients {
 		answer := r.Answer
 		if r.Code != 0 {
@@ -204,7 +204,10 @@ func (c *command) printMessage(m api.Message) error {
 				at = "now"
 			}
 		}
-		t.row(r.Address, cell{text: string(r.State), style: stateStyle(r.State)}, cell{text: fmt.Sprint(r.Attempts), right: true}, at, answer)
+		t.row(r.Address, cell{text: string(r.State), style: stateStyle(r.State)}, cell{text: fmt.Sprint(r.Attempts), right: true}, relative(r.Last, now), at)
+		if answer != "" {
+			t.lines(dim, answer)
+		}
 	}
 	if err := t.print(c.Stdout); err != nil {
 		return err

@@ -292,10 +292,10 @@ func (c *command) printVerdict(v api.Verdict) error {
 		_, _ = fmt.Fprintf(c.Stdout, "%s  %s%s  %s\n", c.paint(looks, fmt.Sprintf("%8s", fmt.Sprintf("%+.*f", decimals(h.Points), h.Points))), c.paint(bold, test),
 			strings.Repeat(" ", widest-textWidth(test)), clean(h.Name))
 		for _, e := range h.Evidence {
-			_, _ = fmt.Fprint(c.Stdout, c.paint(dim, wrap(clean(e), indent+"found: ", 0)))
+			_, _ = fmt.Fprintln(c.Stdout, c.paint(dim, indent+"found: "+clean(e)))
 		}
-		if h.Points <= 0 {
-			continue
+		if h.Points < 0.05 {
+			continue // speaks for the message, or weighs nothing: there is nothing to change
 		}
 		if h.Explain != "" {
 			_, _ = fmt.Fprint(c.Stdout, wrap(clean(h.Explain), indent, c.columns))

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 
@@ -20,7 +21,7 @@ func (c *command) operator() string {
 			return strings.TrimLeft(operatorName.ReplaceAllString(v, "-"), "-._@")
 		}
 	}
-	return ""
+	return fmt.Sprintf("uid-%d", os.Getuid())
 }
 
 // server returns a client of the running gateway.
@@ -83,11 +84,11 @@ func (c *command) status() *cobra.Command {
 func (c *command) printStatus(st api.Status) error {
 	now := c.now()
 	q := st.Queue
-	queued := fmt.Sprintf("%s wait for delivery", count(q.Queued, "message"))
+	queued := waiting(q.Queued) + " for delivery"
 	if q.Queued > 0 {
 		queued += fmt.Sprintf(", the oldest for %s", short(now.Sub(st.OldestMail)))
 	}
-	held := fmt.Sprintf("%s wait for a person", count(q.Held, "message"))
+	held := waiting(q.Held) + " for a person"
 	if q.Held > 0 {
 		held += fmt.Sprintf(", the oldest for %s; `postern queue list --state held` shows them", short(now.Sub(st.OldestHeld)))
 	}
@@ -123,6 +124,14 @@ func (c *command) printStatus(st api.Status) error {
 		pairs = append(pairs, "Attention", cell{text: fmt.Sprintf("%s refuses our name server (%s) since %s: %s", r.Zone, r.Code, clock(r.Since), r.Text), style: yellow})
 	}
 	return c.pairs(c.Stdout, pairs...)
+}
+
+// waiting is a number of messages with its verb.
+func waiting(n int) string {
+	if n == 1 {
+		return "1 message waits"
+	}
+	return count(n, "message") + " wait"
 }
 
 func (c *command) lanes() *cobra.Command {

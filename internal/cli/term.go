@@ -159,6 +159,14 @@ func (t *table) note(s style, text string) {
 	t.notes[at] = append(t.notes[at], "    "+t.c.paint(s, text))
 }
 
+// lines puts a text of any length below the last row, broken to the terminal's width.
+func (t *table) lines(s style, text string) {
+	at := len(t.rows) - 1
+	for _, line := range strings.Split(strings.TrimSuffix(wrap(clean(text), "    ", t.c.columns), "\n"), "\n") {
+		t.notes[at] = append(t.notes[at], t.c.paint(s, line))
+	}
+}
+
 // most is the widest a column gets on a terminal, so that one long value does not push the others out of sight.
 const most = 44
 

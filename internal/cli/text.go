@@ -43,15 +43,12 @@ func hostile(r rune) bool {
 	return unicode.In(r, unicode.Cf, unicode.Co, unicode.Cs, unicode.Zl, unicode.Zp)
 }
 
-// asciiControls escapes in JSON what a terminal would act on and JSON leaves as it is (C1 controls, changes of writing direction).
-func asciiControls(s string) string {
-	if strings.IndexFunc(s, hostile) < 0 {
-		return s
-	}
+// escapeControls escapes in JSON what a terminal would act on and JSON leaves as it is (C1 controls, changes of writing direction).
+func escapeControls(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		switch {
-		case r == unicode.ReplacementChar || !hostile(r):
+		case r == '\n' || r == unicode.ReplacementChar || !hostile(r):
 			b.WriteRune(r)
 		case r > 0xFFFF:
 			high, low := utf16.EncodeRune(r)

@@ -198,7 +198,7 @@ func (c *command) story(id mail.QueueID, facts []api.Fact) error {
 		if f.ClientIP != "" && (f.Kind == "accepted" || f.Kind == "rejected" || f.Kind == "recovered") {
 			details = append(details, "from "+f.ClientIP)
 		}
-		if f.Actor != "" {
+		if f.Actor != "" && f.Actor != "rule" {
 			details = append(details, "by "+f.Actor)
 		}
 		if !f.NextAt.IsZero() {
