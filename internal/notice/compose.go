@@ -46,7 +46,8 @@ func (n *Notices) compose(e envelope, p *page) (letter, error) {
 		h.Set("List-Id", "<"+e.listID+">") // RFC 2919
 	}
 	h.SetMessageID(messageID)
-	h.SetSubject(tidy(p.Title, maxSubject))
+	subject := headerText(p.Title, maxTitle)
+	h.SetSubject(subject)
 	h.Set("To", "<"+e.to.String()+">") // the wire form: net/mail would quote a quoted local part again
 	if !e.replyTo.IsNull() {
 		h.Set("Reply-To", "<"+e.replyTo.String()+">")
@@ -68,7 +69,7 @@ func (n *Notices) compose(e envelope, p *page) (letter, error) {
 		return letter{}, fmt.Errorf("compose notice: %w", err)
 	}
 	utf8 := e.from.NeedsSMTPUTF8() || e.to.NeedsSMTPUTF8() || e.replyTo.NeedsSMTPUTF8()
-	return letter{id: e.id, lang: p.Lang, from: e.from, to: e.to, subject: p.Title, messageID: "<" + messageID + ">", raw: b.Bytes(), utf8: utf8}, nil
+	return letter{id: e.id, lang: p.Lang, from: e.from, to: e.to, subject: subject, messageID: "<" + messageID + ">", raw: b.Bytes(), utf8: utf8}, nil
 }
 
 func writePart(w *message.Writer, kind, lang, body string) error {

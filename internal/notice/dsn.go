@@ -76,7 +76,7 @@ func (n *Notices) status(ctx context.Context, m spool.Message, body []byte, acti
 		return fmt.Errorf("status notification of %s: %w", m.ID, err)
 	}
 	d := report.DSN{ReportingMTA: n.o.Hostname, ArrivalDate: n.local(m.Received), EnvelopeID: m.Envelope.EnvelopeID, From: n.daemon, To: to,
-		FromName: n.o.FromName, Subject: p.Title, Language: lang, Text: p.text(), HTML: html, MessageID: string(id) + "@" + n.o.Hostname, Date: now,
+		FromName: n.o.FromName, Subject: headerText(p.Title, maxTitle), Language: lang, Text: p.text(), HTML: html, MessageID: string(id) + "@" + n.o.Hostname, Date: now,
 		Original: n.returned(body), ReturnFull: n.o.ReturnBytes > 0 && !strings.EqualFold(m.Envelope.Ret, "HDRS")}
 	if m.Envelope.ReversePath != to {
 		d.EnvelopeID = "" // RFC 3464 2.2.1: it is for the system that gave it
@@ -88,7 +88,7 @@ func (n *Notices) status(ctx context.Context, m spool.Message, body []byte, acti
 	if err != nil {
 		return fmt.Errorf("status notification of %s: %w", m.ID, err)
 	}
-	if err := n.put(ctx, letter{id: id, customer: m.Customer, lang: lang, from: n.daemon, to: to, subject: p.Title, messageID: "<" + d.MessageID + ">",
+	if err := n.put(ctx, letter{id: id, customer: m.Customer, lang: lang, from: n.daemon, to: to, subject: d.Subject, messageID: "<" + d.MessageID + ">",
 		raw: threaded(raw, m.MessageID), utf8: d.NeedsSMTPUTF8()}); err != nil {
 		return fmt.Errorf("status notification of %s: %w", m.ID, err)
 	}

@@ -297,7 +297,7 @@ func (n *Notices) Alarm(ctx context.Context, key, subject, text string) error {
 	}
 	n.alarms.note(key, now) // before it is queued: two that come at once are one
 	n.mu.Unlock()
-	p := &page{Lang: locale.English, Title: "[Postern] " + tidy(subject, maxSubject-20)}
+	p := &page{Lang: locale.English, Title: strings.TrimSpace("[Postern] " + tidy(subject, maxSubject))}
 	if len(text) > maxAlarm {
 		text = strings.ToValidUTF8(text[:maxAlarm], "") + " […]"
 	}

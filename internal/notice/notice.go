@@ -114,7 +114,7 @@ func New(o Options) (*Notices, error) {
 	if o.FromName == "" {
 		o.FromName = "Postern"
 	}
-	o.FromName = tidy(o.FromName, maxName)
+	o.FromName = headerText(o.FromName, maxName)
 	if o.Operator.IsNull() {
 		o.Operator = o.From
 	}
@@ -147,6 +147,7 @@ func New(o Options) (*Notices, error) {
 const (
 	maxName    = 100
 	maxSubject = 200
+	maxTitle   = 250  // a subject with what we say before it
 	maxAddress = 320  // a path of RFC 5321 4.5.3.1.3 is shorter
 	maxAnswer  = 1000 // as much as the spool keeps of an answer
 	maxLine    = 300  // one line of a conversation

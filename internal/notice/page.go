@@ -192,3 +192,10 @@ func tidy(s string, limit int) string {
 	}
 	return s
 }
+
+// headerText makes a title fit to be a subject or a display name: tidy, with plain spaces, and without what a reader would take
+// for an encoded word (RFC 2047).
+func headerText(s string, limit int) string {
+	s = strings.NewReplacer("\u00a0", " ", "\u202f", " ", "=?", "= ?").Replace(tidy(s, limit))
+	return strings.Join(strings.Fields(s), " ")
+}
