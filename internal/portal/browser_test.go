@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
@@ -53,65 +54,92 @@ func browse(t *testing.T) *browser {
 		chromedp.Flag("disable-sync", true), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(60*time.Second))
 	alloc, stopAlloc := chromedp.NewExecAllocator(context.Background(), options...)
 	ctx, stop := chromedp.NewContext(alloc)
-	ctx, end := context.WithTimeout(ctx, 3*time.Minute)
-	b := &browser{ctx: ctx}
 	t.Cleanup(func() {
-		_ = chromedp.Cancel(ctx) // waits for the process, so that its folder can go
-		end()
+		end, cancel := context.WithTimeout(ctx, 20*time.Second)
+		defer cancel()
+		_ = chromedp.Cancel(end) // waits for the process, so that its folder can go
 		stop()
 		stopAlloc()
 	})
-	chromedp.ListenTarget(ctx, func(ev any) {
+	b := &browser{ctx: ctx}
+	err := chromedp.Listen(ctx, func(ev any) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		switch ev := ev.(type) {
 		case *log.EventEntryAdded:
 			b.faults = append(b.faults, string(ev.Entry.Level)+": "+ev.Entry.Text+" "+ev.Entry.URL)
+		case *runtime.EventConsoleAPICalled:
+			b.faults = append(b.faults, "a script wrote to the console")
 		case *runtime.EventExceptionThrown:
-			b.faults = append(b.faults, ev.ExceptionDetails.Error())
+			b.faults = append(b.faults, "a script failed: "+ev.ExceptionDetails.Text)
 		case *network.EventRequestWillBeSent:
 			b.asked = append(b.asked, ev.Request.URL)
 		}
 	})
-	if err := chromedp.Run(ctx, log.Enable(), network.Enable(), runtime.Enable(), emulation.SetScriptExecutionDisabled(true)); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
+	b.do(t, call(log.Enable, cdp.Empty{}), call(network.Enable, network.EnableParams{}), call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
 	return b
 }
 
+// call makes an action of a command of the protocol.
+func call[P, R any](cmd cdp.Command[P, R], params P) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, cmd, params)
+		return err
+	})
+}
+
 // do runs actions of the browser.
-func (b *browser) do(t *testing.T, actions ...chromedp.Action) {
+func (b *browser) do(t *testing.T, actions ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	if err := chromedp.Run(b.ctx, actions...); err != nil {
+	get(t, b, chromedp.Steps(actions...))
+}
+
+// get runs an action that has a value.
+func get[T any](t *testing.T, b *browser, action chromedp.Action[T]) T {
+	t.Helper()
+	// The first action starts the browser, which lives as long as the context of that call.
+	ctx := b.ctx
+	if chromedp.FromContext(ctx).Target != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, 60*time.Second)
+		defer cancel()
+	}
+	v, err := chromedp.Run(ctx, action)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return v
 }
 
 // see reads the whole page as text.
 func (b *browser) see(t *testing.T, want ...string) {
 	t.Helper()
-	var html string
-	b.do(t, chromedp.OuterHTML("html", &html, chromedp.ByQuery))
-	expect(t, html, want...)
+	expect(t, get(t, b, chromedp.OuterHTML(chromedp.CSS("html"))), want...)
 }
 
 // press submits the form whose address ends in act, and waits for the page after it.
 func (b *browser) press(t *testing.T, act string) {
 	t.Helper()
 	button := `form[action*="/` + act + `"] button`
-	_, err := chromedp.RunResponse(b.ctx, chromedp.Click(button, chromedp.ByQuery))
-	if err != nil {
+	ctx, cancel := context.WithTimeout(b.ctx, 60*time.Second)
+	defer cancel()
+	if _, err := chromedp.RunResponse(ctx, chromedp.Click(chromedp.CSS(button))); err != nil {
 		t.Fatal(err)
 	}
-	b.do(t, chromedp.WaitReady("h1", chromedp.ByQuery))
 }
 
-func (b *browser) size(width, height int64) chromedp.Action {
-	return emulation.SetDeviceMetricsOverride(width, height, 1, width < 500)
+func size(width, height int64) chromedp.Action[chromedp.Void] {
+	if width < 500 {
+		return chromedp.EmulateViewport(width, height, chromedp.EmulateMobile)
+	}
+	return chromedp.EmulateViewport(width, height)
 }
 
-func scheme(name string) chromedp.Action {
-	return emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}})
+func scheme(name string) chromedp.Action[chromedp.Void] {
+	return call(emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}}})
 }
 
 // shoot keeps a picture when POSTERN_SHOTS names a folder.
@@ -121,14 +149,9 @@ func (b *browser) shoot(t *testing.T, name string, whole bool) {
 	if dir == "" {
 		return
 	}
-	var picture []byte
+	picture := get(t, b, chromedp.CaptureScreenshot())
 	if whole {
-		b.do(t, chromedp.FullScreenshot(&picture, 100))
-	} else {
-		b.do(t, chromedp.ActionFunc(func(ctx context.Context) (err error) {
-			picture, err = page.CaptureScreenshot().Do(ctx)
-			return err
-		}))
+		picture = get(t, b, chromedp.FullScreenshot(100))
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -144,10 +167,10 @@ func TestBrowser(t *testing.T) {
 	b := browse(t)
 	g := start(t)
 	at := g.base + g.link(g.hold(t, "Your order 4711 has been sent"))
-	b.do(t, b.size(1200, 900), scheme("light"), chromedp.Navigate(at))
+	b.do(t, size(1200, 900), scheme("light"), chromedp.Navigate(at))
 	b.see(t, ">Held<", "SPF_FAIL")
 	b.shoot(t, "held-en", true)
-	b.do(t, chromedp.Click(".lang", chromedp.ByQuery), chromedp.WaitReady(`html[lang="fr"]`, chromedp.ByQuery))
+	b.do(t, chromedp.Click(chromedp.CSS(".lang")), chromedp.WaitReady(chromedp.CSS(`html[lang="fr"]`)))
 	b.see(t, ">Retenu<")
 	b.shoot(t, "held-fr", true)
 
@@ -168,10 +191,10 @@ func TestBrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.do(t, chromedp.Navigate(g.base+g.link(g.put(t, spool.Message{Subject: "to ask about"}, verdict(filter.Hit{Test: "SPF_FAIL", Points: 3.5})))))
-	b.do(t, chromedp.Click(".acts details:nth-of-type(1) summary", chromedp.ByQuery), chromedp.SendKeys("#question", "Why, please?", chromedp.ByQuery))
+	b.do(t, chromedp.Click(chromedp.CSS(".acts details:nth-of-type(1) summary")), chromedp.SendKeys(chromedp.CSS("#question"), "Why, please?"))
 	b.press(t, "ask")
 	b.see(t, "Your question was sent")
-	b.do(t, chromedp.Click(".acts details summary", chromedp.ByQuery))
+	b.do(t, chromedp.Click(chromedp.CSS(".acts details summary")))
 	b.shoot(t, "drop-en", true)
 	b.press(t, "drop")
 	b.see(t, "The message was deleted", ">Deleted<")
@@ -226,7 +249,7 @@ func TestLooks(t *testing.T) {
 						continue
 					}
 					at := g.base + path + "?" + url.Values{"lang": {lang}}.Encode()
-					b.do(t, b.size(width, 800), scheme(colours), chromedp.Navigate(at))
+					b.do(t, size(width, 800), scheme(colours), chromedp.Navigate(at))
 					label := fmt.Sprintf("%s-%s-%s-%d", name, lang, colours, width)
 					b.fits(t, label)
 					b.shoot(t, label, true)
@@ -240,14 +263,10 @@ func TestLooks(t *testing.T) {
 // fits measures the page's layout through the debugger, for pages run no script.
 func (b *browser) fits(t *testing.T, label string) {
 	t.Helper()
-	b.do(t, chromedp.ActionFunc(func(ctx context.Context) error {
-		_, _, _, view, _, content, err := page.GetLayoutMetrics().Do(ctx)
-		if err != nil {
-			return err
-		}
-		if content.Width > float64(view.ClientWidth) {
-			t.Errorf("%s: content of %.0f px on a screen of %d px", label, content.Width, view.ClientWidth)
-		}
-		return nil
-	}))
+	m := get(t, b, func(ctx context.Context, target *chromedp.Target) (page.GetLayoutMetricsResult, error) {
+		return cdp.Call(ctx, target, page.GetLayoutMetrics, cdp.Empty{})
+	})
+	if m.CSSContentSize.Width > float64(m.CSSLayoutViewport.ClientWidth) {
+		t.Errorf("%s: content of %.0f px on a screen of %d px", label, m.CSSContentSize.Width, m.CSSLayoutViewport.ClientWidth)
+	}
 }

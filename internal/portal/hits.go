@@ -19,6 +19,9 @@ const (
 	evidenceText = 600 // characters
 )
 
+// weightless is where points begin to be seen: below it they read as 0.
+const weightless = 0.005
+
 // hit is one test as the page shows it.
 type hit struct {
 	Test     string // technical name
@@ -80,7 +83,7 @@ func (m *messagePage) hits(v intake.View) {
 	first := m.plan(v, all)
 	for _, h := range all {
 		x := m.hit(v, h)
-		if h.Points > 0 {
+		if h.Points >= weightless {
 			x.Open = first[h.Test] || len(m.Bad) == 0
 			m.Bad = append(m.Bad, x)
 		} else {
@@ -106,7 +109,7 @@ func (m *messagePage) plan(v intake.View, all []filter.Hit) map[string]bool {
 	var names []string
 	sum := 0.0
 	for _, h := range all {
-		if h.Points <= 0 || m.site.tests[h.Test].Operator {
+		if h.Points < weightless || m.site.tests[h.Test].Operator {
 			continue
 		}
 		sum += h.Points
@@ -157,12 +160,12 @@ func (m *messagePage) hit(v intake.View, h filter.Hit) hit {
 		x.Level = "strong"
 	case h.Points >= 0.5:
 		x.Level = "medium"
-	case h.Points > 0:
+	case h.Points >= weightless:
 		x.Level = "slight"
-	case h.Points == 0:
-		x.Level = "none"
-	default:
+	case h.Points < 0:
 		x.Level = "good"
+	default:
+		x.Level = "none"
 	}
 	x.Label = m.T("level." + x.Level)
 	for _, e := range h.Evidence[:min(maxEvidence, len(h.Evidence))] {
@@ -180,10 +183,10 @@ func (m *messagePage) hit(v intake.View, h filter.Hit) hit {
 	if m.site.o.Catalog.Has("test." + h.Test + ".explain") {
 		x.Explain = rich(words.Explain)
 	}
-	if h.Points > 0 && m.site.o.Catalog.Has("test."+h.Test+".fix") {
+	if h.Points >= weightless && m.site.o.Catalog.Has("test."+h.Test+".fix") {
 		x.Fix = rich(words.Fix)
 	}
-	if h.Points <= 0 {
+	if h.Points < weightless {
 		return x
 	}
 	switch {

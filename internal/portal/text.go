@@ -40,10 +40,10 @@ type span struct {
 	Code bool
 }
 
-// copyLength is the length from which a piece in back quotes stands on lines of its own.
-const copyLength = 36
+// copyLength is the length from which what ends a paragraph in back quotes stands on lines of its own, to be copied.
+const copyLength = 32
 
-// rich splits a text of the catalogue: paragraphs at line ends, code between back quotes. Long code becomes a block to copy.
+// rich splits a text of the catalogue: paragraphs at line ends, code between back quotes.
 func rich(s string) []block {
 	var out []block
 	for _, line := range strings.Split(s, "\n") {
@@ -52,28 +52,28 @@ func rich(s string) []block {
 			continue
 		}
 		var spans []span
-		flush := func() {
-			if len(spans) > 0 && !(len(spans) == 1 && strings.Trim(spans[0].Text, " .,;:\u00a0") == "") {
-				out = append(out, block{Spans: spans})
-			}
-			spans = nil
-		}
 		pieces := strings.Split(line, "`")
+		if len(pieces)%2 == 0 { // the last back quote has no partner: it is text
+			pieces = append(pieces[:len(pieces)-2], pieces[len(pieces)-2]+"`"+pieces[len(pieces)-1])
+		}
+		toCopy := ""
 		for i, piece := range pieces {
-			code := i%2 == 1 && i < len(pieces)-1
+			code := i%2 == 1
+			last := i >= len(pieces)-2 && strings.Trim(pieces[len(pieces)-1], " .\u00a0") == ""
 			switch {
-			case piece == "":
-			case code && utf8.RuneCountInString(piece) >= copyLength:
-				flush()
-				out = append(out, block{Copy: piece})
+			case piece == "" || last && toCopy != "":
+			case code && last && utf8.RuneCountInString(piece) >= copyLength:
+				toCopy = piece
 			default:
-				if i%2 == 1 && !code {
-					piece = "`" + piece
-				}
 				spans = append(spans, span{Text: piece, Code: code})
 			}
 		}
-		flush()
+		if len(spans) > 0 {
+			out = append(out, block{Spans: spans})
+		}
+		if toCopy != "" {
+			out = append(out, block{Copy: toCopy})
+		}
 	}
 	return out
 }
