@@ -34,8 +34,17 @@ func (in *Intake) mayAuthor(c account.Customer, m *mail.Message) error {
 	if c.AnyFrom {
 		return nil
 	}
+	for _, d := range m.Defects {
+		if (d.Code == mail.DefectHeaderTooLarge || d.Code == mail.DefectHeaderTooMany) && strings.HasPrefix(d.Where, "line ") {
+			// The message's own header, not that of a part; an author could stand where it was not read.
+			return &smtp.Error{Code: 550, Enhanced: smtp.Enhanced{5, 6, 0}, Text: "The header is too large to be read whole: " + d.Detail}
+		}
+	}
 	for _, name := range authorFields {
 		for _, f := range m.Header.All(name) {
+			if len(f.Raw) >= in.o.MailSize.FieldBytes {
+				return &smtp.Error{Code: 550, Enhanced: smtp.Enhanced{5, 6, 0}, Text: "The field " + name + " is too long to be read whole"}
+			}
 			boxes, ok := mail.ParseMailboxes(f.Value())
 			if !ok {
 				return &smtp.Error{Code: 550, Enhanced: smtp.Enhanced{5, 6, 0},

@@ -81,12 +81,11 @@ func (in *Intake) Recover(ctx context.Context) (int, error) {
 			if have[w.ID] || w.Notice {
 				continue
 			}
-			kind := journal.Accepted
+			f := fact(journal.Accepted, &w.Message)
 			if w.Held {
-				kind = journal.Held
+				f.Kind, f.NextAt, f.Detail = journal.Held, w.HoldUntil, w.Verdict
 			}
-			f := fact(kind, &w.Message)
-			f.Actor, f.NextAt = "rule", w.HoldUntil
+			f.Actor = "rule"
 			facts = append(facts, f)
 		}
 		if len(facts) > 0 {

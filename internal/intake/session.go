@@ -58,6 +58,11 @@ func (s *session) Mail(ctx context.Context, t *smtp.Transaction) error {
 		s.in.o.Count("refused:suspended")
 		return &smtp.Error{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Customer " + s.customer.ID + " is suspended; ask the operator"}
 	}
+	if !s.entitled() {
+		s.in.o.Count("refused:suspended")
+		return &smtp.Error{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "This client may no longer send for customer " + s.customer.ID +
+			": its network or login was taken away; connect again"}
+	}
 	s.customer = customer
 	if err := s.in.mayUse(s.customer, "MAIL FROM", t.Envelope.ReversePath); err != nil {
 		s.in.o.Count("refused:identity")
@@ -65,6 +70,16 @@ func (s *session) Mail(ctx context.Context, t *smtp.Transaction) error {
 	}
 	s.warm(ctx, t.Envelope.ReversePath.Domain)
 	return nil
+}
+
+// entitled reports whether what let the client in still does: its network at the relay door, else its credential.
+func (s *session) entitled() bool {
+	if s.door == Relay {
+		c, ok := s.in.o.Accounts.ByNetwork(s.conn.ClientIP)
+		return ok && c.ID == s.customer.ID
+	}
+	c, ok := s.in.o.Accounts.Credential(s.credential.User)
+	return ok && !c.Revoked && c.Customer == s.customer.ID
 }
 
 // Rcpt takes any recipient: whether his domain exists is tested with the message, and told with a reason.
@@ -181,7 +196,7 @@ func (s *session) keep(ctx context.Context, item *spool.Message, v filter.Verdic
 	f := fact(kind, item)
 	f.Actor = "rule"
 	if item.Held {
-		f.NextAt = item.HoldUntil
+		f.NextAt, f.Detail = item.HoldUntil, item.Verdict // the page shows why also when the message has left the spool
 	}
 	if err := s.in.o.Spool.Put(ctx, item); err != nil {
 		return smtp.Reply{}, s.notStored(item.ID, err)
