@@ -116,6 +116,15 @@ func (l *Ledger) Credentials(customer string) []Credential {
 	return all
 }
 
+// Credential returns one credential, also a revoked one, without its hash; ok is false when no user has that name.
+func (l *Ledger) Credential(user string) (c Credential, ok bool) {
+	found := l.state.Load().credentials[user]
+	if found == nil {
+		return Credential{}, false
+	}
+	return found.shown(), true
+}
+
 // Authenticate is AuthenticateFrom for callers that have no client IP: failures count against the user only.
 func (l *Ledger) Authenticate(ctx context.Context, user, password string) (Credential, Customer, error) {
 	return l.AuthenticateFrom(ctx, netip.Addr{}, user, password)
