@@ -47,12 +47,12 @@ func (n *Notices) compose(e envelope, p *page) (letter, error) {
 	}
 	h.SetMessageID(messageID)
 	subject := headerText(p.Title, maxTitle)
-	h.SetSubject(subject)
+	addText(&h, "Subject", mime.QEncoding.Encode("utf-8", subject))
 	h.Set("To", "<"+e.to.String()+">") // the wire form: net/mail would quote a quoted local part again
 	if !e.replyTo.IsNull() {
 		h.Set("Reply-To", "<"+e.replyTo.String()+">")
 	}
-	h.Set("From", displayed(e.name, e.from))
+	addText(&h, "From", displayed(e.name, e.from))
 	h.SetDate(e.now)
 
 	var b bytes.Buffer
@@ -96,4 +96,22 @@ func displayed(name string, a mail.Address) string {
 		return encoded + " <" + a.String() + ">"
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `" <` + a.String() + ">"
+}
+
+// addText adds a field whose value may hold encoded words, broken at spaces: RFC 2047 2 allows such lines 76 characters, which
+// the folding of the library does not keep.
+func addText(h *gomail.Header, name, value string) {
+	var b strings.Builder
+	b.WriteString(name + ":")
+	used := len(name) + 1
+	for word := range strings.SplitSeq(value, " ") {
+		if used > len(name)+1 && used+1+len(word) > 76 {
+			b.WriteString("\r\n")
+			used = 0
+		}
+		b.WriteString(" " + word)
+		used += 1 + len(word)
+	}
+	b.WriteString("\r\n")
+	h.AddRaw([]byte(b.String()))
 }

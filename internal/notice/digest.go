@@ -35,8 +35,9 @@ type windowKey struct {
 type window struct {
 	due     time.Time // when it ends
 	lang    string
-	sent    int // single notices
-	count   int // gathered, listed or not
+	instead bool // the addressee is the contact, not the sender
+	sent    int  // single notices
+	count   int  // gathered, listed or not
 	entries []entry
 	first   time.Time // end of the hold that ends first
 }
@@ -60,48 +61,68 @@ func newDigests() digests {
 	return digests{windows: make(map[windowKey]*window), open: make(map[string]int)}
 }
 
+// hold is one held message and who is to be told of it.
+type hold struct {
+	c       account.Customer
+	to      mail.Address
+	instead bool // to is the contact
+	lang    string
+	m       *spool.Message
+	now     time.Time
+	late    bool // its single notice could not be queued: into the digest
+}
+
 // gather notes a held message, and reports whether it goes into a digest. False: the notice is to be sent at once.
-func (n *Notices) gather(c account.Customer, to mail.Address, lang string, m *spool.Message, now time.Time) bool {
+func (n *Notices) gather(h hold) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	d := &n.digests
-	k := windowKey{c.ID, to}
+	k := windowKey{h.c.ID, h.to}
 	w := d.windows[k]
-	if w != nil && w.count == 0 && !now.Before(w.due) {
+	if w != nil && w.count == 0 && !h.now.Before(w.due) {
 		d.drop(k)
 		w = nil
 	}
-	alone := true
-	if w == nil && (d.open[c.ID] >= maxAddressees || len(d.windows) >= maxWindows) {
+	alone := !h.late
+	if w == nil && d.crowded(h.c.ID, h.now) {
 		// Holds under ever new sender names, as from a misused form: one mailbox gets them all, if there is one.
-		d.sweep(now)
-		if d.open[c.ID] >= maxAddressees || len(d.windows) >= maxWindows {
-			if c.Contact.IsNull() {
-				n.o.Logger.Warn("too many senders with held mail at a time: no notice about this message", "queue_id", m.ID, "account", c.ID)
-				return true
-			}
-			k.to, alone = c.Contact, false
-			w = d.windows[k]
+		if h.c.Contact.IsNull() {
+			n.o.Logger.Warn("too many senders with held mail at a time: no notice about this message", "queue_id", h.m.ID, "account", h.c.ID)
+			return true
 		}
+		k.to, h.instead, alone = h.c.Contact, true, false
+		w = d.windows[k]
+	}
+	if d.closed {
+		return false
 	}
 	if w == nil {
-		w = &window{due: now.Add(n.o.DigestEvery), lang: lang}
+		w = &window{due: h.now.Add(n.o.DigestEvery), lang: h.lang, instead: h.instead}
 		d.windows[k] = w
-		d.open[c.ID]++
+		d.open[h.c.ID]++
 		n.wakeRun()
 	}
-	if alone && w.sent < n.o.DigestAfter || d.closed {
+	if alone && w.sent < n.o.DigestAfter {
 		w.sent++
 		return false
 	}
 	w.count++
-	if !m.HoldUntil.IsZero() && (w.first.IsZero() || m.HoldUntil.Before(w.first)) {
-		w.first = m.HoldUntil
+	if !h.m.HoldUntil.IsZero() && (w.first.IsZero() || h.m.HoldUntil.Before(w.first)) {
+		w.first = h.m.HoldUntil
 	}
 	if len(w.entries) < maxEntries {
-		w.entries = append(w.entries, entry{id: m.ID, sent: tidy(m.Subject, 80), to: n.recipientSummary(lang, m.Envelope.Recipients), score: m.Score})
+		w.entries = append(w.entries, entry{id: h.m.ID, sent: tidy(h.m.Subject, 80), to: n.recipientSummary(h.lang, h.m.Envelope.Recipients), score: h.m.Score})
 	}
 	return true
+}
+
+// crowded reports whether no further window may open for a customer.
+func (d *digests) crowded(customer string, now time.Time) bool {
+	full := func() bool { return d.open[customer] >= maxAddressees || len(d.windows) >= maxWindows }
+	if full() {
+		d.sweep(now)
+	}
+	return full()
 }
 
 // drop forgets a window.
@@ -224,7 +245,11 @@ func (n *Notices) sendDigest(ctx context.Context, k windowKey, w *window, now ti
 func (n *Notices) digestPage(w *window, now time.Time) *page {
 	say := func(key string, args map[string]any) string { return n.text(w.lang, "digest."+key, args) }
 	p := &page{Lang: w.lang, Title: say("subject", map[string]any{"Count": w.count})}
-	p.say("lead", say("lead", map[string]any{"Count": w.count}))
+	lead := "lead.sender"
+	if w.instead {
+		lead = "lead.contact"
+	}
+	p.say("lead", say(lead, map[string]any{"Count": w.count}))
 	if !w.first.IsZero() {
 		p.say("para", say("until", map[string]any{"Until": n.local(w.first)}))
 	}

@@ -220,7 +220,7 @@ func (n *Notices) statusPage(m *spool.Message, lang, action string, about []Fail
 	case report.Relayed:
 		p.say("para", say("delivered.hint", nil))
 	}
-	var talk []string
+	var talk talk
 	for i, f := range about {
 		if i == maxDescribed {
 			break
@@ -241,15 +241,24 @@ func (n *Notices) statusPage(m *spool.Message, lang, action string, about []Fail
 	return p
 }
 
-// describe adds what happened to one recipient. A conversation that was shown just before is not shown again.
-func (n *Notices) describe(p *page, m *spool.Message, action string, f Failure, shown *[]string) {
+// talk remembers the conversations shown on a page: the one that was shown just before is not shown again, and after
+// maxTalks there are no more.
+type talk struct {
+	last  []string
+	count int
+}
+
+const maxTalks = 5
+
+// describe adds what happened to one recipient.
+func (n *Notices) describe(p *page, m *spool.Message, action string, f Failure, shown *talk) {
 	r, lang := f.Recipient, p.Lang
 	say := func(key string, args map[string]any) string { return n.text(lang, "dsn."+key, args) }
 	p.say("heading", shownAddress(r.Address))
 	why := meaning(r)
 	if action != report.Relayed {
 		if r.State == spool.Expired {
-			p.say("para", say("gave_up", map[string]any{"Wait": m.Expires.Sub(m.Received)}))
+			p.say("para", say("gave_up", map[string]any{"Wait": n.o.Now().Sub(m.Received)}))
 		}
 		p.say("para", n.text(lang, "why."+why+".means", nil))
 		if action == report.Failed {
@@ -285,9 +294,9 @@ func (n *Notices) describe(p *page, m *spool.Message, action string, f Failure, 
 		facts = append(facts, pair{say("fact.next", nil), locale.Date(lang, n.local(r.NextAt))})
 	}
 	p.facts(facts...)
-	if talk := conversation(f.Conversation); len(talk) > 0 && !slices.Equal(talk, *shown) {
-		p.lines(say("conversation", nil), talk...)
-		*shown = talk
+	if lines := conversation(f.Conversation); len(lines) > 0 && shown.count < maxTalks && !slices.Equal(lines, shown.last) {
+		p.lines(say("conversation", nil), lines...)
+		shown.last, shown.count = lines, shown.count+1
 	}
 }
 

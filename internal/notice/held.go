@@ -55,11 +55,17 @@ func (n *Notices) Held(ctx context.Context, h HeldMail) error {
 	}
 	now := n.o.Now()
 	lang := n.language(m, c)
-	if n.gather(c, to, lang, m, now) {
+	k := hold{c: c, to: to, instead: instead, lang: lang, m: m, now: now}
+	if n.gather(k) {
 		return nil
 	}
 	p := n.heldPage(&h, lang, instead, now)
 	if err := n.send(ctx, m.Customer, envelope{id: n.newID(now), from: n.o.From, name: n.o.FromName, to: to, listID: n.listID(), now: now}, p); err != nil {
+		k.late = true
+		if n.gather(k) { // the spool may take the digest later
+			n.o.Logger.Warn("a notice could not be queued: the message goes into the next digest", "queue_id", m.ID, "account", m.Customer, "error", err)
+			return nil
+		}
 		return fmt.Errorf("notice about held %s: %w", m.ID, err)
 	}
 	return nil
@@ -103,7 +109,7 @@ func (n *Notices) heldPage(h *HeldMail, lang string, instead bool, now time.Time
 	}
 	p.add(block{Kind: "button", Text: say(key, nil), Link: n.o.Links.For(m.ID, now)})
 	p.say("para", say("link", map[string]any{"Until": n.local(now.Add(n.o.Links.ttl))}))
-	n.addReasons(p, h.Reasons)
+	n.addReasons(p, say("reasons", nil), h.Reasons)
 	p.say("heading", say("about", nil))
 	p.facts(n.messageFacts(lang, m)...)
 	p.say("small", n.text(lang, "foot.held", map[string]any{"Host": n.o.Hostname}))
@@ -122,7 +128,7 @@ func (n *Notices) whyHeld(lang string, m *spool.Message, threshold float64) stri
 }
 
 // addReasons shows the tests that counted most.
-func (n *Notices) addReasons(p *page, reasons []Reason) {
+func (n *Notices) addReasons(p *page, heading string, reasons []Reason) {
 	if len(reasons) == 0 {
 		return
 	}
@@ -131,7 +137,7 @@ func (n *Notices) addReasons(p *page, reasons []Reason) {
 		b.Items = append(b.Items, reason{Title: tidy(r.Name, maxSubject), Points: n.o.Catalog.Text(p.Lang, "locale.points", map[string]any{"Count": r.Points}),
 			Fix: tidy(r.Fix, maxReasonText)})
 	}
-	p.say("heading", n.text(p.Lang, "held.reasons", nil))
+	p.say("heading", heading)
 	p.add(b)
 	if rest := len(reasons) - maxReasons; rest > 0 {
 		p.say("para", n.text(p.Lang, "held.reasons.more", map[string]any{"Count": rest}))
@@ -172,7 +178,7 @@ func (n *Notices) HoldExpired(ctx context.Context, m spool.Message) error {
 	p.say("para", say("held", map[string]any{"Since": n.local(m.Received), "Until": n.local(until)}))
 	p.say("para", n.whyHeld(lang, &m, threshold))
 	p.say("para", say("next", nil))
-	n.addReasons(p, reasons)
+	n.addReasons(p, say("reasons", nil), reasons)
 	p.say("heading", n.text(lang, "held.about", nil))
 	p.facts(n.messageFacts(lang, &m)...)
 	p.say("small", n.text(lang, "foot.held", map[string]any{"Host": n.o.Hostname}))
@@ -239,7 +245,7 @@ func (n *Notices) Asked(ctx context.Context, m spool.Message, question string) e
 		p.say("para", say("until", map[string]any{"Until": n.local(m.HoldUntil)}))
 	}
 	threshold, reasons := n.verdict(lang, &m, c)
-	n.addReasons(p, reasons)
+	n.addReasons(p, n.text(lang, "held.reasons", nil), reasons)
 	p.say("heading", say("about", nil))
 	who := tidy(c.Name, maxSubject)
 	if who == "" {

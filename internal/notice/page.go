@@ -24,7 +24,7 @@ type block struct {
 	Items []reason
 	Lines []string
 	Head  []string
-	Rows  []row
+	Rows  []row // of three cells, the last of them a number
 }
 
 type pair struct{ Name, Value string }
