@@ -3,13 +3,18 @@ package world
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"os"
+	"time"
+
+	"postern/internal/locale"
+	"postern/internal/mail"
 )
 
 // DemoOptions says how the demonstration runs.
 type DemoOptions struct {
-	// Once ends the demonstration after its story; otherwise traffic goes on
-	// until the context ends.
+	// Once ends the demonstration after its story; otherwise mail goes on being sent until the context ends.
 	Once bool
 	// Out receives the story.
 	Out io.Writer
@@ -17,11 +22,118 @@ type DemoOptions struct {
 	Color bool
 	// Language is "fr" or "en"; anything else is English.
 	Language string
-	// Dir is where the temporary folder is made; "" is the system's.
+	// Dir is where the temporary folder of the gateway is made; "" is the system's. The folder is removed at the end.
 	Dir string
 }
 
-// Demo plays the whole story of a gateway between senders and providers.
-func Demo(ctx context.Context, o DemoOptions) error {
-	return errors.New("world: the demonstration is not built yet")
+// Demo plays the story of a gateway between senders and providers, each step checked. The first step that does not happen as told
+// ends it with an error. Without Once it then keeps everything running, with senders that go on sending, until ctx ends, and returns nil.
+func Demo(ctx context.Context, o DemoOptions) (err error) {
+	texts, err := locale.New()
+	if err != nil {
+		return err
+	}
+	if o.Out == nil {
+		o.Out = io.Discard
+	}
+	out := &teller{out: o.Out, color: o.Color, lang: locale.Parse(o.Language), texts: texts}
+	dir, err := os.MkdirTemp(o.Dir, "postern-demo-")
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	w, err := Start(ctx, Options{})
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	defer w.Close()
+	g, err := startGateway(ctx, w, dir)
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	s := &story{w: w, g: g, out: out, reader: newReader()}
+	err = s.tell(ctx)
+	if err == nil && !o.Once {
+		s.live(ctx)
+	}
+	if ctx.Err() != nil && !o.Once {
+		err = nil // Ctrl-C is how it ends
+	}
+	if end := g.close(); end != nil {
+		err = errors.Join(err, fmt.Errorf("demo: the gateway did not end cleanly: %w", end))
+	}
+	if err == nil {
+		err = out.err
+	}
+	return err
+}
+
+// stepTime bounds one wait of the story.
+const stepTime = 20 * time.Second
+
+// story is one run of the demonstration.
+type story struct {
+	w      *World
+	g      *gateway
+	out    *teller
+	reader reader
+	shop   Sender
+	sent   []mail.QueueID // every message the gateway took from a sender
+}
+
+// tell plays the steps in order.
+func (s *story) tell(ctx context.Context) error {
+	began := time.Now()
+	if err := s.prepare(ctx); err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	s.introduce()
+	for i, step := range []struct {
+		key  string
+		play func(context.Context) error
+	}{
+		{"clean", s.cleanNewsletter}, {"broken", s.brokenNewsletter}, {"spoof", s.spoofs}, {"unknown", s.unknownUser}, {"routes", s.strangeRoutes},
+		{"end", s.ending},
+	} {
+		s.out.heading(i+1, s.out.text("step."+step.key))
+		if err := step.play(ctx); err != nil {
+			return fmt.Errorf("demo: step %d: %w", i+1, err)
+		}
+	}
+	s.out.line("")
+	s.out.line(" " + s.out.paint(bold+";"+green, "✔ "+s.out.text("done", "Took", locale.Duration(s.out.lang, time.Since(began).Round(time.Second)))))
+	return nil
+}
+
+// prepare makes what the senders need: keys and a login.
+func (s *story) prepare(ctx context.Context) error {
+	for _, d := range []string{shopDomain, "postern.example"} {
+		if err := s.g.signs(ctx, s.w.Names, d); err != nil {
+			return err
+		}
+	}
+	user, password, err := s.g.Accounts().AddCredential(ctx, "boutique", "demo")
+	if err != nil {
+		return err
+	}
+	s.shop = Sender{Hello: "shop." + shopDomain, User: user, Password: password}
+	return nil
+}
+
+// introduce shows who takes part.
+func (s *story) introduce() {
+	t := s.out
+	t.line("")
+	t.line(" " + t.paint(bold, t.text("title")))
+	t.say(t.text("intro"))
+	t.line("")
+	t.row(cell{t.text("head.provider"), 22, bold}, cell{t.text("head.address"), 18, bold}, cell{t.text("head.manner"), 0, bold})
+	for _, p := range s.w.Providers {
+		manner := t.text("manner." + p.Manner.Key)
+		if p.Manner.Model != "" {
+			manner += " " + t.text("modelled", "Model", p.Manner.Model)
+		}
+		t.row(cell{p.Domain, 22, plain}, cell{fmt.Sprintf("%s:%d", p.IP, s.w.Port), 18, faint}, cell{manner, 0, plain})
+	}
+	t.row(cell{GatewayHost, 22, bold}, cell{Egress.String(), 18, faint}, cell{t.text("manner.gateway"), 0, plain})
 }
