@@ -53,7 +53,10 @@ func (s *server) waits(w spool.Work) []Wait {
 		case w.Held:
 			x.State, x.Reason, x.Until = Held, "held", w.HoldUntil
 		case r.NextAt.After(now):
-			x.State, x.Reason = Deferred, "scheduled"
+			x.State, x.Reason = Queued, "scheduled"
+			if r.Attempts > 0 {
+				x.State = Deferred
+			}
 		default:
 			lane, asked := lanes[r.Address.Domain]
 			if !asked {

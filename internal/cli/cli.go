@@ -102,18 +102,17 @@ func Main(ctx context.Context, p Process) int {
 // root is the tree of commands.
 func (c *command) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:               "postern",
-		Short:             "Outbound mail gateway: takes mail in, tests it as its receivers will, holds what would harm, delivers the rest",
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		Args:              noSuchCommand,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRun:  func(*cobra.Command, []string) { c.started = true },
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Use:              "postern",
+		Short:            "Outbound mail gateway: takes mail in, tests it as its receivers will, holds what would harm, delivers the rest",
+		SilenceErrors:    true,
+		SilenceUsage:     true,
+		Args:             noSuchCommand,
+		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRun: func(*cobra.Command, []string) { c.started = true },
 	}
 	root.PersistentFlags().StringVarP(&c.config, "config", "c", "", "configuration `file` or folder (default "+standardConfig+" if it is there)")
 	root.PersistentFlags().StringVar(&c.socket, "socket", "", "`path` of the running server's socket (default: POSTERN_SOCKET, then what the configuration says)")
-	root.AddGroup(&cobra.Group{ID: "run", Title: "Run:"}, &cobra.Group{ID: "mail", Title: "Mail (asks the running server):"},
+	root.AddGroup(&cobra.Group{ID: "run", Title: "Gateway:"}, &cobra.Group{ID: "mail", Title: "Mail (asks the running server):"},
 		&cobra.Group{ID: "admin", Title: "Senders and keys (asks the running server):"}, &cobra.Group{ID: "files", Title: "Without a server:"})
 	group := func(id string, commands ...*cobra.Command) {
 		for _, x := range commands {
