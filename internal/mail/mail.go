@@ -10,7 +10,8 @@
 // would go on. ParseAddress and ParseDomain are the opposite: they are strict,
 // for they stand at the SMTP envelope, where a doubtful address is refused.
 // ParseMailboxes reads address lists in header fields and is tolerant again.
-// Edit takes fields off the top of a message and puts others on.
+// Edit takes fields off the top of a message and puts others on; Reencode makes
+// lines short, and 7-bit where asked, without changing what a reader gets.
 //
 // # What it does not do
 //
@@ -36,5 +37,5 @@
 // # Callers
 //
 // smtp (envelope types), intake (accepting), filter (every test), delivery
-// (Edit), notice, report and the ledgers.
+// (Edit, Reencode), notice, report and the ledgers.
 package mail

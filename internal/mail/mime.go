@@ -26,6 +26,9 @@ type Part struct {
 	Path        string // "1" for the root, "1.2" for its second child…
 
 	msg         *Message
+	headAt      int // where the header begins in the buffer that was read
+	bodyAt      int // where the body begins in it
+	bodyEnd     int // where the body ends in it
 	boundary    string
 	decodeOnce  sync.Once
 	decoded     []byte
@@ -208,7 +211,7 @@ func (w *walker) child(parent *Part, pos int) int {
 	}
 	parent.Children = append(parent.Children, part)
 	h, body := w.header(w.buf, pos, part, w.isBoundary)
-	part.Header = h
+	part.Header, part.headAt = h, pos
 	kind := "text/plain"
 	if parent.MediaType == "multipart/digest" {
 		kind = "message/rfc822" // RFC 2046 5.1.5
@@ -298,7 +301,7 @@ func (w *walker) closeAbove(i, end int) {
 func (w *walker) finish(o *openPart, end int) {
 	end = max(end, o.start)
 	part := o.part
-	part.Raw = w.buf[o.start:end:end]
+	part.Raw, part.bodyAt, part.bodyEnd = w.buf[o.start:end:end], o.start, end
 	if o.delim != nil {
 		switch {
 		case !o.inside:
