@@ -25,7 +25,7 @@ import (
 	"postern/internal/spool"
 )
 
-// browser is a headless Chromium without JavaScript for the pages, whose complaints fail the test.
+// browser is a headless Chromium whose complaints fail the test.
 type browser struct {
 	ctx context.Context
 
@@ -34,7 +34,8 @@ type browser struct {
 	asked  []string // every address it asked for
 }
 
-func browse(t *testing.T) *browser {
+// browse starts one; without scripts the pages run no JavaScript.
+func browse(t *testing.T, scripts bool) *browser {
 	t.Helper()
 	var binary string
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
@@ -79,7 +80,7 @@ func browse(t *testing.T) *browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.do(t, call(log.Enable, cdp.Empty{}), call(network.Enable, network.EnableParams{}), call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}))
+	b.do(t, call(log.Enable, cdp.Empty{}), call(network.Enable, network.EnableParams{}), call(emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: !scripts}))
 	return b
 }
 
@@ -164,7 +165,7 @@ func (b *browser) shoot(t *testing.T, name string, whole bool) {
 // TestBrowser goes the way of TestHeldToDelivered in a real browser without JavaScript.
 func TestBrowser(t *testing.T) {
 	t.Parallel()
-	b := browse(t)
+	b := browse(t, false)
 	g := start(t)
 	at := g.base + g.link(g.hold(t, "Your order 4711 has been sent"))
 	b.do(t, size(1200, 900), scheme("light"), chromedp.Navigate(at))
@@ -238,7 +239,7 @@ func rich(g *gateway, t *testing.T, customer string) string {
 // TestLooks: nothing is wider than the screen, in both languages, both schemes, on desk and phone, in every kind of page.
 func TestLooks(t *testing.T) {
 	t.Parallel()
-	b := browse(t)
+	b := browse(t, false)
 	g := start(t)
 	pages := map[string]string{"rich": rich(g, t, "shop"), "policy": rich(g, t, "boutique"), "start": "/"}
 	for name, path := range pages {

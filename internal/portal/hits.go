@@ -49,6 +49,7 @@ type gauge struct {
 	Score, Threshold string // numbers
 	ScoreAt          string // "24.7%"
 	ThresholdAt      string
+	Anchor           string // of the threshold's label: it must not leave the scale
 	Ticks            []tick
 	Over             bool
 	Text             string // the same in words
@@ -69,6 +70,14 @@ func (m *messagePage) gauge(v intake.View) *gauge {
 		key = "gauge.over"
 	}
 	g.Text = m.T(key, "Score", g.Score, "Threshold", g.Threshold, "Max", filter.MaxScore)
+	switch {
+	case verdict.Threshold < 1:
+		g.Anchor = "start"
+	case verdict.Threshold > filter.MaxScore-1:
+		g.Anchor = "end"
+	default:
+		g.Anchor = "middle"
+	}
 	g.Ticks = []tick{{"0%", "start", "0"}, {percent(5), "middle", "5"}, {percent(10), "middle", "10"}, {"100%", "end", "15"}}
 	return g
 }
@@ -174,7 +183,7 @@ func (m *messagePage) hit(v intake.View, h filter.Hit) hit {
 		}
 	}
 	for k, a := range h.Args { // the verdict is stored: its texts are cleaned again where they are shown
-		h.Args[k] = clean(a, 2000)
+		h.Args[k] = strings.ReplaceAll(clean(a, 2000), "`", "'") // back quotes are the catalogue's own
 	}
 	words := filter.Explain(m.site.o.Catalog, m.Lang, h)
 	if m.site.o.Catalog.Has("test." + h.Test + ".name") {
@@ -190,11 +199,14 @@ func (m *messagePage) hit(v intake.View, h filter.Hit) hit {
 		return x
 	}
 	switch {
+	case !known || v.Status != intake.Waiting && v.Status != intake.Refused:
 	case t.Operator:
 		x.How = m.T("how.operator")
-	case v.Status == intake.Waiting && known && retestable(t):
+	case v.Status == intake.Refused:
+		x.How = m.T("how.anew")
+	case retestable(t):
 		x.How = m.T("how.retest")
-	case known:
+	default:
 		x.How = m.T("how.resend")
 	}
 	if v.Status == intake.Waiting || v.Status == intake.Refused {

@@ -174,13 +174,17 @@ func (m *messagePage) state(v intake.View) state {
 		default:
 			answer("why", m.T("why.score", "Score", score, "Threshold", threshold))
 		}
+		who := m.T("who.operator")
 		switch {
 		case v.CanRelease:
-			answer("who", m.T("who.sender", "Threshold", threshold))
+			who = m.T("who.sender")
 		case v.WhyNot == "ceiling":
-			answer("who", m.T("who.ceiling", "Score", m.number(v.Verdict.Score, ceiling), "Ceiling", ceiling, "Threshold", threshold))
-		default:
-			answer("who", m.T("who.operator", "Threshold", threshold))
+			who = m.T("who.ceiling", "Score", m.number(v.Verdict.Score, ceiling), "Ceiling", ceiling)
+		}
+		if m.site.retestHelps(v.Verdict) {
+			answer("who", who+" "+m.T("who.retest", "Threshold", threshold))
+		} else {
+			answer("who", who+" "+m.T("who.resend"))
 		}
 		if left := v.HoldUntil.Sub(m.site.o.Now()); v.HoldUntil.IsZero() {
 			answer("expiry", m.T("expiry.never"))
@@ -392,6 +396,17 @@ func (s *site) refused(w http.ResponseWriter, r *http.Request, p page, id mail.Q
 	}
 	m.Acts.Question = question
 	s.render(w, status, "message.html", m)
+}
+
+// retestHelps reports whether a stored message can come out at or under the threshold when all is mended that can be.
+func (s *site) retestHelps(v filter.Verdict) bool {
+	sum := 0.0
+	for _, h := range v.Hits {
+		if t, known := s.tests[h.Test]; h.Points > 0 && (!known || retestable(t)) {
+			sum += h.Points
+		}
+	}
+	return after(v, sum) <= v.Threshold
 }
 
 // retestable reports whether a stored message can come out better in this test: what others publish can change, its own text
