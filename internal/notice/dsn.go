@@ -256,6 +256,16 @@ func (n *Notices) describe(p *page, m *spool.Message, action string, f Failure, 
 	say := func(key string, args map[string]any) string { return n.text(lang, "dsn."+key, args) }
 	p.say("heading", shownAddress(r.Address))
 	why := meaning(r)
+	switch {
+	case why != whyPermanent || action == report.Failed && r.State != spool.Expired:
+	case answer(r) == "":
+		why = whyExpired
+		if action == report.Delayed {
+			why = whyTemporary
+		}
+	default: // no refusal for good: we go on, or went on until the end
+		why = whyTemporary
+	}
 	if action != report.Relayed {
 		if r.State == spool.Expired {
 			p.say("para", say("gave_up", map[string]any{"Wait": n.o.Now().Sub(m.Received)}))

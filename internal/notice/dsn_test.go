@@ -196,3 +196,28 @@ func TestUnthreadable(t *testing.T) {
 		}
 	}
 }
+
+// TestNoAnswerIsNoRefusal: where nothing was said, nobody is blamed.
+func TestNoAnswerIsNoRefusal(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t)
+	m := sent(t, "shop", "anna@shop.example", "en")
+	f := []notice.Failure{{Recipient: spool.Recipient{Recipient: m.Envelope.Recipients[0], State: spool.Expired}}}
+	if err := d.Failed(t.Context(), m, m.Body, f); err != nil {
+		t.Fatal(err)
+	}
+	if text := body(t, d.one().Body, "text/plain"); !strings.Contains(text, "on its way for too long") || strings.Contains(text, "refused") {
+		t.Errorf("text:\n%s", text)
+	}
+}
+
+func BenchmarkHeld(b *testing.B) {
+	d := newDesk(b)
+	h := notice.HeldMail{Message: sent(b, "shop", "anna@shop.example", "fr"), Threshold: 3, Reasons: reasons(), CanRelease: true}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := d.ComposeHeld(h, h.Message.Envelope.ReversePath); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -17,6 +17,13 @@ func (n *Notices) Windows() int {
 	return len(n.digests.windows)
 }
 
+// ComposeHeld writes the notice about a held message without queueing it.
+func (n *Notices) ComposeHeld(h HeldMail, to mail.Address) ([]byte, error) {
+	now := n.o.Now()
+	l, err := n.compose(envelope{id: n.newID(now), from: n.o.From, name: n.o.FromName, to: to, listID: n.listID(), now: now}, n.heldPage(&h, h.Message.Language, false, now))
+	return l.raw, err
+}
+
 // Meaning names what the last answer to a recipient means.
 func Meaning(r spool.Recipient) string { return meaning(r) }
 

@@ -1,6 +1,7 @@
 package notice
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -38,7 +39,7 @@ func NewLinks(base string, secret []byte, ttl time.Duration) (*Links, error) {
 	if ttl <= 0 {
 		ttl = DefaultLinkTTL
 	}
-	return &Links{base: strings.TrimRight(base, "/"), secret: secret, ttl: ttl}, nil
+	return &Links{base: strings.TrimRight(base, "/"), secret: bytes.Clone(secret), ttl: ttl}, nil
 }
 
 // For returns the address of the page that explains message id.

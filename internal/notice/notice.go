@@ -35,7 +35,8 @@
 //
 // The first Options.DigestAfter notices about held mail for one addressee within Options.DigestEvery go out one by one; what
 // comes after is gathered in memory, at most 200 entries and a count, and goes out as one mail when the time is over and at
-// shutdown (Run). A crash loses a digest that was being gathered: a reminder, no mail. The messages themselves are held in
+// shutdown (Run). So does a notice that the spool did not take at once. Ever new sender names of one customer (see
+// maxAddressees), as a misused form makes them, end in one digest for his Contact. A crash loses a digest that was being gathered: a reminder, no mail. The messages themselves are held in
 // the spool, stand on the portal, and each expires with its own notice.
 //
 // # How it fails
