@@ -117,7 +117,11 @@ func (s *session) Data(ctx context.Context, t *smtp.Transaction, raw []byte) (sm
 		return smtp.Reply{}, &smtp.Error{Code: 554, Enhanced: smtp.Enhanced{5, 4, 6},
 			Text: fmt.Sprintf("This message has passed %d servers and seems to run in a loop", hops)}
 	}
-	raw = s.complete(raw, id, t.Envelope, now)
+	raw, err := shorten(s.complete(raw, id, t.Envelope, now), raw)
+	if err != nil {
+		s.in.o.Count("refused:lines")
+		return smtp.Reply{}, err
+	}
 	m := mail.Parse(raw, s.in.o.MailSize)
 	if err := s.in.mayAuthor(s.customer, m); err != nil {
 		s.in.o.Count("refused:identity")

@@ -3,11 +3,13 @@ package intake
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"postern/internal/mail"
+	"postern/internal/smtp"
 )
 
 // removed are the fields that never leave: blind copies (RFC 5322 3.6.3; every path, not only submission: programs rely on
@@ -28,6 +30,28 @@ func (s *session) complete(raw []byte, id mail.QueueID, env mail.Envelope, now t
 		}
 	}
 	return mail.Edit(raw, removed, add...)
+}
+
+// shorten re-encodes a message with lines above 998 octets, which no server need take (RFC 5321 4.5.3.1.6): scripts write whole
+// pages on one line. sent is what the client sent, so that a refusal can name one of its own lines.
+func shorten(complete, sent []byte) ([]byte, error) {
+	if mail.LongLine(complete) == 0 {
+		return complete, nil
+	}
+	out, _, err := mail.Reencode(complete, mail.Reencoding{})
+	if err == nil {
+		return out, nil
+	}
+	if _, _, own := mail.Reencode(sent, mail.Reencoding{}); own != nil {
+		err = own
+	}
+	var why *mail.ReencodeError
+	if !errors.As(err, &why) {
+		return nil, err
+	}
+	return nil, &smtp.Error{Code: 554, Enhanced: smtp.Enhanced{5, 6, 0}, Text: fmt.Sprintf(
+		"Line %d cannot be sent on: lines may have 998 characters (RFC 5321), and %s\n"+
+			"Break long lines, or encode the part as quoted-printable or base64, and send again", why.Line, why.Why)}
 }
 
 // received is our trace field (RFC 5321 4.4; protocol names of RFC 3848 and 6531).

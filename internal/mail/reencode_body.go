@@ -20,7 +20,7 @@ func (r *reencoder) encodingFor(p *Part) (encoding, why string) {
 		// RFC 2046 5.2.2.1 and 5.2.3, RFC 6522 3: 7bit only.
 		return "", "it stands in a " + p.MediaType + " part, which may not be encoded"
 	case strings.HasPrefix(p.Encoding, "x-") || strings.Contains(p.Encoding, "uu") || strings.Contains(p.Encoding, "yenc"):
-		return "", "it is encoded as " + clip(cleanText(p.Encoding, 40), 40) + ", which cannot be read"
+		return "", "its Content-Transfer-Encoding is no standard one"
 	case !strings.HasPrefix(p.MediaType, "text/"):
 		return "base64", ""
 	}

@@ -192,7 +192,7 @@ func TestReencodeImpossible(t *testing.T) {
 		{"signed inside", false, top + multi("mixed", "a", "--a\r\n"+multi("encrypted", "b", "--b\r\n\r\n"+x+"\r\n--b--\r\n")+"\r\n--a--\r\n"), 11, "multipart/encrypted"},
 		{"no boundary", false, top + "Content-Type: multipart/mixed\r\n\r\n" + x + "\r\n", 6, "cannot be read"},
 		{"status report", true, top + "Content-Type: message/delivery-status\r\n\r\nX: é\r\n", 6, "may not be encoded"},
-		{"uuencode", false, top + "Content-Transfer-Encoding: x-uuencode\r\n\r\n" + x + "\r\n", 6, "x-uuencode"},
+		{"uuencode", false, top + "Content-Transfer-Encoding: x-uuencode\r\n\r\n" + x + "\r\n", 6, "no standard one"},
 		{"too deep", false, top + strings.Repeat("Content-Type: message/rfc822\r\n\r\n", 30) + "\r\n" + x, 65, "levels"},
 		{"too many parts", false, top + multi("mixed", "b", strings.Repeat("--b\r\n\r\n", 1100)+x), 2206, "parts"},
 		{"long field name", false, top + x + ": y\r\nSubject: x\r\n\r\nx\r\n", 4, "cannot be folded"},
