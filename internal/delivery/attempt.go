@@ -100,6 +100,16 @@ func (d *Delivery) attempt(l *lane, c *link, j job) *link {
 			env.Recipients[i] = r.Recipient
 		}
 		res, err := c.Send(l.ctx, env, data)
+		if errors.Is(err, smtp.ErrNeeds8BitMIME) { // nothing was sent yet
+			seven, ok, trouble := d.sevenBit(j.letter)
+			if trouble != nil {
+				d.unreadable(j, trouble)
+				return c
+			}
+			if ok {
+				res, err = c.Send(l.ctx, env, seven)
+			}
+		}
 		if reused && !c.Usable() && unused(res) {
 			// The server ended the connection while it was idle, by closing it or with 421; the message has not been spoken of.
 			d.drop(c)

@@ -18,20 +18,39 @@ func (d *Delivery) data(ctx context.Context, l *letter) ([]byte, error) {
 		if l.err != nil {
 			return
 		}
-		l.data = l.body
-		if d.tune.Load().NoSign {
-			return
-		}
-		var keys []dkim.Key
-		if keys, l.err = d.keysFor(l.HeaderFrom); l.err != nil || len(keys) == 0 {
-			return
-		}
-		var header []byte
-		if header, l.err = dkim.Sign(l.body, keys, d.o.Now()); l.err == nil {
-			l.data = append(header, l.body...)
-		}
+		l.data, l.err = d.sign(l, l.body)
 	})
 	return l.data, l.err
+}
+
+// sign returns body with our signature on top, or as it is if nobody signs for its author.
+func (d *Delivery) sign(l *letter, body []byte) ([]byte, error) {
+	if d.tune.Load().NoSign {
+		return body, nil
+	}
+	keys, err := d.keysFor(l.HeaderFrom)
+	if err != nil || len(keys) == 0 {
+		return body, err
+	}
+	header, err := dkim.Sign(body, keys, d.o.Now())
+	if err != nil {
+		return nil, err
+	}
+	return append(header, body...), nil
+}
+
+// sevenBit returns a message, signed anew, for a server without 8BITMIME (RFC 6152 3). ok is false when it cannot be
+// re-encoded. It is not kept: such servers are rare.
+func (d *Delivery) sevenBit(l *letter) (data []byte, ok bool, err error) {
+	body, _, err := mail.Reencode(l.body, mail.Reencoding{SevenBit: true})
+	if err != nil {
+		d.o.Logger.Info("message cannot be made 7-bit", "queue_id", l.ID, "account", l.Customer, "error", err)
+		return nil, false, nil
+	}
+	if data, err = d.sign(l, body); err != nil {
+		return nil, false, err
+	}
+	return data, true, nil
 }
 
 // keysFor returns the keys that sign mail of an author. A key that cannot be read is an error: the mail waits rather than leaves
