@@ -6,6 +6,7 @@ import (
 	"net/mail"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	ours "postern/internal/mail"
