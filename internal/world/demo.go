@@ -22,9 +22,14 @@ type DemoOptions struct {
 	Color bool
 	// Language is "fr" or "en"; anything else is English.
 	Language string
+	// Columns is the width of the terminal, in characters; 0 means 100. It is written for 80 to 140.
+	Columns int
 	// Dir is where the temporary folder of the gateway is made; "" is the system's. The folder is removed at the end.
 	Dir string
 }
+
+// ErrNotAsTold is what Demo's error wraps when a step of the story did not happen as told: the gateway works, but not as it should.
+var ErrNotAsTold = errors.New("not as told")
 
 // Demo plays the story of a gateway between senders and providers, each step checked. The first step that does not happen as told
 // ends it with an error. Without Once it then keeps everything running, with senders that go on sending, until ctx ends, and returns nil.
@@ -36,13 +41,13 @@ func Demo(ctx context.Context, o DemoOptions) (err error) {
 	if o.Out == nil {
 		o.Out = io.Discard
 	}
-	out := &teller{out: o.Out, color: o.Color, lang: locale.Parse(o.Language), texts: texts}
+	out := &teller{out: o.Out, color: o.Color, width: widthOf(o.Columns), lang: locale.Parse(o.Language), texts: texts}
 	dir, err := os.MkdirTemp(o.Dir, "postern-demo-")
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	w, err := Start(ctx, Options{})
+	w, err := Start(context.WithoutCancel(ctx), Options{}) // it outlives the gateway, whose last deliveries go there
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
@@ -51,7 +56,7 @@ func Demo(ctx context.Context, o DemoOptions) (err error) {
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	s := &story{w: w, g: g, out: out, reader: newReader()}
+	s := &story{w: w, g: g, out: out, reader: newReader(), shown: map[mail.QueueID]int{}}
 	err = s.tell(ctx)
 	if err == nil && !o.Once {
 		s.live(ctx)
@@ -78,7 +83,8 @@ type story struct {
 	out    *teller
 	reader reader
 	shop   Sender
-	sent   []mail.QueueID // every message the gateway took from a sender
+	sent   []mail.QueueID       // every message the gateway took from a sender
+	shown  map[mail.QueueID]int // how many facts of a message are written
 }
 
 // tell plays the steps in order.
@@ -97,6 +103,10 @@ func (s *story) tell(ctx context.Context) error {
 	} {
 		s.out.heading(i+1, s.out.text("step."+step.key))
 		if err := step.play(ctx); err != nil {
+			if !errors.Is(err, ErrNotAsTold) && ctx.Err() == nil {
+				s.out.mark(false, err.Error())
+				err = fmt.Errorf("%w: %w", ErrNotAsTold, err)
+			}
 			return fmt.Errorf("demo: step %d: %w", i+1, err)
 		}
 	}
@@ -127,13 +137,13 @@ func (s *story) introduce() {
 	t.line(" " + t.paint(bold, t.text("title")))
 	t.say(t.text("intro"))
 	t.line("")
-	t.row(cell{t.text("head.provider"), 22, bold}, cell{t.text("head.address"), 18, bold}, cell{t.text("head.manner"), 0, bold})
+	t.row(cell{t.text("head.provider"), 21, bold}, cell{t.text("head.address"), 16, bold}, cell{t.text("head.manner"), 0, bold})
 	for _, p := range s.w.Providers {
 		manner := t.text("manner." + p.Manner.Key)
 		if p.Manner.Model != "" {
 			manner += " " + t.text("modelled", "Model", p.Manner.Model)
 		}
-		t.row(cell{p.Domain, 22, plain}, cell{fmt.Sprintf("%s:%d", p.IP, s.w.Port), 18, faint}, cell{manner, 0, plain})
+		t.full(cell{p.Domain, 21, plain}, cell{fmt.Sprintf("%s:%d", p.IP, s.w.Port), 16, faint}, cell{manner, 0, plain})
 	}
-	t.row(cell{GatewayHost, 22, bold}, cell{Egress.String(), 18, faint}, cell{t.text("manner.gateway"), 0, plain})
+	t.full(cell{GatewayHost, 21, bold}, cell{Egress.String(), 16, faint}, cell{t.text("manner.gateway"), 0, plain})
 }

@@ -15,7 +15,7 @@ import (
 func (s *story) live(ctx context.Context) {
 	s.out.heading(0, s.out.text("live.title"))
 	s.invite(ctx)
-	seen := len(s.w.Letters())
+	_, seen := s.w.Since(0)
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
 	for {
@@ -122,8 +122,8 @@ func (s *story) sendLive(ctx context.Context, from Sender, at netip.AddrPort, p 
 
 // arrivals tells which letters came to the providers since the last look.
 func (s *story) arrivals(seen int) int {
-	letters := s.w.Letters()
-	for _, l := range letters[min(seen, len(letters)):] {
+	letters, taken := s.w.Since(seen)
+	for _, l := range letters {
 		var to []string
 		for _, r := range l.Envelope.Recipients {
 			to = append(to, r.Address.String())
@@ -131,7 +131,7 @@ func (s *story) arrivals(seen int) int {
 		s.out.row(cell{clock(l.At), 10, faint}, cell{s.out.text("kind.delivered"), 9, green}, cell{strings.Join(to, " "), 32, plain},
 			cell{authWords(l.Auth) + "  " + l.Message().Subject(), 0, faint})
 	}
-	return len(letters)
+	return taken
 }
 
 // authWords is what a provider found out about a letter, in the form of RFC 8601.

@@ -3,6 +3,7 @@ package world
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"postern/internal/dkim"
 	"postern/internal/dmarc"
@@ -86,6 +87,9 @@ func greylist(p *Provider, c *smtp.Conn, t *smtp.Transaction, to mail.Address) e
 // errorLimitAt is how many unknown users one client may ask for before it is refused.
 const errorLimitAt = 3
 
+// faultsFade is the time without a further error after which a client's errors are forgotten.
+const faultsFade = time.Minute
+
 // tooManyErrors is Free's answer to a client that asked for too many unknown users (postmaster.free.fr, read 2026-11).
 func (p *Provider) tooManyErrors(c *smtp.Conn, code int) error {
 	p.mu.Lock()
@@ -113,13 +117,14 @@ func counted(p *Provider, c *smtp.Conn, to mail.Address) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := p.faults[c.ClientIP]
-	if s == nil {
+	if s == nil || now.Sub(s.last) > faultsFade {
 		if len(p.faults) >= maxRemembered {
 			clear(p.faults)
 		}
 		s = &strikes{}
 		p.faults[c.ClientIP] = s
 	}
+	s.last = now
 	if s.count++; s.count >= errorLimitAt {
 		s.closed = now.Add(p.w.o.PenaltyFor)
 	}

@@ -95,9 +95,21 @@ var linkForm = regexp.MustCompile(`https?://[^\s<>"]+/m/[^\s<>"]+`)
 
 // linkIn finds the link to a message's page in a notice, as its reader would.
 func linkIn(l Letter) (string, error) {
-	link := linkForm.FindString(l.Message().Text())
+	link := linkForm.FindString(firstText(l.Message()))
 	if link == "" {
 		return "", errors.New("the notice holds no link to a page")
 	}
 	return strings.TrimRight(link, ".,;)"), nil
+}
+
+var recordForm = regexp.MustCompile(`v=spf1 [^<>"\x60]*ip4:[^<>"\x60]*[-~?]all`)
+
+// record returns the SPF record that a page says is to be published: the one that holds the mechanism.
+func (p webPage) record(mechanism string) string {
+	for _, found := range recordForm.FindAllString(html.UnescapeString(p.body), -1) {
+		if strings.Contains(found, mechanism) {
+			return found
+		}
+	}
+	return ""
 }

@@ -99,6 +99,7 @@ type triplet struct {
 // strikes is what an error limit remembers of one client.
 type strikes struct {
 	count  int
+	last   time.Time // of the latest error
 	closed time.Time // refused until then
 }
 
@@ -164,7 +165,7 @@ func (v visit) Data(ctx context.Context, t *smtp.Transaction, raw []byte) (smtp.
 		}
 	}
 	v.p.w.keep(l)
-	return smtp.Reply{Code: 250, Enhanced: smtp.Enhanced{2, 0, 0}, Lines: []string{"OK " + string(mail.NewQueueID(now))[:10] + " " + v.p.Host}}, nil
+	return smtp.Reply{Code: 250, Enhanced: smtp.Enhanced{2, 0, 0}, Lines: []string{"OK " + string(mail.NewQueueID(now))[8:18]}}, nil
 }
 
 // Close ends the visit.

@@ -22,7 +22,7 @@ func (s *story) check(ok bool, key string, pairs ...any) error {
 	text := s.out.text(key, pairs...)
 	s.out.mark(ok, text)
 	if !ok {
-		return fmt.Errorf("not as told: %s", text)
+		return fmt.Errorf("%w: %s", ErrNotAsTold, text)
 	}
 	return nil
 }
@@ -65,14 +65,14 @@ func (s *story) accepted(ctx context.Context, from Sender, at netip.AddrPort, en
 func (s *story) follow(ctx context.Context, id mail.QueueID, enough func([]journal.Fact) bool) ([]journal.Fact, error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
-	shown := 0
 	for {
 		facts, err := s.g.Journal().Trace(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		for ; shown < len(facts); shown++ {
-			s.fact(facts[shown])
+		for _, f := range facts[min(s.shown[id], len(facts)):] {
+			s.fact(f)
+			s.shown[id]++
 		}
 		if enough(facts) {
 			return facts, nil
@@ -85,23 +85,37 @@ func (s *story) follow(ctx context.Context, id mail.QueueID, enough func([]journ
 	}
 }
 
-// fact writes one line of a message's life.
+// factStyles colour the kinds.
+var factStyles = map[journal.Kind]string{journal.Delivered: green, journal.Deferred: yellow, journal.Held: yellow, journal.Bounced: red,
+	journal.Rejected: red, journal.Released: green, journal.Dropped: red}
+
+// fact writes one line of a message's life, and a second one with the next attempt when there is one.
 func (s *story) fact(f journal.Fact) {
-	style := map[journal.Kind]string{journal.Delivered: green, journal.Deferred: yellow, journal.Held: yellow, journal.Bounced: red, journal.Rejected: red,
-		journal.Released: green, journal.Dropped: red}[f.Kind]
-	words := strings.TrimSpace(f.Text)
+	words, whom := strings.TrimSpace(f.Text), f.Recipient
 	if f.Code > 0 {
 		words = strings.TrimSpace(fmt.Sprintf("%d %s %s", f.Code, f.Enhanced, words))
 	}
 	switch f.Kind {
 	case journal.Accepted, journal.Held, journal.Retested:
 		words = s.out.text("score", "Score", locale.Number(s.out.lang, f.Score))
+		if n := 1; f.Text != "" {
+			if _, err := fmt.Sscanf(f.Text, "%d recipients", &n); err == nil {
+				whom = s.out.text("recipients", "Count", n)
+			}
+		}
 	case journal.Released, journal.Dropped:
-		words = s.out.text("by", "Actor", f.Actor)
-	case journal.Deferred:
-		words = s.out.text("next", "Time", clock(f.NextAt)) + " ← " + words
+		words = s.out.text("by.operator")
+		switch f.Actor {
+		case "rule":
+			words = s.out.text("by.rule")
+		case "sender":
+			words = s.out.text("by.sender")
+		}
 	}
-	s.out.row(cell{clock(f.At), 10, faint}, cell{s.out.text("kind." + string(f.Kind)), 9, style}, cell{f.Recipient, 27, plain}, cell{words, 0, faint})
+	s.out.full(cell{clock(f.At), 10, faint}, cell{s.out.text("kind." + string(f.Kind)), 9, factStyles[f.Kind]}, cell{whom, 27, plain}, cell{words, 0, faint})
+	if f.Kind == journal.Deferred {
+		s.out.full(cell{"", 10, plain}, cell{"", 9, plain}, cell{"", 27, plain}, cell{s.out.text("next", "Time", clock(f.NextAt), "Attempt", f.Attempt+1), 0, yellow})
+	}
 }
 
 // settled reports whether n recipients have their final fate.
@@ -253,16 +267,17 @@ func (s *story) noticeAndPage(ctx context.Context, p post, id mail.QueueID) (web
 	if err := s.check(len(missing) == 0, "broken.page", "Missing", strings.Join(missing, " ")); err != nil {
 		return page, err
 	}
-	return page, s.check(page.shows("ip4:"+Egress.String()), "broken.advice", "Mechanism", "ip4:"+Egress.String())
+	return page, s.check(page.record("ip4:"+Egress.String()) != "", "broken.advice", "Mechanism", "ip4:"+Egress.String())
 }
 
 // mendAndRetest publishes the record, presses the button, and tells what came of it.
 func (s *story) mendAndRetest(ctx context.Context, page webPage, id mail.QueueID, p post, before float64) error {
-	if err := s.w.Names.Replace(Record{cheeseDomain, "TXT", spfOfGateway}); err != nil {
+	record := page.record("ip4:" + Egress.String()) // copied from the page, as its reader would
+	if err := s.w.Names.Replace(Record{cheeseDomain, "TXT", record}); err != nil {
 		return err
 	}
 	s.out.say(s.out.text("broken.mend", "Domain", cheeseDomain))
-	s.out.quote(cheeseDomain + ". IN TXT \"" + spfOfGateway + "\"")
+	s.out.quote(cheeseDomain + ". IN TXT \"" + record + "\"")
 	after, err := s.reader.press(ctx, page, "retest")
 	if err != nil {
 		return err
@@ -367,19 +382,39 @@ func (s *story) notification(ctx context.Context, mailbox, recipient, because st
 		return err
 	}
 	m := dsn.Message()
-	s.out.quote(m.Subject())
-	shown := 0
-	for line := range strings.Lines(firstText(m)) {
-		if line = strings.TrimSpace(line); line == "" {
-			continue
-		}
-		s.out.quote(line)
-		if shown++; shown == 6 {
+	for _, paragraph := range paragraphs(firstText(m), shownParagraphs) {
+		s.out.quote(paragraph)
+		if strings.Contains(paragraph, because) {
 			break
 		}
 	}
 	french := strings.Contains(strings.ToLower(firstText(m)), "destinataire")
 	return s.check(french && strings.Contains(string(dsn.Raw), because) && strings.Contains(string(dsn.Raw), "Action: failed"), "unknown.dsn", "Mailbox", mailbox)
+}
+
+// shownParagraphs bounds how much of a notification is shown: what happened, to whom, why, what to do, and the answer.
+const shownParagraphs = 8
+
+// paragraphs returns the first paragraphs of a text, each on one line, without the rules below headings.
+func paragraphs(text string, limit int) []string {
+	var out []string
+	current := ""
+	for line := range strings.Lines(text + "\n\n") {
+		line = strings.TrimSpace(line)
+		rule := len(line) > 3 && (strings.Trim(line, "=") == "" || strings.Trim(line, "-") == "")
+		switch {
+		case rule, line == "":
+			if current != "" {
+				out = append(out, current)
+			}
+			current = ""
+		case current == "":
+			current = line
+		default:
+			current += " " + line
+		}
+	}
+	return out[:min(len(out), limit)]
 }
 
 // firstText is the part of a mail that its reader sees first.

@@ -23,17 +23,29 @@ const (
 	blue   = "36"
 )
 
-// columns is the width the story is written for.
-const columns = 118
+// The width of the story, in characters: what is asked for within these bounds, usualColumns when nothing is.
+const (
+	leastColumns = 80
+	usualColumns = 100
+	mostColumns  = 140
+)
 
 // teller writes the story. It is safe for concurrent use.
 type teller struct {
 	mu    sync.Mutex
 	out   io.Writer
 	color bool
+	width int // characters of a line
 	lang  string
 	texts *locale.Catalog
 	err   error // the first failed write; what follows is not written
+}
+
+func widthOf(asked int) int {
+	if asked <= 0 {
+		return usualColumns
+	}
+	return min(max(asked, leastColumns), mostColumns)
 }
 
 // text returns a sentence of the story. Arguments are pairs of name and value.
@@ -78,7 +90,7 @@ func (t *teller) say(s string) { t.wrapped("   ", plain, s) }
 func (t *teller) quote(s string) { t.wrapped("     │ ", faint, s) }
 
 func (t *teller) wrapped(indent, style, s string) {
-	for _, l := range wrap(clean(s), columns-utf8.RuneCountInString(indent)) {
+	for _, l := range wrap(clean(s), t.width-utf8.RuneCountInString(indent)) {
 		t.line(indent + t.paint(style, l))
 	}
 }
@@ -89,7 +101,7 @@ func (t *teller) mark(ok bool, s string) {
 	if !ok {
 		sign, style = "✘", bold+";"+red
 	}
-	for i, l := range wrap(clean(s), columns-6) {
+	for i, l := range wrap(clean(s), t.width-6) {
 		if i == 0 {
 			t.line("   " + t.paint(style, sign) + " " + l)
 		} else {
@@ -101,29 +113,38 @@ func (t *teller) mark(ok bool, s string) {
 // cell is one field of a table's row.
 type cell struct {
 	text  string
-	width int // 0: as long as the text
+	width int // in characters; of no meaning for the last one
 	style string
 }
 
 // row writes fields beside each other; the last one is cut at the right edge.
 func (t *teller) row(cells ...cell) {
+	head, used := t.beside(cells[:len(cells)-1])
+	last := cells[len(cells)-1]
+	t.line(head + t.paint(last.style, fit(clean(last.text), t.width-used)))
+}
+
+// full writes fields beside each other; the last one goes on below itself as long as it needs.
+func (t *teller) full(cells ...cell) {
+	head, used := t.beside(cells[:len(cells)-1])
+	last := cells[len(cells)-1]
+	for _, l := range wrap(clean(last.text), t.width-used) {
+		t.line(head + t.paint(last.style, l))
+		head = strings.Repeat(" ", used)
+	}
+}
+
+// beside lays fields out to their widths and returns where the next one begins.
+func (t *teller) beside(cells []cell) (line string, used int) {
 	var b strings.Builder
 	b.WriteString("     ")
-	used := 5
-	for i, c := range cells {
-		text := clean(c.text)
-		width := c.width
-		if i == len(cells)-1 {
-			width = columns - used
-		}
-		text = fit(text, width)
-		b.WriteString(t.paint(c.style, text))
-		if i < len(cells)-1 {
-			b.WriteString(strings.Repeat(" ", max(0, width-utf8.RuneCountInString(text))+2))
-			used += width + 2
-		}
+	used = 5
+	for _, c := range cells {
+		text := fit(clean(c.text), c.width)
+		b.WriteString(t.paint(c.style, text) + strings.Repeat(" ", max(0, c.width-utf8.RuneCountInString(text))+2))
+		used += c.width + 2
 	}
-	t.line(b.String())
+	return b.String(), used
 }
 
 // clock is a moment of the story.

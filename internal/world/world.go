@@ -75,6 +75,7 @@ type World struct {
 
 	mu      sync.Mutex
 	letters []Letter
+	taken   int           // letters in all, those forgotten included
 	come    chan struct{} // closed and replaced with each letter
 }
 
@@ -229,6 +230,7 @@ func (w *World) keep(l Letter) {
 		w.letters = slices.Delete(w.letters, 0, keepLetters/2)
 	}
 	w.letters = append(w.letters, l)
+	w.taken++
 	close(w.come)
 	w.come = make(chan struct{})
 }
@@ -238,6 +240,14 @@ func (w *World) Letters() []Letter {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.letters)
+}
+
+// Since returns the letters that came after the first n, as far as they are remembered, and how many there are now.
+func (w *World) Since(n int) (letters []Letter, taken int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	fresh := min(max(w.taken-n, 0), len(w.letters))
+	return slices.Clone(w.letters[len(w.letters)-fresh:]), w.taken
 }
 
 // Mailbox returns the letters that arrived for an address, oldest first.
