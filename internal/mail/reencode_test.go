@@ -315,7 +315,7 @@ func FuzzReencode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte, seven bool) {
 		_, _ = checkReencode(t, raw, mail.Reencoding{SevenBit: seven})
 		// Long lines are rare in what a fuzzer makes: a sign becomes one.
-		_, _ = checkReencode(t, bytes.ReplaceAll(raw[:min(len(raw), 4<<10)], []byte("x"), []byte(strings.Repeat("x=", 600))), mail.Reencoding{SevenBit: seven})
+		_, _ = checkReencode(t, bytes.Replace(raw, []byte("x"), []byte(strings.Repeat("x=", 600)), 10), mail.Reencoding{SevenBit: seven})
 	})
 }
 
