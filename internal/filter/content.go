@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -233,16 +232,38 @@ func (s *scan) compareAlternatives(alt *mail.Part) {
 // maxWords bounds the words compared in one text.
 const maxWords = 20000
 
-var urlLike = regexp.MustCompile(`(?i)\b[a-z][a-z0-9+.-]*://\S+`)
-
 // words counts the distinct words of a text, addresses of pages left out since HTML hides them behind links.
 func words(text string, into map[string]int) {
-	text = urlLike.ReplaceAllString(text, " ")
 	n := 0
-	for _, w := range strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
-		if n++; n > maxWords {
-			return
+	for text != "" && n < maxWords {
+		var here string
+		here, text = cutURL(text)
+		for w := range strings.FieldsFuncSeq(here, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
+			if n++; n > maxWords {
+				return
+			}
+			into[strings.ToLower(w)]++
 		}
-		into[strings.ToLower(w)]++
 	}
+}
+
+// cutURL returns what stands before the first URL of a text, and what comes after it.
+func cutURL(text string) (before, after string) {
+	i := strings.Index(text, "://")
+	if i < 0 {
+		return text, ""
+	}
+	start := i
+	for start > 0 && (isAlphanumeric(text[start-1]) || strings.IndexByte("+-.", text[start-1]) >= 0) {
+		start--
+	}
+	end := strings.IndexFunc(text[i:], unicode.IsSpace)
+	if end < 0 {
+		return text[:start], ""
+	}
+	return text[:start], text[i+end:]
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }

@@ -196,7 +196,7 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 	netCtx, cancel := context.WithTimeout(ctx, set.o.Deadline)
 	defer cancel()
 	s := &scan{Input: in, settings: set, keys: &f.keys,
-		resolver: remember(dns.WithBudget(set.o.Resolver, set.o.Queries)), lists: remember(dns.WithBudget(set.o.Resolver, 2*set.o.Queries))}
+		resolver: remember(dns.WithBudget(set.o.Resolver, set.o.Queries)), lists: dns.WithBudget(set.o.Resolver, 2*set.o.Queries)}
 
 	var wg sync.WaitGroup
 	for _, c := range set.checks {

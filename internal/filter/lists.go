@@ -117,43 +117,40 @@ func lookup(l *dnsbl.List) string {
 // listQuestions names what is asked, each question once: the links come last, so that they run out of questions first. Lists
 // without weight are for display only and not asked.
 func (s *scan) listQuestions() []listQuestion {
-	var out []listQuestion
-	seen := map[listQuestion]bool{}
-	add := func(q listQuestion) {
-		key := listQuestion{list: q.list, ip: q.ip, domain: q.domain}
-		if !seen[key] {
-			seen[key] = true
-			out = append(out, q)
+	var ours []netip.Addr
+	for _, e := range s.Egress {
+		if public(e.IP) && !slices.Contains(ours, e.IP) {
+			ours = append(ours, e.IP)
 		}
 	}
+	client := !s.Authenticated && public(s.ClientIP) && !slices.Contains(ours, s.ClientIP)
 	domains := s.senderDomains()
 	links := s.linkDomains(domains)
-	var uriLists []*dnsbl.List
+	var out []listQuestion
 	for i := range s.o.Lists {
 		l := &s.o.Lists[i]
 		if l.Weight == 0 {
 			continue
 		}
 		if l.Kinds&(dnsbl.IP4|dnsbl.IP6) != 0 {
-			for _, e := range s.Egress {
-				if public(e.IP) {
-					add(listQuestion{"EGRESS_LISTED", l, e.IP, "", "egress address"})
-				}
+			for _, ip := range ours {
+				out = append(out, listQuestion{"EGRESS_LISTED", l, ip, "", "egress address"})
 			}
-			if !s.Authenticated && !l.Allow && public(s.ClientIP) {
-				add(listQuestion{"CLIENT_LISTED", l, s.ClientIP, "", "client address"})
+			if client && !l.Allow {
+				out = append(out, listQuestion{"CLIENT_LISTED", l, s.ClientIP, "", "client address"})
 			}
 		}
 		if l.Kinds&dnsbl.Domain != 0 && !l.Allow {
-			uriLists = append(uriLists, l)
 			for _, d := range domains {
-				add(listQuestion{"DOMAIN_LISTED", l, netip.Addr{}, d, "sender domain"})
+				out = append(out, listQuestion{"DOMAIN_LISTED", l, netip.Addr{}, d, "sender domain"})
 			}
 		}
 	}
 	for _, d := range links {
-		for _, l := range uriLists {
-			add(listQuestion{"URI_LISTED", l, netip.Addr{}, d, "link to"})
+		for i := range s.o.Lists {
+			if l := &s.o.Lists[i]; l.Weight > 0 && l.Kinds&dnsbl.Domain != 0 && !l.Allow {
+				out = append(out, listQuestion{"URI_LISTED", l, netip.Addr{}, d, "link to"})
+			}
 		}
 	}
 	return out
