@@ -258,6 +258,15 @@ func TestLooks(t *testing.T) {
 			}
 		}
 	}
+	for lang, subject := range map[string]string{"en": "Your order 4711 is on its way", "fr": "Votre commande 4711 est en route"} {
+		at := g.link(g.put(t, spool.Message{Subject: subject, HeaderFrom: "news@shop.example.test"}, verdict(
+			filter.Hit{Test: "SPF_FAIL", Points: 3.5, Evidence: []string{"shop.example.test from 198.51.100.25: fail (-all), record: v=spf1 ip4:192.0.2.7 -all"},
+				Args: map[string]string{"Domain": "shop.example.test", "IP": "198.51.100.25", "Record": "v=spf1 ip4:192.0.2.7 -all", "Suggested": "v=spf1 ip4:198.51.100.25 ip4:192.0.2.7 -all"}},
+			filter.Hit{Test: "HTML_TITLE_SUBJ_DIFF", Points: 2.171, Args: map[string]string{"Title": "Untitled", "Subject": subject}},
+			filter.Hit{Test: "DKIM_NONE", Points: 0.5, Args: map[string]string{"Domain": "shop.example.test"}})))
+		b.do(t, size(960, 1420), scheme("light"), chromedp.Navigate(g.base+at+"?lang="+lang))
+		b.shoot(t, "portal-"+lang, false)
+	}
 	b.quiet(t, g.base)
 }
 

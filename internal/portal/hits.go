@@ -10,6 +10,7 @@ import (
 
 	"postern/internal/filter"
 	"postern/internal/intake"
+	"postern/internal/locale"
 )
 
 // Bounds of what one page shows of a verdict that was damaged or made by a later version.
@@ -63,7 +64,7 @@ func percent(points float64) string {
 
 func (m *messagePage) gauge(v intake.View) *gauge {
 	verdict := v.Verdict
-	g := &gauge{Score: m.number(verdict.Score, verdict.Threshold), Threshold: m.number(verdict.Threshold, verdict.Score),
+	g := &gauge{Score: m.number(verdict.Score, verdict.Threshold), Threshold: locale.Number(m.Lang, verdict.Threshold),
 		ScoreAt: percent(verdict.Score), ThresholdAt: percent(verdict.Threshold), Over: verdict.Score > verdict.Threshold}
 	key := "gauge.under"
 	if g.Over {

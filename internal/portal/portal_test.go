@@ -224,3 +224,40 @@ func TestReadingChangesNothing(t *testing.T) {
 		t.Errorf("the message is no longer held: %v", err)
 	}
 }
+
+func deferrals(id mail.QueueID, n int) []journal.Fact {
+	out := make([]journal.Fact, n)
+	for i := range out {
+		out[i] = journal.Fact{Kind: journal.Deferred, QueueID: id, Customer: "shop", Recipient: fmt.Sprintf("r%d@receiver.example.test", i), Text: "4.2.0 later"}
+	}
+	return out
+}
+
+// TestPlan: what is enough to mend is said in numbers that add up, and only what the sender can mend is asked of him.
+func TestPlan(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	spf, dkim, rdns := filter.Hit{Test: "SPF_FAIL", Points: 3.5}, filter.Hit{Test: "DKIM_INVALID", Points: 1.5}, filter.Hit{Test: "RDNS_NONE", Points: 2.4}
+	for i, tc := range []struct {
+		name string
+		v    filter.Verdict
+		want []string
+	}{
+		{"one of two", verdict(spf, dkim), []string{"The score then falls to 1.5", "score 3.5, the message would still be held", "score 1.5, the message would leave", "3 or less is enough"}},
+		{"exactly the threshold", verdict(spf, filter.Hit{Test: "MISSING_DATE", Points: 3}), []string{"The score then falls to 3,"}},
+		{"a hair above", verdict(filter.Hit{Test: "SPF_FAIL", Points: 3.001}), []string{"<strong>3.001</strong>", "threshold 3<"}},
+		{"operator's part", verdict(filter.Hit{Test: "RDNS_NONE", Points: 4}, dkim), []string{"brings the score down to 4, still above 3"}},
+		{"operator alone", verdict(rdns, filter.Hit{Test: "EGRESS_LISTED", Points: 1.5}), []string{"Only the operator can mend what stopped this message"}},
+		{"in the message itself", verdict(filter.Hit{Test: "HTML_TITLE_SUBJ_DIFF", Points: 3.2}), []string{"Testing it again is not enough", "mend it in your application and send the message again"}},
+		{"set aside by a person", verdict(dkim), []string{"The operator of this gateway set it aside", "!What is enough"}},
+		{"a test of another version", verdict(filter.Hit{Test: "NO_SUCH_TEST", Points: 4, Evidence: []string{"found"}}), []string{"NO_SUCH_TEST", "found", "!What it means"}},
+		{"beyond the scale", verdict(filter.Hit{Test: "GTUBE", Points: 100}), []string{"<strong>15</strong>", `width="100.00%"`}},
+		{"never tested", filter.Verdict{}, []string{"set aside before it could be tested", "There is no test result", "!<svg class"}},
+		{"nothing found", verdict(filter.Hit{Test: "HTML_MESSAGE", Points: 0.001}, filter.Hit{Test: "SPF_PASS", Points: -0.001}), []string{"No test counts against this message", "Good signs"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g.ip = fmt.Sprintf("203.0.113.%d", i)
+			expect(t, g.get(t, g.link(g.put(t, spool.Message{Subject: "x"}, tc.v))), tc.want...)
+		})
+	}
+}
