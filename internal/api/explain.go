@@ -152,7 +152,7 @@ func holdLine(w spool.Work) string {
 func heaviest(v filter.Verdict, most int) string {
 	var names []string
 	for _, h := range v.Hits {
-		if h.Points > 0 && len(names) < most {
+		if h.Points >= 0.05 && len(names) < most {
 			names = append(names, fmt.Sprintf("%s %.1f", h.Test, h.Points))
 		}
 	}
@@ -181,7 +181,7 @@ func (s *server) explainMessage(ctx context.Context, in *one) (*body[Explanation
 	if err != nil {
 		return nil, err
 	}
-	facts, err := s.o.Journal.Trace(ctx, id)
+	facts, err := s.life(ctx, id)
 	if err != nil {
 		return nil, s.fail(err)
 	}

@@ -126,6 +126,9 @@ func (s *server) retryAll(ctx context.Context, in *By) (*body[Done], error) {
 	}
 	s.o.Logger.Info("every queued message is due now", "messages", n, "actor", in.actor())
 	out := done("%d messages are due now", n)
+	if n == 1 {
+		out = done("1 message is due now")
+	}
 	out.Body.Count = n
 	return out, nil
 }
@@ -252,12 +255,20 @@ type Facts struct {
 	Next  string `json:"next,omitempty" doc:"Cursor of the next page; absent on the last one"`
 }
 
+// life returns the facts of a message, those included that are on their way into the journal: who asks right after an act wants to see it.
+func (s *server) life(ctx context.Context, id mail.QueueID) ([]journal.Fact, error) {
+	if err := s.o.Journal.Flush(ctx); err != nil {
+		s.o.Logger.Warn("facts not yet written", "error", err) // what is there already is still worth telling
+	}
+	return s.o.Journal.Trace(ctx, id)
+}
+
 func (s *server) traceMessage(ctx context.Context, in *one) (*body[Facts], error) {
 	id, err := in.id()
 	if err != nil {
 		return nil, err
 	}
-	facts, err := s.o.Journal.Trace(ctx, id)
+	facts, err := s.life(ctx, id)
 	if err != nil {
 		return nil, s.fail(err)
 	}
@@ -284,6 +295,9 @@ func (s *server) search(ctx context.Context, in *searchIn) (*body[Facts], error)
 		Limit: in.Limit, Cursor: in.Cursor}
 	for _, k := range in.Kinds {
 		q.Kinds = append(q.Kinds, journal.Kind(k))
+	}
+	if err := s.o.Journal.Flush(ctx); err != nil {
+		s.o.Logger.Warn("facts not yet written", "error", err)
 	}
 	facts, next, err := s.o.Journal.Search(ctx, q)
 	if err != nil {

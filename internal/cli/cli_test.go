@@ -48,7 +48,8 @@ func (s shell) run(ctx context.Context, args ...string) (code int, out, errs str
 type gateway struct {
 	*app.App
 	shell
-	now time.Time
+	now  time.Time
+	puts int
 }
 
 func start(t *testing.T) *gateway {
@@ -120,7 +121,8 @@ func address(t *testing.T, s string) mail.Address {
 // put stores a message that came three and a half hours ago, with its fact.
 func (g *gateway) put(t *testing.T, subject string, held bool) mail.QueueID {
 	t.Helper()
-	at := g.now.Add(-210 * time.Minute)
+	g.puts++
+	at := g.now.Add(-210*time.Minute + time.Duration(g.puts)*time.Second) // queue IDs sort by time
 	m := spool.Message{ID: mail.NewQueueID(at), Customer: "shop", Hello: "client.shop.example", Received: at, Expires: g.now.Add(44*time.Hour + 30*time.Minute),
 		Envelope: mail.Envelope{ReversePath: address(t, "anna@shop.example"), Recipients: []mail.Recipient{{Address: address(t, "bob@remote.example")},
 			{Address: address(t, "carla@other.example")}}}, HeaderFrom: "Anna <anna@shop.example>", Subject: subject, MessageID: "<7@shop.example>",
@@ -167,7 +169,7 @@ func stable(text string) string {
 	for _, r := range []struct{ from, to string }{
 		{`\b[0-9a-hjkmnp-tv-z]{26}\b`, "QUEUEID-------------------"},
 		{`\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b`, "DATE-DATE-- TIME-TM"},
-		{`\b\d{4}-\d\d-\d\d \d\d:\d\d( [A-Z]{3,4})?\b`, "DATE-DATE- TIME$1"},
+		{`\b\d{4}-\d\d-\d\d \d\d:\d\d( [A-Z]{3,4}\b)?`, "DATE-DATE- TIME"},
 		{`\d+ s ago`, "now"}, {`\d+ [kMG]?B free`, "N GB free"},
 		{`\(in [^)]*\)`, "(in a while)"},
 	} {
@@ -314,7 +316,7 @@ func TestActs(t *testing.T) {
 		}
 	}
 	must("is due now", "queue", "retry", id)
-	must("1 messages are due now", "queue", "retry", "--all")
+	must("1 message is due now", "queue", "retry", "--all")
 	must("is held until", "queue", "hold", id, "--reason", "asked", "--for", "24h")
 	must("operator:alice", "queue", "explain", id)
 	fails(2, "the message is held", "queue", "retry", id)

@@ -176,7 +176,7 @@ func (c *command) printMessage(m api.Message) error {
 	}
 	client := m.ClientIP
 	if m.Hello != "" {
-		client += " (" + m.Hello + ")"
+		client = strings.TrimSpace(client + " (" + m.Hello + ")")
 	}
 	if m.Credential != "" {
 		client += ", logged in as " + m.Credential

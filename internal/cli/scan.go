@@ -266,7 +266,7 @@ func (c *command) printVerdict(v api.Verdict) error {
 		decision, s = "is held", red
 	}
 	raw := ""
-	if v.Raw != v.Score {
+	if points(v.Raw) != points(v.Score) {
 		raw = fmt.Sprintf(" (sum %s)", points(v.Raw))
 	}
 	_, _ = fmt.Fprintf(c.Stdout, "%s: %s points of 15%s, held above %s\n", c.paint(s, decision), points(v.Score), raw, points(v.Threshold))

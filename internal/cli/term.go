@@ -167,15 +167,15 @@ func (t *table) lines(s style, text string) {
 	}
 }
 
-// most is the widest a column gets on a terminal, so that one long value does not push the others out of sight.
-const most = 44
+// most is the widest a column gets on a terminal, so that one long value does not push the others out of sight. A queue ID is never cut.
+func (c *command) most() int { return min(44, max(26, c.columns/4)) }
 
 func (t *table) print(w io.Writer) error {
 	widths := make([]int, len(t.rows[0]))
 	for _, row := range t.rows {
 		for i := range row {
 			if t.c.columns > 0 && i < len(row)-1 {
-				row[i].text = cut(row[i].text, most)
+				row[i].text = cut(row[i].text, t.c.most())
 			}
 			widths[i] = max(widths[i], textWidth(row[i].text))
 		}
