@@ -6,9 +6,10 @@
 // stores, delays or refuses a message (package intake does), and it speaks to no mail server.
 //
 // A test is a row of the catalogue (catalogue.go): a name, default points and a group. A check is a function that looks at
-// one subject (SPF, the Date field, the HTML) and reports hits of one or several tests. Local checks run first, one after the
-// other; network checks run concurrently under one deadline and one budget of DNS questions. A question without an answer is
-// "unknown" and scores nothing (not measured is not fine: it is shown as unknown, never as passed).
+// one subject (SPF, the Date field, the HTML) and reports hits of one or several tests. Network checks run
+// concurrently under one deadline and a budget of DNS questions, and local ones meanwhile, one after the other. A test counts
+// once, whatever number of addresses or lines it fires for. A question without an answer is "unknown" and scores nothing (not
+// measured is not fine: it is shown as unknown, never as passed).
 //
 // How it fails: a check that panics is caught and named in the error of Run; the caller must then answer 451 and keep
 // nothing, because an unscanned message is never delivered.

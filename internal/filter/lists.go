@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/net/publicsuffix"
 
@@ -38,21 +39,19 @@ func checkLists(ctx context.Context, s *scan) {
 	}
 	questions := s.listQuestions()
 	answers := make([]dnsbl.Listing, len(questions))
-	slots := make(chan struct{}, maxAsking)
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for i, q := range questions {
-		wg.Add(1)
-		slots <- struct{}{}
-		go func() {
-			defer wg.Done()
-			defer func() { <-slots }()
+	for range min(maxAsking, len(questions)) {
+		wg.Go(func() {
 			defer s.caught("lists")
-			if q.domain != "" {
-				answers[i] = s.o.Guard.CheckDomain(ctx, s.lists, q.list, q.domain)
-			} else {
-				answers[i] = s.o.Guard.CheckIP(ctx, s.lists, q.list, q.ip)
+			for i := int(next.Add(1)) - 1; i < len(questions); i = int(next.Add(1)) - 1 {
+				if q := questions[i]; q.domain != "" {
+					answers[i] = s.o.Guard.CheckDomain(ctx, s.lists, q.list, q.domain)
+				} else {
+					answers[i] = s.o.Guard.CheckIP(ctx, s.lists, q.list, q.ip)
+				}
 			}
-		}()
+		})
 	}
 	wg.Wait()
 	s.reportLists(questions, answers)
