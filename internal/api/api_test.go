@@ -92,7 +92,7 @@ func TestExplain(t *testing.T) {
 	deferred, waiting, fresh, gone := g.put(t, nil), g.put(t, held), g.put(t, nil), g.put(t, nil)
 	g.settle(t, deferred, spool.Queued, g.now.Add(time.Hour))
 	g.settle(t, gone, spool.Delivered, time.Time{})
-	g.now = g.now.Add(2 * time.Second)
+	g.now = g.now.Add(time.Minute)
 	for _, tc := range []struct {
 		name   string
 		id     mail.QueueID

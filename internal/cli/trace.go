@@ -186,7 +186,11 @@ func (c *command) story(id mail.QueueID, facts []api.Fact) error {
 		"Message-ID", first.MessageID, "Customer", first.Customer); err != nil {
 		return err
 	}
-	t := c.table("TIME", "WHAT", "RECIPIENT", "DETAIL")
+	heads := []string{"TIME", "WHAT", "RECIPIENT", "DETAIL"}
+	if c.columns > 0 {
+		heads = heads[:3] // on a terminal the details stand below, whole: an answer that is cut is no answer
+	}
+	t := c.table(heads...)
 	for _, f := range facts {
 		var details []string
 		if f.Kind == "accepted" || f.Kind == "held" || f.Kind == "rejected" || f.Kind == "retested" {
@@ -208,7 +212,16 @@ func (c *command) story(id mail.QueueID, facts []api.Fact) error {
 			}
 			details = append(details, what+clock(f.NextAt))
 		}
-		t.row(f.At.Local().Format("2006-01-02 15:04:05"), cell{text: word(f), style: stateStyle(f.State)}, f.Recipient, strings.Join(details, "; "))
+		row := []any{f.At.Local().Format("2006-01-02 15:04:05"), cell{text: word(f), style: stateStyle(f.State)}, f.Recipient}
+		text := strings.Join(details, "; ")
+		if c.columns == 0 {
+			t.row(append(row, text)...)
+			continue
+		}
+		t.row(row...)
+		if text != "" {
+			t.lines(dim, text)
+		}
 	}
 	return t.print(c.Stdout)
 }
