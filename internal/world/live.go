@@ -6,8 +6,11 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
+	"unicode/utf8"
 
+	"postern/internal/journal"
 	"postern/internal/locale"
 )
 
@@ -15,7 +18,9 @@ import (
 func (s *story) live(ctx context.Context) {
 	s.out.heading(0, s.out.text("live.title"))
 	s.invite(ctx)
-	_, seen := s.w.Since(0)
+	var watch sync.WaitGroup
+	watch.Go(func() { s.arrivals(ctx) })
+	defer watch.Wait()
 	timer := time.NewTimer(time.Second)
 	defer timer.Stop()
 	for {
@@ -27,7 +32,6 @@ func (s *story) live(ctx context.Context) {
 		case <-timer.C:
 		}
 		s.turn(ctx)
-		seen = s.arrivals(seen)
 		timer.Reset(3*time.Second + time.Duration(rand.IntN(4000))*time.Millisecond)
 	}
 }
@@ -36,7 +40,8 @@ func (s *story) live(ctx context.Context) {
 func (s *story) invite(ctx context.Context) {
 	t := s.out
 	line := func(key, value string) {
-		t.line("   " + fit(t.text("live."+key)+strings.Repeat(" ", 30), 24) + " " + t.paint(bold, clean(value)))
+		label := t.text("live." + key)
+		t.line("   " + label + strings.Repeat(" ", max(1, 26-utf8.RuneCountInString(label))) + t.paint(bold, clean(value)))
 	}
 	if link, err := s.heldForReader(ctx); err == nil {
 		line("page", link)
@@ -49,9 +54,13 @@ func (s *story) invite(ctx context.Context) {
 	line("folder", s.g.dir)
 	t.line("")
 	t.line("   " + t.text("live.try"))
-	t.line("     " + t.paint(bold, fmt.Sprintf("swaks --server %s --port %d --tls --auth PLAIN --auth-user %s --auth-password '%s' \\",
-		s.g.submit.Addr(), s.g.submit.Port(), s.shop.User, s.shop.Password)))
-	t.line("     " + t.paint(bold, fmt.Sprintf("      --helo shop.%s --from lettre@%s --to camille@%s", shopDomain, shopDomain, Greylist)))
+	for _, l := range []string{
+		fmt.Sprintf("swaks --server %s --port %d --tls --auth PLAIN \\", s.g.submit.Addr(), s.g.submit.Port()),
+		fmt.Sprintf("  --auth-user %s --auth-password %s \\", s.shop.User, s.shop.Password),
+		fmt.Sprintf("  --helo shop.%s --from lettre@%s --to camille@%s", shopDomain, shopDomain, Greylist),
+	} {
+		t.line("     " + t.paint(bold, l))
+	}
 	t.line("     " + t.paint(bold, "postern --socket "+s.g.socket+" queue list"))
 	t.line("")
 	t.say(t.text("live.going"))
@@ -98,40 +107,43 @@ func (s *story) turn(ctx context.Context) {
 	s.sendLive(ctx, from, at, p, message)
 }
 
+// sendLive hands one message over and tells what the gateway said.
 func (s *story) sendLive(ctx context.Context, from Sender, at netip.AddrPort, p post, message []byte) {
 	reply, err := s.hand(ctx, from, at, envelope(p.from, p.to), message)
 	if ctx.Err() != nil {
 		return
 	}
-	answer, style := reply.String(), green
+	kind, more, after := journal.Rejected, "", reply.String()
 	switch id, unknown := queueID(reply); {
 	case err != nil:
-		answer, style = err.Error(), red
-	case !reply.OK():
-		style = red
-	case unknown == nil:
-		answer = s.out.text("kind.accepted") + " " + short(string(id))
+		after = err.Error()
+	case reply.OK() && unknown == nil:
+		kind, more, after = journal.Accepted, short(string(id)), ""
 		if v, err := s.g.Desk().View(ctx, id); err == nil && v.Status == "held" {
-			style = yellow
-			answer = s.out.text("kind.held") + " " + locale.Number(s.out.lang, v.Verdict.Score) + "  " + s.g.Links().For(id, time.Now())
+			kind, more, after = journal.Held, s.out.text("score", "Score", locale.Number(s.out.lang, v.Verdict.Score)), s.g.Links().For(id, time.Now())
 		}
 	}
-	s.out.line("   " + s.out.paint(faint, clock(time.Now())) + " " + s.out.paint(blue, "→ ") + fit(clean(p.from)+" → "+clean(p.to), 56))
-	s.out.line("                " + s.out.paint(style, clean(answer)))
+	s.out.full(cell{clock(time.Now()), 10, faint}, cell{s.out.text("kind." + string(kind)), 9, factStyles[kind]}, cell{p.from + " → " + p.to + "  " + more, 0, plain})
+	if after != "" {
+		s.out.quote(after)
+	}
 }
 
-// arrivals tells which letters came to the providers since the last look.
-func (s *story) arrivals(seen int) int {
-	letters, taken := s.w.Since(seen)
-	for _, l := range letters {
-		var to []string
-		for _, r := range l.Envelope.Recipients {
-			to = append(to, r.Address.String())
+// arrivals tells which letters come to the providers until ctx ends.
+func (s *story) arrivals(ctx context.Context) {
+	_, seen := s.w.Since(0)
+	for s.w.More(ctx, seen) {
+		var letters []Letter
+		letters, seen = s.w.Since(seen)
+		for _, l := range letters {
+			var to []string
+			for _, r := range l.Envelope.Recipients {
+				to = append(to, r.Address.String())
+			}
+			s.out.row(cell{clock(l.At), 10, faint}, cell{s.out.text("kind.delivered"), 9, green},
+				cell{strings.Join(to, " ") + "  " + authWords(l.Auth) + "  " + l.Message().Subject(), 0, faint})
 		}
-		s.out.row(cell{clock(l.At), 10, faint}, cell{s.out.text("kind.delivered"), 9, green}, cell{strings.Join(to, " "), 32, plain},
-			cell{authWords(l.Auth) + "  " + l.Message().Subject(), 0, faint})
 	}
-	return taken
 }
 
 // authWords is what a provider found out about a letter, in the form of RFC 8601.

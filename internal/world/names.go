@@ -129,6 +129,7 @@ var spfOfGateway = "v=spf1 ip4:" + Egress.String() + " -all"
 func (w *World) records() []Record {
 	out := []Record{
 		{"postern.example", "MX", "10 " + homeHost + "."},
+		{"_dmarc.postern.example", "TXT", "v=DMARC1; p=reject"},
 		{GatewayHost, "A", Egress.String()}, {GatewayHost, "MX", "10 " + homeHost + "."}, {GatewayHost, "TXT", spfOfGateway}, pointer(Egress, GatewayHost),
 	}
 	for _, p := range w.Providers {

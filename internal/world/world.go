@@ -250,6 +250,23 @@ func (w *World) Since(n int) (letters []Letter, taken int) {
 	return slices.Clone(w.letters[len(w.letters)-fresh:]), w.taken
 }
 
+// More waits until more than n letters were taken. False: ctx ended first.
+func (w *World) More(ctx context.Context, n int) bool {
+	for {
+		w.mu.Lock()
+		come, taken := w.come, w.taken
+		w.mu.Unlock()
+		if taken > n {
+			return true
+		}
+		select {
+		case <-come:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
 // Mailbox returns the letters that arrived for an address, oldest first.
 func (w *World) Mailbox(a mail.Address) []Letter {
 	return slices.DeleteFunc(w.Letters(), func(l Letter) bool { return !l.For(a) })

@@ -2,10 +2,12 @@ package world_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"postern/internal/world"
@@ -43,5 +45,56 @@ func TestDemoOnce(t *testing.T) {
 				t.Errorf("left behind: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+// trigger is a writer that acts once, when a text was written.
+type trigger struct {
+	mu   sync.Mutex
+	all  bytes.Buffer
+	when string
+	do   func()
+}
+
+func (w *trigger) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, err := w.all.Write(p)
+	if w.do != nil && strings.Contains(w.all.String(), w.when) {
+		w.do()
+		w.do = nil
+	}
+	return n, err
+}
+
+// TestDemoGoesOn: without Once the demonstration keeps sending, shows how to take part, and ends cleanly when it is interrupted.
+func TestDemoGoesOn(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	out := &trigger{when: "Senders go on sending", do: stop}
+	if err := world.Demo(ctx, world.DemoOptions{Out: out, Dir: dir}); err != nil {
+		t.Errorf("%v\n%s", err, out.all.String())
+	}
+	for _, want := range []string{"A held message", "http://127.0.0.1:", "swaks --server 127.0.0.1 --port ", "postern --socket " + dir} {
+		if !strings.Contains(out.all.String(), want) {
+			t.Errorf("%q is missing:\n%s", want, out.all.String())
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// TestDemoInterrupted: a story that was not told to its end is no success.
+func TestDemoInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	out := &trigger{when: "A broken newsletter is held", do: stop}
+	err := world.Demo(ctx, world.DemoOptions{Once: true, Out: out, Dir: t.TempDir()})
+	if !errors.Is(err, context.Canceled) || errors.Is(err, world.ErrNotAsTold) {
+		t.Errorf("got %v", err)
 	}
 }
