@@ -45,6 +45,13 @@ func newOldHost(t *testing.T) *oldHost {
 	return h
 }
 
+// heard returns the number of connections and the MAIL commands so far.
+func (h *oldHost) heard() (conns int, from []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.conns, append([]string(nil), h.from...)
+}
+
 func (h *oldHost) serve(c net.Conn) {
 	defer c.Close()
 	h.mu.Lock()
@@ -128,8 +135,8 @@ func TestSevenBit(t *testing.T) {
 	if !strings.Contains(string(plain), string(m.Body)) {
 		t.Errorf("the server with 8BITMIME got\n%s", plain)
 	}
-	if old.conns != 1 || len(old.from) != 1 || strings.Contains(old.from[0], "BODY=") {
-		t.Errorf("%d connections, MAIL %q", old.conns, old.from)
+	if conns, from := old.heard(); conns != 1 || len(from) != 1 || strings.Contains(from[0], "BODY=") {
+		t.Errorf("%d connections, MAIL %q", conns, from)
 	}
 	a, b := mail.Parse(plain, mail.DefaultLimits()), mail.Parse([]byte(seven), mail.DefaultLimits())
 	if a.Text() != b.Text() || a.Subject() != b.Subject() || a.From()[0].Name != b.From()[0].Name {
@@ -159,8 +166,8 @@ func TestSevenBitImpossible(t *testing.T) {
 	if f := w.last(id, "a@there.test"); f.Enhanced != "5.6.3" {
 		t.Errorf("enhanced code %s", f.Enhanced)
 	}
-	if len(old.from) != 0 {
-		t.Errorf("the server heard %q", old.from)
+	if _, from := old.heard(); len(from) != 0 {
+		t.Errorf("the server heard %q", from)
 	}
 	next := w.send("a@there.test")
 	<-old.came
