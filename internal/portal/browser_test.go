@@ -279,4 +279,18 @@ func (b *browser) fits(t *testing.T, label string) {
 	if m.CSSContentSize.Width > float64(m.CSSLayoutViewport.ClientWidth) {
 		t.Errorf("%s: content of %.0f px on a screen of %d px", label, m.CSSContentSize.Width, m.CSSLayoutViewport.ClientWidth)
 	}
+	out := get(t, b, chromedp.Evaluate[string](`[...document.querySelectorAll(".card *, .top *")].filter(e => {
+		const box = e.getBoundingClientRect(), around = e.closest(".card, .top").getBoundingClientRect()
+		return box.width > 0 && box.right > around.right + 1 && !e.closest("svg")
+	}).map(e => e.outerHTML.slice(0, 120)).join("\n")`))
+	if out != "" {
+		t.Errorf("%s: wider than what it stands in:\n%s", label, out)
+	}
+	small := get(t, b, chromedp.Evaluate[string](`[...document.querySelectorAll("button, summary, a.button, a.lang")].filter(e => {
+		const box = e.getBoundingClientRect()
+		return box.width > 0 && (box.height < 24 || box.width < 24)
+	}).map(e => e.outerHTML.slice(0, 120)).join("\n")`))
+	if small != "" {
+		t.Errorf("%s: smaller than 24 px (WCAG 2.2, 2.5.8):\n%s", label, small)
+	}
 }

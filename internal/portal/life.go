@@ -37,6 +37,26 @@ func (m *messagePage) life(v intake.View) (out []event, leftOut int) {
 	return out, leftOut
 }
 
+// tally counts the recipients whose servers took the message, and those for whom it was given up: one message to many may
+// end both ways.
+func tally(facts []journal.Fact) (accepted, failed int) {
+	fate := make(map[string]journal.Kind)
+	for _, f := range facts {
+		switch {
+		case f.Kind == journal.Delivered, f.Kind == journal.Bounced, f.Kind == journal.Expired && f.Attempt > 0:
+			fate[f.Recipient] = f.Kind
+		}
+	}
+	for _, kind := range fate {
+		if kind == journal.Delivered {
+			accepted++
+		} else {
+			failed++
+		}
+	}
+	return accepted, failed
+}
+
 // counted is a fact, or several of one kind in a row of which the last is kept.
 type counted struct {
 	journal.Fact

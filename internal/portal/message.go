@@ -52,10 +52,9 @@ type state struct {
 
 // fact is a label and a value; values from outside are set in monospace.
 type fact struct {
-	Label  string
-	Value  string
-	Code   bool
-	Blocks []block
+	Label string
+	Value string
+	Code  bool
 }
 
 // acts are the forms.
@@ -160,6 +159,11 @@ func (m *messagePage) state(v intake.View) state {
 		sentence = "state.expired.undelivered"
 	}
 	st := state{Word: m.T("state." + class + ".word"), Class: class, Sentence: m.T(sentence)}
+	if accepted, failed := tally(v.Facts); accepted > 0 && failed > 0 && v.Status != intake.Leaving {
+		st = state{Word: m.T("state.partly.word"), Class: "partly", Sentence: m.T("state.partly.sentence", "Accepted", accepted, "Failed", failed, "All", accepted+failed)}
+		st.Answers = []fact{{Label: m.T("ask.next"), Value: m.T("next.bounced")}}
+		return st
+	}
 	answer := func(label, text string) {
 		st.Answers = append(st.Answers, fact{Label: m.T("ask." + label), Value: text})
 	}
