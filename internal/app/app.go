@@ -72,6 +72,7 @@ type App struct {
 	intake          *intake.Intake
 	delivery        *delivery.Delivery
 	metrics         *metrics
+	findings        findings
 	certificate     atomic.Pointer[tls.Certificate]
 
 	doors  []door
@@ -173,7 +174,15 @@ func (a *App) openResolver(_ context.Context, c *config.Config) (err error) {
 }
 
 func (a *App) openAccounts(ctx context.Context, c *config.Config) (err error) {
-	if a.accounts, err = account.New(account.Options{DB: a.mainDB, Pools: c.Delivery.AccountPools(), Logger: a.log}); err != nil {
+	pools := c.Delivery.AccountPools()
+	for _, p := range pools {
+		for i := range p.Egress {
+			if p.Egress[i].HELO == "" {
+				p.Egress[i].HELO = a.host // what delivery says, the tests must know
+			}
+		}
+	}
+	if a.accounts, err = account.New(account.Options{DB: a.mainDB, Pools: pools, Logger: a.log}); err != nil {
 		return err
 	}
 	customers, source := c.Accounts()

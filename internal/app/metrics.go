@@ -37,10 +37,11 @@ type metrics struct {
 	reloadOK  prometheus.Gauge
 	reloadAt  prometheus.Gauge
 	testNames map[string]bool
+	operator  map[string]bool // tests that only the operator can mend
 }
 
 func newMetrics(a *App, catalog *locale.Catalog, links *notice.Links) *metrics {
-	m := &metrics{registry: prometheus.NewRegistry(), app: a, catalog: catalog, links: links, testNames: map[string]bool{}}
+	m := &metrics{registry: prometheus.NewRegistry(), app: a, catalog: catalog, links: links, testNames: map[string]bool{}, operator: map[string]bool{}}
 	m.messages = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_intake_messages_total",
 		Help: "Messages by what became of them at the door: accepted, held, rejected, refused with a reason, and what people did with held ones."}, []string{"result"})
 	m.attempts = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_delivery_attempts_total",
@@ -62,6 +63,7 @@ func newMetrics(a *App, catalog *locale.Catalog, links *notice.Links) *metrics {
 	m.reloaded(true)
 	for _, t := range filter.Tests() {
 		m.testNames[t.Name] = true
+		m.operator[t.Name] = t.Operator
 	}
 	return m
 }
@@ -73,6 +75,7 @@ func (m *metrics) took(d time.Duration)     { m.duration.Observe(d.Seconds()) }
 func (m *metrics) tested(v filter.Verdict) {
 	m.score.Observe(v.Score)
 	m.scan.Observe(v.Elapsed.Seconds())
+	m.app.findings.note(v, m.operator)
 	for _, h := range v.Hits {
 		if m.testNames[h.Test] {
 			m.hits.WithLabelValues(h.Test).Inc()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -97,34 +96,6 @@ func serveWeb(ctx context.Context, w web) error {
 		return err
 	}
 	return nil
-}
-
-// watch raises what concerns only the operator: blocklists that refuse our resolver (one notice, not one per message).
-func (a *App) watch(ctx context.Context) error {
-	tick := time.NewTicker(30 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-		var zones, lines []string
-		for _, r := range a.filter.Refusals() {
-			zones = append(zones, r.Zone)
-			lines = append(lines, fmt.Sprintf("%s answers %s since %s. %s", r.Zone, r.Code, r.Since.UTC().Format(time.RFC3339), r.Text))
-		}
-		if len(zones) == 0 {
-			continue
-		}
-		slices.Sort(zones)
-		text := "These blocklists refuse the questions of this gateway's name server, so their tests are not measured (they score nothing):\n\n" +
-			strings.Join(lines, "\n") + "\n\nUsually the name server is a public or shared one. Run an own recursive resolver on this machine and name it in " +
-			"dns.servers, or use the list's key-based access.\n"
-		if err := a.notices.Alarm(ctx, "dnsbl-refused:"+strings.Join(zones, ","), "Blocklists refuse this gateway's name server", text); err != nil {
-			a.log.Error("operator not told", "error", err)
-		}
-	}
 }
 
 // Reload reads the configuration again. What can change while mail flows is taken over at once (customers, filter, retry schedule,

@@ -1,0 +1,95 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"postern/internal/filter"
+)
+
+// findings gathers what the tests of customers' mail found that only the operator can mend: a listing or a missing name of our own
+// addresses, a blocklist that refuses our name server. Senders are told that the operator knows; this is how he does.
+type findings struct {
+	mu    sync.Mutex
+	fresh map[string]filter.Hit // by test and what it is about, since the last look
+}
+
+// maxFindings bounds the memory between two looks.
+const maxFindings = 200
+
+// note keeps the hits of a verdict that concern the operator.
+func (f *findings) note(v filter.Verdict, operator map[string]bool) {
+	for _, h := range v.Hits {
+		if !operator[h.Test] || h.Points < 0 {
+			continue
+		}
+		key := h.Test + " " + h.Args["IP"] + h.Args["Target"] + h.Args["Zone"] + h.Args["Hello"]
+		f.mu.Lock()
+		if f.fresh == nil {
+			f.fresh = make(map[string]filter.Hit)
+		}
+		if len(f.fresh) < maxFindings {
+			f.fresh[key] = h
+		}
+		f.mu.Unlock()
+	}
+}
+
+func (f *findings) take() map[string]filter.Hit {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := f.fresh
+	f.fresh = nil
+	return out
+}
+
+// watchEvery is how long an alarm may wait.
+const watchEvery = 30 * time.Second
+
+// watch tells the operator what concerns only him, one mail for each matter and day, however many messages show it.
+func (a *App) watch(ctx context.Context) error {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			a.alarm(ctx)
+		}
+	}
+}
+
+// alarm sends what has come up since the last look.
+func (a *App) alarm(ctx context.Context) {
+	tell := func(key, subject, text string) {
+		if err := a.notices.Alarm(ctx, key, subject, text); err != nil {
+			a.log.Error("operator not told", "alarm", key, "error", err)
+		}
+	}
+	var zones, lines []string
+	for _, r := range a.filter.Refusals() {
+		zones = append(zones, r.Zone)
+		lines = append(lines, fmt.Sprintf("%s answers %s since %s. %s", r.Zone, r.Code, r.Since.UTC().Format(time.RFC3339), r.Text))
+	}
+	if len(zones) > 0 {
+		slices.Sort(zones)
+		tell("dnsbl-refused:"+strings.Join(zones, ","), "Blocklists refuse this gateway's name server",
+			"These blocklists refuse the questions of this gateway's name server, so their tests are not measured (they score nothing):\n\n"+
+				strings.Join(lines, "\n")+"\n\nUsually the name server is a public or shared one. Run an own recursive resolver on this machine and name it in "+
+				"dns.servers, or use the list's key-based access.\n")
+	}
+	for key, h := range a.findings.take() {
+		if h.Test == "RCVD_IN_DNSWL_BLOCKED" || h.Test == "URIBL_BLOCKED" {
+			continue // the refusals above say it
+		}
+		e := filter.Explain(a.metrics.catalog, "en", h)
+		tell("finding:"+key, h.Test+": "+e.Name, fmt.Sprintf("Mail that leaves through this gateway is marked down by its receivers because of the gateway itself.\n\n"+
+			"%s (%s, %.1f points on every message)\n\n%s\n\nFound:\n  %s\n\nTo mend:\n%s\n",
+			e.Name, h.Test, h.Points, e.Explain, strings.Join(h.Evidence, "\n  "), e.Fix))
+	}
+}
