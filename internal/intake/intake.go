@@ -6,8 +6,9 @@
 //
 // Order of one message: RFC 5321 dialog (package smtp) -> hops, identity binding (the reverse path, From, Sender and Resent
 // fields belong to the customer) -> trace fields, Bcc removed, lines above 998 octets re-encoded -> verdict (package
-// filter) -> one durable commit (package spool) -> 250. Nothing is answered 250 before it is on stable storage; when the filter, the spool or an account cannot be
-// read, the answer is 4xx and nothing is kept: an untested message is never delivered.
+// filter) -> one durable commit (package spool) -> 250. Nothing is answered 250 before it is on stable storage; when the
+// filter, the spool or an account cannot be read, the answer is 4xx and nothing is kept: an untested message is never
+// delivered.
 //
 // Held mail: Desk (desk.go) shows, tests again, releases and drops it, for the portal, the API and the command line alike.
 package intake
