@@ -47,6 +47,15 @@ func (f *findings) take() map[string]filter.Hit {
 	return out
 }
 
+// remedies say what the operator does about a finding; the catalogue's own texts speak to senders.
+var remedies = map[string]string{
+	"RDNS_NONE":     "Set a PTR record for this address to the gateway's HELO name, where the address was given to you (the provider's panel or IPAM).",
+	"RDNS_MISMATCH": "Let the name in the PTR record have this address (A or AAAA), or set the PTR record to a name that has.",
+	"HELO_MISMATCH": "Let the HELO name of this pool (delivery.pools) have this address (A or AAAA), or choose a HELO name that has.",
+	"SPF_HELO_FAIL": "Publish an SPF record for the HELO name that names its addresses, for example \"v=spf1 a -all\".",
+	"EGRESS_LISTED": "Find who caused it (postern trace, the journal around that time), stop it, then ask for removal on the list's own page.",
+}
+
 // watchEvery is how long an alarm may wait.
 const watchEvery = 30 * time.Second
 
@@ -90,6 +99,6 @@ func (a *App) alarm(ctx context.Context) {
 		e := filter.Explain(a.metrics.catalog, "en", h)
 		tell("finding:"+key, h.Test+": "+e.Name, fmt.Sprintf("Mail that leaves through this gateway is marked down by its receivers because of the gateway itself.\n\n"+
 			"%s (%s, %.1f points on every message)\n\n%s\n\nFound:\n  %s\n\nTo mend:\n%s\n",
-			e.Name, h.Test, h.Points, e.Explain, strings.Join(h.Evidence, "\n  "), e.Fix))
+			e.Name, h.Test, h.Points, e.Explain, strings.Join(h.Evidence, "\n  "), remedies[h.Test]))
 	}
 }
