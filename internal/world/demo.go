@@ -83,8 +83,14 @@ type story struct {
 	out    *teller
 	reader reader
 	shop   Sender
-	sent   []mail.QueueID       // every message the gateway took from a sender
+	sent   []accepted           // every message the gateway took from a sender
 	shown  map[mail.QueueID]int // how many facts of a message are written
+}
+
+// accepted is a message that the gateway took, and for how many recipients.
+type accepted struct {
+	id         mail.QueueID
+	recipients int
 }
 
 // tell plays the steps in order.

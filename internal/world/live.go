@@ -69,7 +69,7 @@ func (s *story) invite(ctx context.Context) {
 // heldForReader sends a message that is held and returns the link of its page.
 func (s *story) heldForReader(ctx context.Context) (string, error) {
 	p := s.livePost("news@"+cellarDomain, "Les Caves", "camille@"+UserList)
-	id, _, err := s.accepted(ctx, cheeseClient, s.g.relay, envelope(p.from, p.to), p.broken())
+	id, _, err := s.give(ctx, cheeseClient, s.g.relay, envelope(p.from, p.to), p.broken())
 	if err != nil {
 		return "", err
 	}
