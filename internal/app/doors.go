@@ -40,6 +40,7 @@ func (a *App) openDoors(ctx context.Context, c *config.Config) error {
 		{"submission", c.Listen.Submission, intake.Submission, false},
 		{"submissions", c.Listen.Submissions, intake.Submission, true},
 	} {
+		var servers []*smtp.Server
 		for _, addr := range d.at.Address {
 			submission := d.door == intake.Submission
 			server, err := smtp.NewServer(smtp.ServerOptions{Name: d.name, Hostname: a.host, Handler: a.intake.Handler(d.door), TLS: a.tlsConfig(),
@@ -53,8 +54,9 @@ func (a *App) openDoors(ctx context.Context, c *config.Config) error {
 				return fmt.Errorf("listen.%s: %w", d.name, err)
 			}
 			a.doors = append(a.doors, door{d.name, server, l})
-			a.metrics.watchServer(d.name, server)
+			servers = append(servers, server)
 		}
+		a.metrics.watchServers(d.name, servers)
 	}
 	return nil
 }

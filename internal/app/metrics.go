@@ -96,8 +96,11 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// watchServer exposes the counters of one door.
-func (m *metrics) watchServer(door string, s *smtp.Server) {
+// watchServers exposes the counters of one door, summed over the addresses it listens on.
+func (m *metrics) watchServers(door string, servers []*smtp.Server) {
+	if len(servers) == 0 {
+		return
+	}
 	label := prometheus.Labels{"door": door}
 	for _, c := range []struct {
 		name, help string
@@ -109,7 +112,13 @@ func (m *metrics) watchServer(door string, s *smtp.Server) {
 		{"postern_smtp_received_bytes_total", "Bytes of message data received.", func(s smtp.Stats) int64 { return s.Bytes }},
 	} {
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: c.name, Help: c.help, ConstLabels: label},
-			func() float64 { return float64(c.read(s.Stats())) }))
+			func() float64 {
+				var sum int64
+				for _, s := range servers {
+					sum += c.read(s.Stats())
+				}
+				return float64(sum)
+			}))
 	}
 }
 
