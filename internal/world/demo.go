@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"postern/internal/locale"
@@ -41,7 +42,14 @@ func Demo(ctx context.Context, o DemoOptions) (err error) {
 	if o.Out == nil {
 		o.Out = io.Discard
 	}
-	out := &teller{out: o.Out, color: o.Color, width: widthOf(o.Columns), lang: locale.Parse(o.Language), texts: texts}
+	reading, closeOut, err := own(o.Out)
+	if err != nil {
+		return fmt.Errorf("demo: %w", err)
+	}
+	defer closeOut()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	out := &teller{out: reading, stop: stop, color: o.Color, width: widthOf(o.Columns), lang: locale.Parse(o.Language), texts: texts}
 	dir, err := os.MkdirTemp(o.Dir, "postern-demo-")
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
@@ -67,10 +75,26 @@ func Demo(ctx context.Context, o DemoOptions) (err error) {
 	if end := g.close(); end != nil {
 		err = errors.Join(err, fmt.Errorf("demo: the gateway did not end cleanly: %w", end))
 	}
-	if err == nil {
-		err = out.err
+	if broken := out.failed(); broken != nil {
+		return fmt.Errorf("demo: the story could not be written: %w", broken)
 	}
 	return err
+}
+
+// own returns a writer that fails when the reader of a pipe is gone. Standard output itself would end the process (os/signal, SIGPIPE), and
+// the gateway's folder would stay behind.
+func own(w io.Writer) (own io.Writer, done func(), err error) {
+	f, ok := w.(*os.File)
+	if !ok {
+		return w, func() {}, nil
+	}
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err != nil {
+		return nil, nil, err
+	}
+	syscall.CloseOnExec(fd)
+	mine := os.NewFile(uintptr(fd), f.Name())
+	return mine, func() { _ = mine.Close() }, nil
 }
 
 // stepTime bounds one wait of the story.

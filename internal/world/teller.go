@@ -38,7 +38,15 @@ type teller struct {
 	width int // characters of a line
 	lang  string
 	texts *locale.Catalog
-	err   error // the first failed write; what follows is not written
+	err   error  // the first failed write; what follows is not written
+	stop  func() // called then: nobody reads on
+}
+
+// failed is the error of the first failed write.
+func (t *teller) failed() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
 }
 
 func widthOf(asked int) int {
@@ -69,7 +77,9 @@ func (t *teller) line(s string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.err == nil {
-		_, t.err = io.WriteString(t.out, strings.TrimRight(s, " ")+"\n")
+		if _, t.err = io.WriteString(t.out, strings.TrimRight(s, " ")+"\n"); t.err != nil && t.stop != nil {
+			t.stop()
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"postern/internal/world"
@@ -96,5 +97,25 @@ func TestDemoInterrupted(t *testing.T) {
 	err := world.Demo(ctx, world.DemoOptions{Once: true, Out: out, Dir: t.TempDir()})
 	if !errors.Is(err, context.Canceled) || errors.Is(err, world.ErrNotAsTold) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestDemoWithoutReader: when nobody reads on, the demonstration ends and leaves nothing behind.
+func TestDemoWithoutReader(t *testing.T) {
+	t.Parallel()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	dir := t.TempDir()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := world.Demo(t.Context(), world.DemoOptions{Out: w, Dir: dir}); !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("got %v", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
