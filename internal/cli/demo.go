@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+
 	"github.com/spf13/cobra"
 
 	"postern/internal/locale"
@@ -19,8 +21,13 @@ func (c *command) demo() *cobra.Command {
 		if err := knownLanguage(o.Language); err != nil {
 			return err
 		}
-		o.Out, o.Color = c.Stdout, c.color
-		return world.Demo(cmd.Context(), o)
+		o.Out, o.Color, o.Columns = c.Stdout, c.color, c.columns
+		err := world.Demo(cmd.Context(), o)
+		if errors.Is(err, world.ErrNotAsTold) {
+			c.warn("%v", err)
+			return errBad
+		}
+		return err
 	}
 	return cmd
 }
