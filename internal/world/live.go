@@ -21,7 +21,7 @@ func (s *story) live(ctx context.Context) {
 	var watch sync.WaitGroup
 	watch.Go(func() { s.arrivals(ctx) })
 	defer watch.Wait()
-	timer := time.NewTimer(time.Second)
+	timer := time.NewTimer(2 * time.Second)
 	defer timer.Stop()
 	for {
 		select {

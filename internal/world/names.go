@@ -12,7 +12,7 @@ import (
 )
 
 // ttl is how long answers may be remembered, in seconds: the story mends records and wants the next message to see it.
-const ttl = 2
+const ttl = 1
 
 // Record is one DNS record in text form.
 type Record struct {
