@@ -36,6 +36,7 @@ check: ## formatting, vet, staticcheck, the house's rules, generated files
 generate: ## print the documents that come from the code
 	$(GO) test ./internal/house -count=1 -run TestHouseDocument -update
 	$(GO) test ./internal/config -count=1 -run TestDocuments -update
+	$(GO) test ./test/docs -count=1 -update
 
 fuzz: ## run every fuzz target for FUZZTIME (default 20s)
 	@set -e; for f in $$(grep -rl --include='*_test.go' '^func Fuzz' internal); do dir=$$(dirname $$f); \

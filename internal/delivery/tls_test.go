@@ -126,12 +126,10 @@ func TestSmarthost(t *testing.T) {
 	smart := "$ORIGIN smart.test.\n@ 300 IN A 192.0.2.7\n"
 	cert, pool := certificate(t, "smart.test")
 	host := func(t *testing.T, implicit bool) *mx {
-		var m *mx
-		m = newMX(t, func(o *smtp.ServerOptions) {
+		return newMX(t, func(o *smtp.ServerOptions) {
 			o.TLS, o.ImplicitTLS, o.OfferAuth, o.RequireTLSForAuth, o.RequireAuth = &tls.Config{Certificates: []tls.Certificate{cert}}, implicit, true, true, true
 			o.Handler = auth{o.Handler.(*mx), t}
 		})
-		return m
 	}
 	for _, tc := range []struct {
 		name  string

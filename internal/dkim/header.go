@@ -146,7 +146,7 @@ func (r *request) readHeaders(tags tagList) error {
 		r.Headers = append(r.Headers, name)
 	}
 	if !from {
-		return errors.New("From is not signed")
+		return errors.New("field From is not signed")
 	}
 	return nil
 }

@@ -169,7 +169,7 @@ func unmarshal(data []byte, v any) error {
 
 func newText(m *i18n.Message) (text, error) {
 	if m.Zero != "" || m.Two != "" || m.Few != "" || m.Many != "" {
-		return text{}, fmt.Errorf("French and English know the forms one and other only")
+		return text{}, fmt.Errorf("only the forms one and other exist in French and English")
 	}
 	if m.Other == "" {
 		return text{}, fmt.Errorf("the text is empty")

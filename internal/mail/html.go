@@ -52,7 +52,6 @@ type renderer struct {
 	title  strings.Builder
 	titled bool // a title was read to its end
 	base   string
-	raw    []byte // of the current tag, before the tokenizer lowers its letters
 }
 
 // parseHTML renders a document the way a mail client without scripts, style
