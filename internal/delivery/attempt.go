@@ -41,12 +41,12 @@ func (d *Delivery) serve(l *lane) {
 		} else {
 			c = d.attempt(l, c, j)
 		}
-		d.ended()
+		d.leftWindow()
 	}
 }
 
-// ended counts a job out of the window.
-func (d *Delivery) ended() {
+// leftWindow counts a job out of the window.
+func (d *Delivery) leftWindow() {
 	d.mu.Lock()
 	d.jobs--
 	d.mu.Unlock()
@@ -89,7 +89,11 @@ func (d *Delivery) attempt(l *lane, c *link, j job) *link {
 	for {
 		if c == nil {
 			var why *trouble
-			if c, why = d.connect(l, j); c == nil {
+			switch c, why = d.connect(l, j); {
+			case c == nil && why == nil:
+				d.unclaim(j) // the end came before the attempt began
+				return nil
+			case c == nil:
 				d.failAll(j, *why)
 				return nil
 			}
@@ -213,12 +217,17 @@ func (d *Delivery) unreadable(j job, err error) {
 	d.failAll(j, trouble{451, "4.3.0", "local trouble: " + err.Error()})
 }
 
-// connect opens a connection for a job. When it cannot, it says why, and leaves the lane alone if nobody answered at all.
+// connect opens a connection for a job. When it cannot, it says why, and leaves the lane alone if nobody answered at all. It
+// returns neither when delivery ends while all connections are in use.
 func (d *Delivery) connect(l *lane, j job) (*link, *trouble) {
 	select {
 	case d.slots <- struct{}{}:
-	case <-l.ctx.Done():
-		return nil, &trouble{451, "4.3.2", "shutting down"}
+	default:
+		select {
+		case d.slots <- struct{}{}:
+		case <-d.ending:
+			return nil, nil
+		}
 	}
 	c, why := d.reach(l, j)
 	if c == nil {

@@ -91,11 +91,13 @@ type Delivery struct {
 
 	mu    sync.Mutex
 	lanes map[string]*lane
-	jobs  int // jobs in lanes and attempts, bounded by Window
+	jobs  int  // jobs in lanes and attempts, bounded by Window
+	ended bool // no new attempt may begin
 	slots chan struct{}
 
 	outcomes chan outcome
 	freed    chan struct{} // a job ended: there is room in the window
+	ending   chan struct{} // closed when no new attempt may begin
 	workers  sync.WaitGroup
 }
 
@@ -167,7 +169,7 @@ func New(o Options) (*Delivery, error) {
 		}
 	}
 	d := &Delivery{o: o, lanes: make(map[string]*lane), slots: make(chan struct{}, o.Connections),
-		outcomes: make(chan outcome, 1024), freed: make(chan struct{}, 1)}
+		outcomes: make(chan outcome, 1024), freed: make(chan struct{}, 1), ending: make(chan struct{})}
 	d.Tune(o.Tuning)
 	return d, nil
 }
@@ -188,7 +190,7 @@ func (s *Smarthost) check() error {
 	return nil
 }
 
-// Run delivers until ctx ends; then no new attempt begins, those under way may finish within their own deadlines or when
+// Run is called once. It delivers until ctx ends; then no new attempt begins, those under way may finish within their own deadlines or when
 // grace is over, and what has not begun goes back to the spool.
 func (d *Delivery) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // attempts outlive ctx by the grace
@@ -201,7 +203,9 @@ func (d *Delivery) Run(ctx context.Context) error {
 
 	d.feed(ctx, work)
 
+	close(d.ending)
 	d.mu.Lock()
+	d.ended = true
 	for _, l := range d.lanes {
 		d.giveBack(l)
 	}
@@ -230,7 +234,12 @@ const drainGrace = 20 * time.Second
 func (d *Delivery) feed(ctx, work context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var swept time.Time
 	for ctx.Err() == nil {
+		if now := d.o.Now(); now.Sub(swept) >= d.o.Down {
+			d.forget(now)
+			swept = now
+		}
 		d.mu.Lock()
 		room := d.o.Window - d.jobs
 		d.mu.Unlock()

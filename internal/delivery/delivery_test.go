@@ -57,6 +57,8 @@ type world struct {
 	mu     sync.Mutex
 	routes map[string]string // address and port in DNS -> host on loopback
 	dialed []string
+	open   int // connections out
+	most   int // ... at a time, at most
 	events map[string]int
 	came   chan struct{}
 }
@@ -73,13 +75,43 @@ func (w *world) dial(ctx context.Context, network, addr string) (net.Conn, error
 		return nil, &net.OpError{Op: "dial", Net: network, Err: syscall.ECONNREFUSED}
 	}
 	var d net.Dialer
-	return d.DialContext(ctx, "tcp", real)
+	c, err := d.DialContext(ctx, "tcp", real)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.open++
+	w.most = max(w.most, w.open)
+	return &countedConn{Conn: c, w: w}, nil
+}
+
+// countedConn is a connection that the world counts while it is open.
+type countedConn struct {
+	net.Conn
+	w    *world
+	once sync.Once
+}
+
+func (c *countedConn) Close() error {
+	c.once.Do(func() {
+		c.w.mu.Lock()
+		c.w.open--
+		c.w.mu.Unlock()
+	})
+	return c.Conn.Close()
 }
 
 func (w *world) dials() []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return append([]string(nil), w.dialed...)
+}
+
+func (w *world) mostOpen() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.most
 }
 
 // at puts a host at an address of the world, port 25 when it names none.

@@ -18,8 +18,12 @@ type lane struct {
 	wake    chan bool // one waiting worker takes a job
 	down    time.Time // left alone until then
 	why     string    // why it is left alone
+	hurried bool      // a look at the queue is due (hurry)
 	ctx     context.Context
 }
+
+// hurryAfter is how long a message waits for a busy connection of its lane before another one is opened for it.
+const hurryAfter = time.Second
 
 // LaneInfo is what people see of a lane.
 type LaneInfo struct {
@@ -88,10 +92,36 @@ func (d *Delivery) enqueue(ctx context.Context, key string, j job) {
 		return
 	}
 	// One connection per waiting job up to the limit: the first job of a lane opens one, a burst opens more.
-	if l.workers < d.o.PerLane && l.workers < len(l.queue) {
-		l.workers++
-		d.workers.Add(1)
-		go d.serve(l)
+	// A single one waits a moment for the connection in use, but not for a slow message on it.
+	switch {
+	case l.workers >= d.o.PerLane:
+	case l.workers < len(l.queue):
+		d.hire(l)
+	case !l.hurried:
+		l.hurried = true
+		time.AfterFunc(hurryAfter, func() { d.hurry(l) })
+	}
+}
+
+// hire starts one more worker. Delivery.mu is held.
+func (d *Delivery) hire(l *lane) {
+	if d.ended {
+		return
+	}
+	l.workers++
+	d.workers.Add(1)
+	go d.serve(l)
+}
+
+// hurry opens another connection when messages still wait for the busy ones.
+func (d *Delivery) hurry(l *lane) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l.hurried = false
+	if len(l.queue) > 0 && l.workers > 0 && l.workers < d.o.PerLane {
+		d.hire(l)
+		l.hurried = true
+		time.AfterFunc(hurryAfter, func() { d.hurry(l) })
 	}
 }
 
@@ -143,6 +173,17 @@ func (d *Delivery) leave(l *lane) {
 	l.workers--
 	if l.workers == 0 && len(l.queue) == 0 && !d.o.Now().Before(l.down) {
 		delete(d.lanes, l.name)
+	}
+}
+
+// forget removes the lanes that were left alone, may be used again and have got no work since.
+func (d *Delivery) forget(now time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name, l := range d.lanes {
+		if l.workers == 0 && len(l.queue) == 0 && !now.Before(l.down) {
+			delete(d.lanes, name)
+		}
 	}
 }
 
