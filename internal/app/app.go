@@ -38,6 +38,7 @@ import (
 	"postern/internal/mail"
 	"postern/internal/notice"
 	"postern/internal/portal"
+	"postern/internal/report"
 	"postern/internal/smtp"
 	"postern/internal/spool"
 	"postern/internal/store"
@@ -221,9 +222,21 @@ func (a *App) openNotices(_ context.Context, c *config.Config) error {
 		return err
 	}
 	a.notices, err = notice.New(notice.Options{Accounts: a.accounts, Spool: a.spool, Catalog: catalog, Links: links, Hostname: a.host,
-		From: c.Notice.From, Operator: c.Notice.Operator, FromName: c.Notice.Name, DigestEvery: c.Held.DigestAfter, Logger: a.log})
+		From: c.Notice.From, Operator: c.Notice.Operator, FromName: c.Notice.Name, DigestEvery: c.Held.DigestAfter, Told: a.told, Logger: a.log})
 	a.metrics = newMetrics(a, catalog, links)
 	return err
+}
+
+// told writes down that a notice was queued: what people were told belongs to a message's life.
+func (a *App) told(t notice.Told) {
+	kind := journal.Notified
+	switch t.Kind {
+	case report.Failed, report.Delayed, report.Delivered, report.Relayed:
+		kind = journal.DSN
+	}
+	for _, id := range t.About {
+		a.journal.Post(journal.Fact{Kind: kind, At: t.At, QueueID: id, Customer: t.Customer, Recipient: t.To.String(), Text: t.Kind, Detail: []byte(t.ID), Actor: "rule"})
+	}
 }
 
 func (a *App) openFilter(_ context.Context, c *config.Config) (err error) {

@@ -25,6 +25,8 @@ type envelope struct {
 	replyTo mail.Address // null: no Reply-To
 	listID  string       // "" = no List-Id
 	now     time.Time
+	kind    string         // which notice, for Options.Told
+	about   []mail.QueueID // the messages it is about
 }
 
 // compose writes a notice as multipart/alternative. The same input always gives the same bytes. Addresses are typed, all
@@ -69,7 +71,7 @@ func (n *Notices) compose(e envelope, p *page) (letter, error) {
 		return letter{}, fmt.Errorf("compose notice: %w", err)
 	}
 	utf8 := e.from.NeedsSMTPUTF8() || e.to.NeedsSMTPUTF8() || e.replyTo.NeedsSMTPUTF8()
-	return letter{id: e.id, lang: p.Lang, from: e.from, to: e.to, subject: subject, messageID: "<" + messageID + ">", raw: b.Bytes(), utf8: utf8}, nil
+	return letter{kind: e.kind, about: e.about, id: e.id, lang: p.Lang, from: e.from, to: e.to, subject: subject, messageID: "<" + messageID + ">", raw: b.Bytes(), utf8: utf8}, nil
 }
 
 func writePart(w *message.Writer, kind, lang, body string) error {

@@ -235,7 +235,11 @@ func (n *Notices) putBack(k windowKey, w *window, now time.Time) {
 
 func (n *Notices) sendDigest(ctx context.Context, k windowKey, w *window, now time.Time) error {
 	p := n.digestPage(w, now)
-	e := envelope{id: n.newID(now), from: n.o.From, name: n.o.FromName, to: k.to, listID: n.listID(), now: now}
+	about := make([]mail.QueueID, 0, len(w.entries))
+	for _, entry := range w.entries {
+		about = append(about, entry.id)
+	}
+	e := envelope{kind: "digest", about: about, id: n.newID(now), from: n.o.From, name: n.o.FromName, to: k.to, listID: n.listID(), now: now}
 	if err := n.send(ctx, k.customer, e, p); err != nil {
 		return fmt.Errorf("digest: %w", err)
 	}

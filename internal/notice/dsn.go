@@ -88,7 +88,7 @@ func (n *Notices) status(ctx context.Context, m spool.Message, body []byte, acti
 	if err != nil {
 		return fmt.Errorf("status notification of %s: %w", m.ID, err)
 	}
-	if err := n.put(ctx, letter{id: id, customer: m.Customer, lang: lang, from: n.daemon, to: to, subject: d.Subject, messageID: "<" + d.MessageID + ">",
+	if err := n.put(ctx, letter{kind: action, about: []mail.QueueID{m.ID}, id: id, customer: m.Customer, lang: lang, from: n.daemon, to: to, subject: d.Subject, messageID: "<" + d.MessageID + ">",
 		raw: threaded(raw, m.MessageID), utf8: d.NeedsSMTPUTF8()}); err != nil {
 		return fmt.Errorf("status notification of %s: %w", m.ID, err)
 	}

@@ -60,7 +60,7 @@ func (n *Notices) Held(ctx context.Context, h HeldMail) error {
 		return nil
 	}
 	p := n.heldPage(&h, lang, instead, now)
-	if err := n.send(ctx, m.Customer, envelope{id: n.newID(now), from: n.o.From, name: n.o.FromName, to: to, listID: n.listID(), now: now}, p); err != nil {
+	if err := n.send(ctx, m.Customer, envelope{kind: "held", about: []mail.QueueID{m.ID}, id: n.newID(now), from: n.o.From, name: n.o.FromName, to: to, listID: n.listID(), now: now}, p); err != nil {
 		k.late = true
 		if n.gather(k) { // the spool may take the digest later
 			n.o.Logger.Warn("a notice could not be queued: the message goes into the next digest", "queue_id", m.ID, "account", m.Customer, "error", err)
@@ -183,7 +183,7 @@ func (n *Notices) HoldExpired(ctx context.Context, m spool.Message) error {
 	p.facts(n.messageFacts(lang, &m)...)
 	p.say("small", n.text(lang, "foot.held", map[string]any{"Host": n.o.Hostname}))
 	id := n.derive(m.ID, "expired", nil)
-	if err := n.send(ctx, m.Customer, envelope{id: id, from: n.o.From, name: n.o.FromName, to: to, listID: n.listID(), now: now}, p); err != nil {
+	if err := n.send(ctx, m.Customer, envelope{kind: "hold-expired", about: []mail.QueueID{m.ID}, id: id, from: n.o.From, name: n.o.FromName, to: to, listID: n.listID(), now: now}, p); err != nil {
 		return fmt.Errorf("notice of the end of %s: %w", m.ID, err)
 	}
 	n.mu.Lock()
@@ -257,7 +257,7 @@ func (n *Notices) Asked(ctx context.Context, m spool.Message, question string) e
 	}
 	p.facts(append(facts, n.messageFacts(lang, &m)...)...)
 	p.say("small", n.text(lang, "foot.operator", map[string]any{"Host": n.o.Hostname}))
-	if err := n.send(ctx, m.Customer, envelope{id: n.newID(now), from: n.o.From, name: n.o.FromName, to: n.o.Operator, replyTo: c.Contact, now: now}, p); err != nil {
+	if err := n.send(ctx, m.Customer, envelope{kind: "asked", about: []mail.QueueID{m.ID}, id: n.newID(now), from: n.o.From, name: n.o.FromName, to: n.o.Operator, replyTo: c.Contact, now: now}, p); err != nil {
 		return fmt.Errorf("question about %s: %w", m.ID, err)
 	}
 	return nil

@@ -62,6 +62,16 @@ import (
 	"postern/internal/spool"
 )
 
+// Told says that a notice was queued.
+type Told struct {
+	Kind     string         // which notice, see Options.Told
+	About    []mail.QueueID // the messages it is about
+	Customer string         // whose they are
+	To       mail.Address   // who gets it
+	ID       mail.QueueID   // its own queue ID
+	At       time.Time
+}
+
 // Options is what New needs.
 type Options struct {
 	Accounts *account.Ledger
@@ -78,6 +88,9 @@ type Options struct {
 	ReturnBytes int           // bytes of the original's body returned with a DSN at most; default and ceiling 50 KiB; negative: none
 	Expire      time.Duration // how long a notice itself is tried; default 48 h
 
+	// Told hears of every notice once it is in the spool: which notice ("held", "digest", "hold-expired", "asked", "failed", "delayed",
+	// "relayed"), about which messages, to whom, under which queue ID. Nil: nobody.
+	Told   func(Told)
 	Logger *slog.Logger     // default: silent
 	Now    func() time.Time // default time.Now; its zone is the one dates are written in
 }
@@ -196,6 +209,8 @@ func (n *Notices) local(t time.Time) time.Time { return t.In(n.o.Now().Location(
 
 // letter is a notice ready to be queued.
 type letter struct {
+	kind      string         // which notice, for Options.Told
+	about     []mail.QueueID // the messages it is about
 	id        mail.QueueID
 	customer  string
 	lang      string
@@ -207,8 +222,15 @@ type letter struct {
 }
 
 // put queues a letter. That a notice with a derived ID exists already means that an earlier call got so far.
-func (n *Notices) put(ctx context.Context, l letter) error {
+func (n *Notices) put(ctx context.Context, l letter) (err error) {
 	now := n.o.Now()
+	if len(l.about) > 0 && n.o.Told != nil {
+		defer func() {
+			if err == nil {
+				n.o.Told(Told{Kind: l.kind, About: l.about, Customer: l.customer, To: l.to, ID: l.id, At: now})
+			}
+		}()
+	}
 	m := spool.Message{ID: l.id, Customer: l.customer, Received: now, Expires: now.Add(n.o.Expire), Notice: true, Language: l.lang,
 		HeaderFrom: l.from.String(), Subject: l.subject, MessageID: l.messageID, Body: l.raw,
 		Envelope: mail.Envelope{Recipients: []mail.Recipient{{Address: l.to, Notify: mail.NotifyNever}}, EightBit: eightBit(l.raw), SMTPUTF8: l.utf8}}
