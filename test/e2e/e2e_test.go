@@ -271,8 +271,8 @@ func (g *gate) addUser() (user, password string) {
 	return user, password
 }
 
-// mail is one message as the exchanger got it: bytes as on the wire, dots doubled.
-type mail struct {
+// arrival is one message as the exchanger got it: bytes as on the wire, dots doubled.
+type arrival struct {
 	from string
 	to   []string
 	raw  string
@@ -283,7 +283,7 @@ type mx struct {
 	addr string
 
 	mu    sync.Mutex
-	mails []mail
+	mails []arrival
 	odd   []string // what no correct client does
 	hold  chan struct{}
 }
@@ -326,7 +326,7 @@ func (m *mx) strange(format string, args ...any) {
 func (m *mx) serve(c net.Conn) {
 	in := bufio.NewReaderSize(c, 64<<10)
 	fmt.Fprint(c, "220 mx.receiver.test ESMTP\r\n")
-	var now mail
+	var now arrival
 	for {
 		line, err := in.ReadString('\n')
 		if err != nil {
@@ -340,7 +340,7 @@ func (m *mx) serve(c net.Conn) {
 		case "EHLO":
 			fmt.Fprint(c, "250-mx.receiver.test\r\n250-PIPELINING\r\n250-SMTPUTF8\r\n250 8BITMIME\r\n")
 		case "MAIL":
-			now = mail{from: rest}
+			now = arrival{from: rest}
 			fmt.Fprint(c, "250 ok\r\n")
 		case "RCPT":
 			now.to = append(now.to, rest)
@@ -379,14 +379,14 @@ func (m *mx) serve(c net.Conn) {
 	}
 }
 
-func (m *mx) all() []mail {
+func (m *mx) all() []arrival {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return append([]mail(nil), m.mails...)
+	return append([]arrival(nil), m.mails...)
 }
 
 // await waits for so many messages.
-func (m *mx) await(t *testing.T, n int) []mail {
+func (m *mx) await(t *testing.T, n int) []arrival {
 	t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if all := m.all(); len(all) >= n {
