@@ -6,7 +6,7 @@
 //
 // The relay must be set to deliver everything to the sink. Printed: accepted messages per second, delivered messages per second
 // (from the first MAIL to the last arrival), CPU of the relay's processes per message (-pid: the parent; its children count),
-// and the peak of their resident memory.
+// and their memory (proportional set size: pages that processes share count once).
 package main
 
 import (
@@ -42,7 +42,7 @@ type result struct {
 	AcceptRate  float64 `json:"accepted_per_second"`
 	EndRate     float64 `json:"delivered_per_second"`
 	CPU         float64 `json:"relay_cpu_ms_per_message"`
-	PeakMB      float64 `json:"relay_peak_rss_mb"`
+	PSS         float64 `json:"relay_pss_mb"` // proportional set size of all its processes, the larger of two looks
 	AcceptP50MS float64 `json:"accept_p50_ms"`
 	AcceptP99MS float64 `json:"accept_p99_ms"`
 	Failed      int     `json:"failed"`
@@ -187,6 +187,7 @@ func run(ctx context.Context, s *sink, target string, messages, size, sessions, 
 	}
 	wg.Wait()
 	accepted := time.Since(begin)
+	_, loaded := usage(pid)
 	r.Failed = int(failed.Load())
 	if r.Failed > 0 {
 		return r, fmt.Errorf("%d of %d messages were not accepted", r.Failed, messages)
@@ -198,9 +199,9 @@ func run(ctx context.Context, s *sink, target string, messages, size, sessions, 
 	}
 	total := time.Unix(0, s.last.Load()).Sub(begin)
 	time.Sleep(300 * time.Millisecond) // the relay writes down its last outcomes
-	after, peak := usage(pid)
+	after, idle := usage(pid)
 	r.AcceptRate, r.EndRate = float64(messages)/accepted.Seconds(), float64(messages)/total.Seconds()
-	r.CPU, r.PeakMB = (after-before).Seconds()*1000/float64(messages), peak
+	r.CPU, r.PSS = (after-before).Seconds()*1000/float64(messages), max(loaded, idle)
 	r.AcceptP50MS, r.AcceptP99MS = percentile(times, 0.50), percentile(times, 0.99)
 	return r, nil
 }
@@ -256,8 +257,8 @@ func percentile(times []time.Duration, p float64) float64 {
 	return float64(sorted[int(p*float64(len(sorted)-1))].Microseconds()) / 1000
 }
 
-// usage adds up CPU time and resident memory of a process and all that descend from it, also of those that have ended.
-func usage(pid int) (cpu time.Duration, rssMB float64) {
+// usage adds up CPU time and proportional memory of a process and all that descend from it; CPU also of those that have ended.
+func usage(pid int) (cpu time.Duration, pssMB float64) {
 	if pid == 0 {
 		return 0, 0
 	}
@@ -279,18 +280,32 @@ func usage(pid int) (cpu time.Duration, rssMB float64) {
 	var walk func(p int)
 	walk = func(p int) {
 		f := stats[p]
-		if len(f) > 21 {
+		if len(f) > 14 {
 			for _, i := range []int{11, 12, 13, 14} { // utime, stime, and those of reaped children
 				ticks, _ := strconv.ParseInt(f[i], 10, 64)
 				cpu += time.Duration(ticks) * 10 * time.Millisecond
 			}
-			pages, _ := strconv.ParseInt(f[21], 10, 64)
-			rssMB += float64(pages) * float64(os.Getpagesize()) / 1e6
+			pssMB += proportional(p)
 		}
 		for _, c := range children[p] {
 			walk(c)
 		}
 	}
 	walk(pid)
-	return cpu, rssMB
+	return cpu, pssMB
+}
+
+// proportional is the proportional set size of one process in MB.
+func proportional(pid int) float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
+	if err != nil {
+		return 0
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		if rest, ok := strings.CutPrefix(line, "Pss:"); ok {
+			kb, _ := strconv.ParseFloat(strings.Fields(rest)[0], 64)
+			return kb / 1000
+		}
+	}
+	return 0
 }
