@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strconv"
@@ -66,10 +67,11 @@ func (d *Delivery) hangUp(ctx context.Context, c *link) {
 	<-d.slots
 }
 
-// leaveAlone puts a job off without an attempt, because its destination could not be reached a moment ago.
+// leaveAlone puts a job off without an attempt, because its destination could not be reached a moment ago. What waits for it does
+// not come back all at once.
 func (d *Delivery) leaveAlone(j job, until time.Time, why string) {
 	for _, r := range j.to {
-		d.report(outcome{letter: j.letter, to: r, code: 451, enhanced: "4.4.1", text: why, retryAt: until.Add(time.Duration(len(j.ID)) * time.Second)})
+		d.report(outcome{letter: j.letter, to: r, code: 451, enhanced: "4.4.1", text: why, retryAt: until.Add(rand.N(30 * time.Second))})
 	}
 }
 

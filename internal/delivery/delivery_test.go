@@ -322,9 +322,9 @@ type got struct {
 type mx struct {
 	addr string
 
-	greet func() error
-	from  func(*smtp.Transaction) error
-	data  func(*smtp.Transaction, []byte) (smtp.Reply, error)
+	greet hook[func() error]
+	from  hook[func(*smtp.Transaction) error]
+	data  hook[func(*smtp.Transaction, []byte) (smtp.Reply, error)]
 
 	mu    sync.Mutex
 	taken []got
@@ -333,6 +333,24 @@ type mx struct {
 	most  int
 	came  chan struct{}
 	t     *testing.T
+}
+
+// hook is a function that a test sets while the server runs.
+type hook[F any] struct {
+	mu sync.Mutex
+	f  F
+}
+
+func (h *hook[F]) set(f F) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.f = f
+}
+
+func (h *hook[F]) get() F {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.f
 }
 
 func newMX(t *testing.T, change ...func(*smtp.ServerOptions)) *mx {
@@ -371,8 +389,8 @@ func (m *mx) NewSession(_ context.Context, c *smtp.Conn) (smtp.Session, error) {
 	m.open++
 	m.most = max(m.most, m.open)
 	m.mu.Unlock()
-	if m.greet != nil {
-		if err := m.greet(); err != nil {
+	if greet := m.greet.get(); greet != nil {
+		if err := greet(); err != nil {
 			m.mu.Lock()
 			m.open--
 			m.mu.Unlock()
@@ -389,8 +407,8 @@ func (m mxSession) Close() {
 }
 
 func (m mxSession) Mail(_ context.Context, t *smtp.Transaction) error {
-	if m.from != nil {
-		return m.from(t)
+	if from := m.from.get(); from != nil {
+		return from(t)
 	}
 	return nil
 }
@@ -404,8 +422,8 @@ func (m mxSession) Rcpt(_ context.Context, _ *smtp.Transaction, r mail.Recipient
 }
 
 func (m mxSession) Data(_ context.Context, t *smtp.Transaction, data []byte) (smtp.Reply, error) {
-	if m.mx.data != nil {
-		if r, err := m.mx.data(t, data); err != nil || r.Code != 0 {
+	if f := m.mx.data.get(); f != nil {
+		if r, err := f(t, data); err != nil || r.Code != 0 {
 			return r, err
 		}
 	}
@@ -573,7 +591,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(fmt.Sprint("MAIL", code), func(t *testing.T) {
 			t.Parallel()
 			w, m := simple(t, nil)
-			m.from = func(*smtp.Transaction) error { return say }
+			m.from.set(func(*smtp.Transaction) error { return say })
 			id := w.send("you@there.test", "him@there.test")
 			w.await(string(kind), 2)
 			w.expect(id, "you@there.test", kind, code, "not so")
@@ -582,7 +600,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(fmt.Sprint("DATA", code), func(t *testing.T) {
 			t.Parallel()
 			w, m := simple(t, nil)
-			m.data = func(*smtp.Transaction, []byte) (smtp.Reply, error) { return smtp.Reply{}, say }
+			m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) { return smtp.Reply{}, say })
 			id := w.send("you@there.test", "r550@there.test")
 			if kind == journal.Bounced {
 				w.await("bounced", 2)
@@ -603,9 +621,9 @@ func TestGreetings(t *testing.T) {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			t.Parallel()
 			w, m := simple(t, nil)
-			m.greet = func() error {
+			m.greet.set(func() error {
 				return &smtp.Error{Code: code, Enhanced: smtp.Enhanced{code / 100, 7, 1}, Text: "we do not like you"}
-			}
+			})
 			id := w.send("you@there.test")
 			w.await("deferred", 1)
 			w.expect(id, "you@there.test", journal.Deferred, 451, "we do not like you")

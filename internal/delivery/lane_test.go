@@ -223,16 +223,12 @@ func TestDrain(t *testing.T) {
 	w := idle(t, one, func(o *delivery.Options) { o.PerLane = 1 })
 	m := newMX(t)
 	w.at("192.0.2.1", m.addr)
-	begun, finish := make(chan struct{}, 10), make(chan struct{})
-	t.Cleanup(sync.OnceFunc(func() {
-		defer func() { _ = recover() }() // closed by the test
-		close(finish)
-	}))
-	m.data = func(*smtp.Transaction, []byte) (smtp.Reply, error) {
+	begun, finish, goOn := gateAt(t)
+	m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) {
 		begun <- struct{}{}
 		<-finish
 		return smtp.Reply{}, nil
-	}
+	})
 	var ids []mail.QueueID
 	for range 5 {
 		ids = append(ids, w.send("you@there.test"))
@@ -248,7 +244,7 @@ func TestDrain(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	close(finish)
+	goOn()
 	<-ended
 	if n := len(m.all()); n != 1 {
 		t.Errorf("%d messages left", n)
@@ -281,16 +277,12 @@ func TestDrainWhileWaitingForASlot(t *testing.T) {
 	w := idle(t, one+"$ORIGIN two.test.\n@ 300 IN MX 10 mx.there.test.\n", func(o *delivery.Options) { o.Connections = 1 })
 	m := newMX(t)
 	w.at("192.0.2.1", m.addr)
-	begun, finish := make(chan struct{}, 10), make(chan struct{})
-	t.Cleanup(sync.OnceFunc(func() {
-		defer func() { _ = recover() }() // closed by the test
-		close(finish)
-	}))
-	m.data = func(*smtp.Transaction, []byte) (smtp.Reply, error) {
+	begun, finish, goOn := gateAt(t)
+	m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) {
 		begun <- struct{}{}
 		<-finish
 		return smtp.Reply{}, nil
-	}
+	})
 	w.send("you@there.test")
 	w.send("you@two.test")
 	w.run()
@@ -303,7 +295,7 @@ func TestDrainWhileWaitingForASlot(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	close(finish)
+	goOn()
 	<-ended
 	works, err := w.spool.Claim(t.Context(), 10)
 	if err != nil || len(works) != 1 || works[0].Recipients[0].Attempts != 0 || len(w.facts(works[0].ID)) != 0 {
@@ -318,23 +310,19 @@ func TestDrainWhileWaitingForASlot(t *testing.T) {
 func TestDroppedWhileUnderWay(t *testing.T) {
 	t.Parallel()
 	w, m := simple(t, nil)
-	begun, finish := make(chan struct{}, 10), make(chan struct{})
-	t.Cleanup(sync.OnceFunc(func() {
-		defer func() { _ = recover() }() // closed by the test
-		close(finish)
-	}))
-	m.data = func(*smtp.Transaction, []byte) (smtp.Reply, error) {
+	begun, finish, goOn := gateAt(t)
+	m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) {
 		begun <- struct{}{}
 		<-finish
 		return smtp.Reply{}, nil
-	}
+	})
 	gone, kept := w.send("a@there.test"), w.send("b@there.test")
 	wait(t, begun)
 	wait(t, begun)
 	if err := w.spool.Drop(t.Context(), gone, "operator"); err != nil {
 		t.Fatal(err)
 	}
-	close(finish)
+	goOn()
 	w.await("delivered", 2)
 	w.expect(kept, "b@there.test", journal.Delivered, 250, "")
 	if s, err := w.spool.Stats(t.Context()); err != nil || s.Queued+s.Claimed != 0 {
@@ -350,16 +338,12 @@ func TestDroppedBeforeItsTurn(t *testing.T) {
 	w := idle(t, one, func(o *delivery.Options) { o.PerLane = 1 })
 	m := newMX(t)
 	w.at("192.0.2.1", m.addr)
-	begun, finish := make(chan struct{}, 10), make(chan struct{})
-	t.Cleanup(sync.OnceFunc(func() {
-		defer func() { _ = recover() }() // closed by the test
-		close(finish)
-	}))
-	m.data = func(*smtp.Transaction, []byte) (smtp.Reply, error) {
+	begun, finish, goOn := gateAt(t)
+	m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) {
 		begun <- struct{}{}
 		<-finish
 		return smtp.Reply{}, nil
-	}
+	})
 	var ids []mail.QueueID
 	for range 3 {
 		ids = append(ids, w.send("you@there.test"))
@@ -370,7 +354,7 @@ func TestDroppedBeforeItsTurn(t *testing.T) {
 	if err := w.spool.Drop(t.Context(), ids[1], "operator"); err != nil {
 		t.Fatal(err)
 	}
-	close(finish)
+	goOn()
 	w.await("delivered", 2)
 	if n := len(m.all()); n != 2 {
 		t.Errorf("%d messages left", n)
@@ -381,22 +365,18 @@ func TestDroppedBeforeItsTurn(t *testing.T) {
 func TestBrokenJournal(t *testing.T) {
 	t.Parallel()
 	w, m := simple(t, nil)
-	begun, finish := make(chan struct{}, 10), make(chan struct{})
-	t.Cleanup(sync.OnceFunc(func() {
-		defer func() { _ = recover() }() // closed by the test
-		close(finish)
-	}))
-	m.data = func(*smtp.Transaction, []byte) (smtp.Reply, error) {
+	begun, finish, goOn := gateAt(t)
+	m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) {
 		begun <- struct{}{}
 		<-finish
 		return smtp.Reply{}, nil
-	}
+	})
 	id := w.send("you@there.test")
 	wait(t, begun)
 	if err := w.mainDB.Close(); err != nil {
 		t.Fatal(err)
 	}
-	close(finish)
+	goOn()
 	m.next()
 	time.Sleep(200 * time.Millisecond) // several tries to write it down
 	if work, err := w.spool.Get(t.Context(), id); err != nil || work.Recipients[0].State != spool.Queued {
@@ -405,6 +385,14 @@ func TestBrokenJournal(t *testing.T) {
 	if n := len(m.all()); n != 1 {
 		t.Errorf("sent %d times", n)
 	}
+}
+
+// gateAt is a place where a server stops until goOn, which the end of the test calls too.
+func gateAt(t *testing.T) (begun chan struct{}, finish <-chan struct{}, goOn func()) {
+	c := make(chan struct{})
+	goOn = sync.OnceFunc(func() { close(c) })
+	t.Cleanup(goOn)
+	return make(chan struct{}, 10), c, goOn
 }
 
 // wait waits for something that must come.
@@ -421,15 +409,14 @@ func wait(t *testing.T, c <-chan struct{}) {
 func TestSlowMessageHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	w, m := simple(t, nil)
-	begun, finish := make(chan struct{}, 10), make(chan struct{})
-	m.data = func(_ *smtp.Transaction, data []byte) (smtp.Reply, error) {
+	begun, finish, _ := gateAt(t)
+	m.data.set(func(_ *smtp.Transaction, data []byte) (smtp.Reply, error) {
 		if strings.Contains(string(data), "slow") {
 			begun <- struct{}{}
 			<-finish
 		}
 		return smtp.Reply{}, nil
-	}
-	defer close(finish)
+	})
 	slow := w.compose("you@there.test")
 	slow.Body = append(slow.Body, "slow\r\n"...)
 	w.put(slow)

@@ -99,7 +99,7 @@ func TestAttemptIsBounded(t *testing.T) {
 		t.Parallel()
 		w := begin(t, zone, nil)
 		m := newMX(t)
-		m.greet = func() error { return &smtp.Error{Code: 421, Text: "busy"} }
+		m.greet.set(func() error { return &smtp.Error{Code: 421, Text: "busy"} })
 		for i := range 20 {
 			w.at(fmt.Sprintf("192.0.2.%d", i+1), m.addr)
 		}
@@ -113,7 +113,7 @@ func TestAttemptIsBounded(t *testing.T) {
 		t.Parallel()
 		w := begin(t, zone, nil)
 		bad, good := newMX(t), newMX(t)
-		bad.greet = func() error { return &smtp.Error{Code: 554, Text: "not you"} }
+		bad.greet.set(func() error { return &smtp.Error{Code: 554, Text: "not you"} })
 		w.at("192.0.2.1", bad.addr)
 		w.at("192.0.2.2", good.addr)
 		w.send("you@there.test")

@@ -234,9 +234,9 @@ func TestUnreadableKey(t *testing.T) {
 func TestConversationInNotification(t *testing.T) {
 	t.Parallel()
 	w, m := simple(t, nil)
-	m.data = func(*smtp.Transaction, []byte) (smtp.Reply, error) {
+	m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) {
 		return smtp.Reply{}, &smtp.Error{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "content refused\nsee https://there.test/why"}
-	}
+	})
 	w.send("you@there.test")
 	w.await("bounced", 1)
 	if dsn := w.home.next(); !bytes.Contains(dsn.data, []byte("content refused")) {
