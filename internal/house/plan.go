@@ -26,9 +26,10 @@ var Plan = []Room{
 	{"1 Ledgers", "account", "Customers, networks, credentials, domains, keys, pools.", []string{"mail", "store"}},
 	{"1 Ledgers", "spool", "The durable queue: put, claim, defer, settle, hold, release; survives a kill at any line.", []string{"mail", "store"}},
 	{"1 Ledgers", "journal", "Append-only facts about messages and accounts, searchable, with retention.", []string{"mail", "store"}},
+	{"1 Ledgers", "learn", "What experience taught: Bayes tokens, sender reputation.", []string{"mail", "store"}},
 
 	{"2 Works", "filter", "Runs the tests over one message, concurrently and within a deadline; returns a verdict 0..15 with hits, evidence and fixes.",
-		[]string{"account", "dkim", "dmarc", "dns", "dnsbl", "locale", "mail", "spf", "store"}},
+		[]string{"account", "dkim", "dmarc", "dns", "dnsbl", "learn", "locale", "mail", "spf", "store"}},
 	{"2 Works", "notice", "Mail we write ourselves: held, delayed, failed (DSN), and the links in it.", []string{"account", "locale", "mail", "report", "spool"}},
 	{"2 Works", "intake", "Takes mail in (25 relay, 465, 587), asks filter, spools, holds or refuses; acts on held mail.",
 		[]string{"account", "dns", "filter", "journal", "mail", "notice", "smtp", "spool"}},
@@ -36,13 +37,13 @@ var Plan = []Room{
 		[]string{"account", "dkim", "dns", "journal", "mail", "notice", "smtp", "spool"}},
 
 	{"3 Faces", "portal", "The pages a sender or an operator sees.", []string{"account", "delivery", "filter", "intake", "journal", "locale", "mail", "notice", "spool"}},
-	{"3 Faces", "api", "The same acts over HTTP+JSON on the operator's local socket.", []string{"account", "delivery", "dkim", "filter", "intake", "journal", "locale", "mail", "notice", "spool"}},
+	{"3 Faces", "api", "The same acts over HTTP+JSON on the operator's local socket.", []string{"account", "delivery", "dkim", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "spool"}},
 	{"3 Faces", "cli", "The same acts from a shell: through the running server's socket, or directly where no server is needed.",
 		[]string{"account", "api", "app", "config", "dkim", "locale", "mail", "world"}},
 
 	{"4 Roof", "config", "Reads the YAML, refuses what it does not know, gathers each room's own settings.", []string{"account", "mail", "smtp"}},
 	{"4 Roof", "app", "Builds every room, starts and stops them in order; the only place that knows all.",
-		[]string{"account", "api", "config", "delivery", "dkim", "dns", "dnsbl", "filter", "intake", "journal", "locale", "mail", "notice", "portal", "report", "smtp", "spool", "store"}},
+		[]string{"account", "api", "config", "delivery", "dkim", "dns", "dnsbl", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "portal", "report", "smtp", "spool", "store"}},
 	{"4 Roof", "world", "A small internet on loopback: DNS, providers with their manners, senders. Used by `postern demo` and end-to-end tests.",
 		[]string{"account", "app", "config", "dkim", "dmarc", "dns", "journal", "locale", "mail", "smtp", "spf"}},
 	{"4 Roof", "house", "This plan and the test that enforces it.", nil},
