@@ -1,0 +1,145 @@
+package pattern
+
+import (
+	"sync"
+)
+
+// Options bound what matching may cost. The zero value takes the defaults.
+type Options struct {
+	Steps  int // steps of the backtracker for one text, default 200 000; beyond, the text is given up
+	States int // states of a lazy automaton before its cache is dropped, default 4 000
+}
+
+const defaultSteps = 200_000
+
+// Pattern is a compiled pattern. It is safe for concurrent use.
+type Pattern struct {
+	src, flags string
+	names      []string
+	steps      int
+	states     int
+	exact      bool
+	prog       *program
+	words      words
+	most       int // width of the longest match of the automaton, or unbounded
+
+	once sync.Once // guards lin
+	lin  *dfa
+	late sync.Once // guards code
+	code *code
+	free sync.Pool // *machine
+}
+
+// Compile reads a Perl pattern (without delimiters) with flags out of imsxn under the default limits. Pattern and texts are
+// bytes. The error is a *SyntaxError.
+func Compile(src, flags string) (*Pattern, error) { return Options{}.Compile(src, flags) }
+
+// Compile is like the function of that name, under the limits of o.
+func (o Options) Compile(src, flags string) (*Pattern, error) {
+	t, err := parse(src, flags)
+	if err != nil {
+		return nil, err
+	}
+	r := &relaxer{exact: true, groups: map[int]*node{}, open: map[int]bool{}}
+	relaxed := r.relax(t.root)
+	prog, ok := emitProgram(relaxed)
+	if !ok {
+		return nil, &SyntaxError{0, "pattern expands to too many instructions: shorten its counted repetitions"}
+	}
+	p := &Pattern{src: src, flags: flags, names: t.names, steps: o.Steps, states: o.States, exact: r.exact, prog: prog,
+		words: required(relaxed)}
+	if p.steps <= 0 {
+		p.steps = defaultSteps
+	}
+	_, p.most = width(relaxed)
+	return p, nil
+}
+
+// Names returns the names of the capturing groups by their numbers; index 0 is the whole match, "" a group without a name.
+func (p *Pattern) Names() []string { return append([]string(nil), p.names...) }
+
+// Exact reports that the linear automaton decides alone, so that Match never gives up for want of backtracking steps.
+func (p *Pattern) Exact() bool { return p.exact }
+
+// Literals returns texts of which every match contains at least one once its ASCII letters are put in lower case; ok is
+// false when the pattern demands none that is worth looking for.
+func (p *Pattern) Literals() (list [][]byte, ok bool) {
+	for _, w := range p.words.list {
+		list = append(list, []byte(w))
+	}
+	return list, len(list) > 0
+}
+
+// Match reports whether the pattern matches somewhere in b. budget true means that it gave up: matched is then false and
+// nothing is known.
+func (p *Pattern) Match(b []byte) (matched, budget bool) {
+	m := p.machine()
+	defer p.free.Put(m)
+	return p.within(m, b, 0, len(b))
+}
+
+// Find returns the leftmost match that begins at or after from, as pairs of offsets by group number as in regexp's
+// FindSubmatchIndex (-1 for a group that took no part). budget true means that it gave up.
+func (p *Pattern) Find(b []byte, from int) (loc []int, ok, budget bool) {
+	if from < 0 || from > len(b) {
+		return nil, false, false
+	}
+	found, sure := p.linear().scan(b, from, len(b), 1)
+	if sure && found == 0 {
+		return nil, false, false
+	}
+	m := p.machine()
+	defer p.free.Put(m)
+	ok, budget = m.match(p.backtracker(), b, from, len(b), p.steps)
+	if !ok {
+		return nil, false, budget
+	}
+	loc = make([]int, len(m.caps))
+	for i, c := range m.caps {
+		loc[i] = int(c)
+	}
+	for i := 0; i < len(loc); i += 2 {
+		if loc[i+1] < 0 {
+			loc[i] = -1
+		}
+	}
+	return loc, true, false
+}
+
+// within looks for a match that lies in b[lo:hi] as far as the automaton can tell.
+func (p *Pattern) within(m *machine, b []byte, lo, hi int) (matched, budget bool) {
+	found, sure := p.linear().scan(b, lo, hi, 1)
+	switch {
+	case found == 0 && sure:
+		return false, false
+	case p.exact && found != 0:
+		return true, false
+	case p.exact:
+		return false, true
+	}
+	return m.match(p.backtracker(), b, lo, hi, p.steps)
+}
+
+// linear returns the lazy automaton, which is made when first needed.
+func (p *Pattern) linear() *dfa {
+	p.once.Do(func() { p.lin = newDFA(p.prog, p.states) })
+	return p.lin
+}
+
+// backtracker returns the code for captures and for what an automaton cannot decide. It is compiled when first needed, as
+// few patterns ever come so far; the source has been read before, so that reading it again cannot fail.
+func (p *Pattern) backtracker() *code {
+	p.late.Do(func() {
+		if t, err := parse(p.src, p.flags); err == nil {
+			p.code = compileCode(t)
+		}
+	})
+	return p.code
+}
+
+func (p *Pattern) machine() *machine {
+	if m, ok := p.free.Get().(*machine); ok {
+		return m
+	}
+	return &machine{}
+}
