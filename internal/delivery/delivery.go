@@ -169,7 +169,7 @@ func New(o Options) (*Delivery, error) {
 		}
 	}
 	d := &Delivery{o: o, lanes: make(map[string]*lane), slots: make(chan struct{}, o.Connections),
-		outcomes: make(chan outcome, 1024), freed: make(chan struct{}, 1), ending: make(chan struct{})}
+		outcomes: make(chan outcome, maxUnsettled-maxBatch), freed: make(chan struct{}, 1), ending: make(chan struct{})}
 	d.Tune(o.Tuning)
 	return d, nil
 }

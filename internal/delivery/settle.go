@@ -28,8 +28,12 @@ type outcome struct {
 
 func (d *Delivery) report(o outcome) { d.outcomes <- o }
 
-// maxBatch is how many outcomes share one commit.
-const maxBatch = 512
+// maxUnsettled bounds the outcomes that are known and not yet written down, and with them the duplicates of a crash: besides what
+// was on the wire, at most so many recipients get their message again. maxBatch of them share one commit.
+const (
+	maxUnsettled = 256
+	maxBatch     = 192
+)
 
 // settle writes outcomes down until the channel closes, many in one commit: first the journal, then the notices owed, then the
 // spool forgets. A crash in between repeats facts or notices, it loses none.
