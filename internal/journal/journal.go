@@ -43,7 +43,7 @@ const (
 	// Accepted: intake answered 250 and queued the message. Credential, ClientIP, ReversePath, HeaderFrom, Subject,
 	// MessageID, Size, Score; one fact per message, with Recipient when there is only one.
 	Accepted Kind = "accepted"
-	// Held: the message was accepted and set aside, or set aside later. As Accepted, with Text = the reason,
+	// Held: the message was accepted and set aside, or set aside later. As Accepted, the reason is in Detail,
 	// NextAt = end of the hold, Actor, Detail = verdict.
 	Held Kind = "held"
 	// Rejected: refused in session, after DATA or before. As Accepted as far as it came, Code, Enhanced, Text = our
