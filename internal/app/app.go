@@ -300,7 +300,8 @@ func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 }
 
 func tuning(c *config.Config) delivery.Tuning {
-	t := delivery.Tuning{Retry: c.Delivery.Retry, DelayNotice: c.Delivery.DelayNotice, NoTLS: c.Delivery.TLS == "none", NoSign: !c.DKIM.Sign}
+	t := delivery.Tuning{Retry: c.Delivery.Retry, DelayNotice: c.Delivery.DelayNotice, NoTLS: c.Delivery.TLS == "none", NoSign: !c.DKIM.Sign,
+		Private: c.Delivery.Private}
 	if t.DelayNotice == 0 {
 		t.DelayNotice = -1 // 0 in the configuration means: no notice
 	}
@@ -311,8 +312,21 @@ func tuning(c *config.Config) delivery.Tuning {
 func (a *App) ownAddrs() []netip.AddrPort {
 	var out []netip.AddrPort
 	for _, d := range a.doors {
-		if ap, err := netip.ParseAddrPort(d.listener.Addr().String()); err == nil {
-			out = append(out, ap)
+		ap, err := netip.ParseAddrPort(d.listener.Addr().String())
+		if err != nil {
+			continue
+		}
+		out = append(out, ap)
+		if !ap.Addr().IsUnspecified() {
+			continue
+		}
+		all, _ := net.InterfaceAddrs() // without them a loop ends by its hops only
+		for _, x := range all {
+			if n, ok := x.(*net.IPNet); ok {
+				if ip, ok := netip.AddrFromSlice(n.IP); ok {
+					out = append(out, netip.AddrPortFrom(ip.Unmap(), ap.Port()))
+				}
+			}
 		}
 	}
 	return out

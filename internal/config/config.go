@@ -259,6 +259,7 @@ type Delivery struct {
 	TLS         string              `key:"tls"`          // opportunistic, none
 	IPv6        bool                `key:"ipv6"`
 	Port        int                 `key:"port"`
+	Private     []netip.Prefix      `key:"private_destinations"` // none = the internet only
 	Pools       map[string][]Egress `key:"pools"`
 }
 

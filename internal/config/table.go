@@ -168,6 +168,7 @@ func deliveryKeys() []Key {
 		{Path: "delivery.tls", Default: "opportunistic", Enum: []string{"opportunistic", "none"}, Doc: "TLS towards the recipients' servers: whenever they offer it, or never."},
 		{Path: "delivery.ipv6", Default: "true", Restart: true, Doc: "Use IPv6. Switch off when the gateway's IPv6 addresses have no reverse DNS."},
 		{Path: "delivery.port", Default: "25", Min: "1", Max: "65535", Restart: true, Doc: "For tests only: mail servers listen on 25."},
+		{Path: "delivery.private_destinations", Default: "[]", Unit: "list of networks", Sample: "[10.1.2.0/24]", Doc: "Mail servers that are not on the internet and may be delivered to all the same, such as your own in a private network. To any other private, loopback or link-local address nothing is delivered, whatever DNS says: a sender could otherwise reach services that trust this machine. A smarthost needs no entry."},
 		{Path: "delivery.pools", Default: "{}", Unit: "name: list of addresses", Sample: "{default: [{ip: 192.0.2.10, helo: gate.example.org}]}", Restart: true, Doc: "Addresses mail leaves from, by class of mail. Without: whichever the system chooses."},
 		{Path: "delivery.pools.*", Unit: "list", Restart: true, Doc: "The pool of that name."},
 		{Path: "delivery.pools.*[].ip", Required: true, Unit: "address", Sample: "192.0.2.10", Restart: true, Doc: "An address of this machine."},

@@ -326,6 +326,17 @@ func (v *validation) delivery() {
 	if d.DelayNotice > d.Expire {
 		v.doubt("delivery.delay_notice", "later than delivery.expire (%s): nobody is told of a delay", formatDuration(d.Expire))
 	}
+	for i, n := range d.Private {
+		at := fmt.Sprintf("delivery.private_destinations[%d]", i)
+		switch {
+		case !n.IsValid():
+			continue // told already
+		case n != n.Masked():
+			v.bad(at, "%s has address bits beyond its length; did you mean %s or %s?", n, n.Masked(), netip.PrefixFrom(n.Addr(), n.Addr().BitLen()))
+		case n.Overlaps(netip.MustParsePrefix("127.0.0.0/8")) || n.Overlaps(netip.MustParsePrefix("::1/128")):
+			v.doubt(at, "whoever may send can make Postern speak to mail servers of this machine, which may trust it")
+		}
+	}
 	if d.TLS == "none" {
 		v.doubt("delivery.tls", "mail travels in the clear, and several receivers refuse it")
 	}

@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"postern/internal/account"
+	"postern/internal/dkim"
 	"postern/internal/dns"
 	"postern/internal/journal"
 	"postern/internal/notice"
@@ -86,7 +87,7 @@ type Options struct {
 type Delivery struct {
 	o Options
 
-	keys signer
+	keys dkim.Keyring
 	tune atomic.Pointer[Tuning]
 
 	mu    sync.Mutex
@@ -107,6 +108,7 @@ type Tuning struct {
 	DelayNotice time.Duration   // 0: 4 h; negative: never
 	NoTLS       bool
 	NoSign      bool
+	Private     []netip.Prefix // networks that are not on the internet and may be delivered to all the same; the smarthost needs none
 }
 
 // Tune replaces the tuning.

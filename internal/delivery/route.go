@@ -119,7 +119,7 @@ func (d *Delivery) exchangers(ctx context.Context, domain mail.Domain, hosts []d
 	}
 	switch {
 	case len(list) > 0:
-		return list[:min(len(list), maxAddresses)], nil
+		return d.bounded(list, domain)
 	case last != nil:
 		return nil, last
 	}
@@ -132,7 +132,13 @@ func (d *Delivery) ownFiltered(list []target, domain mail.Domain) ([]target, *tr
 			return nil, &trouble{554, "5.4.6", fmt.Sprintf("Mail for %s loops back to this gateway", domain)}
 		}
 	}
-	return list[:min(len(list), maxAddresses)], nil
+	return d.bounded(list, domain)
+}
+
+// bounded is the part of a list that is tried: what is on the internet, a few of it.
+func (d *Delivery) bounded(list []target, domain mail.Domain) ([]target, *trouble) {
+	list, why := d.outside(list, domain)
+	return list[:min(len(list), maxAddresses)], why
 }
 
 // isOwn reports whether an address is one of our own listeners.

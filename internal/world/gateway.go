@@ -41,6 +41,7 @@ dns: {servers: ["%[3]s"]}
 notice: {operator: operator@postern.example}
 delivery:
   port: %[4]d
+  private_destinations: [127.0.0.0/8]
   pools: {default: [{ip: %[5]s, helo: %[1]s}]}
 customers:
   - {id: boutique, name: La Boutique, language: fr, contact: contact@boutique.example, domains: [boutique.example], self_release: true}
