@@ -2,9 +2,7 @@ package delivery
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
-	"sync"
 
 	"postern/internal/dkim"
 	"postern/internal/mail"
@@ -62,37 +60,11 @@ func (d *Delivery) keysFor(from string) ([]dkim.Key, error) {
 	}
 	var keys []dkim.Key
 	for _, rec := range d.o.Accounts.SigningKeys(a.Domain) {
-		k, err := d.keys.parse(string(rec.PEM), rec.Domain, rec.Selector)
+		k, err := d.keys.Parse(rec.PEM, rec.Domain, rec.Selector)
 		if err != nil {
 			return nil, fmt.Errorf("DKIM key %s of %s: %w", rec.Selector, rec.Domain, err)
 		}
 		keys = append(keys, k)
 	}
 	return keys, nil
-}
-
-// signer remembers parsed keys: parsing an RSA key costs about as much as signing with it.
-type signer struct {
-	mu   sync.Mutex
-	keys map[[sha256.Size]byte]dkim.Key
-}
-
-const rememberedKeys = 1000
-
-func (s *signer) parse(pem string, domain mail.Domain, selector string) (dkim.Key, error) {
-	id := sha256.Sum256([]byte(string(domain) + "\x00" + selector + "\x00" + pem))
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if k, ok := s.keys[id]; ok {
-		return k, nil
-	}
-	k, err := dkim.ParseKey([]byte(pem), domain, selector)
-	if err != nil {
-		return k, err
-	}
-	if s.keys == nil || len(s.keys) >= rememberedKeys {
-		s.keys = make(map[[sha256.Size]byte]dkim.Key)
-	}
-	s.keys[id] = k
-	return k, nil
 }
