@@ -47,8 +47,10 @@ type goldenCase struct {
 	SMTPUTF8      bool               `yaml:"smtputf8"`
 	Threshold     float64            `yaml:"threshold"`
 	Scores        map[string]float64 `yaml:"scores"`
-	Sign          string             `yaml:"sign"`   // "domain selector hours": signature the message arrives with, that many hours old
-	Tamper        bool               `yaml:"tamper"` // the body is changed after signing
+	Sign          string             `yaml:"sign"`    // "domain selector hours": signature the message arrives with, that many hours old
+	Tamper        bool               `yaml:"tamper"`  // the body is changed after signing
+	Login         string             `yaml:"login"`   // credential
+	History       []float64          `yaml:"history"` // scores of the sender's earlier messages
 }
 
 func loadCases(t testing.TB) []goldenCase {
@@ -103,7 +105,7 @@ func (c goldenCase) raw(t testing.TB) []byte {
 
 func (c goldenCase) input(t testing.TB) Input {
 	t.Helper()
-	in := Input{Message: mail.Parse(c.raw(t), mail.DefaultLimits()), Hello: c.Hello, Authenticated: c.Authenticated, Now: testNow,
+	in := Input{Message: mail.Parse(c.raw(t), mail.DefaultLimits()), Hello: c.Hello, Authenticated: c.Authenticated, Credential: c.Login, Now: testNow,
 		Customer: account.Customer{ID: "c", Threshold: c.Threshold}}
 	var err error
 	if c.From != "<>" {
@@ -233,6 +235,7 @@ func golden(v Verdict) string {
 func TestCases(t *testing.T) {
 	t.Parallel()
 	ledger := testLedger(t)
+	experience := testExperience(t)
 	catalog, err := locale.New()
 	if err != nil {
 		t.Fatal(err)
@@ -241,8 +244,12 @@ func TestCases(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			server := c.world(t)
-			f := testFilter(t, Options{Resolver: server.Resolver(t), Accounts: ledger, Scores: c.Scores})
+			o := Options{Resolver: server.Resolver(t), Accounts: ledger, Scores: c.Scores, Learn: experience}
 			in := c.input(t)
+			if len(c.History) > 0 {
+				o.Learn = c.past(t, in)
+			}
+			f := testFilter(t, o)
 			v, err := f.Run(t.Context(), in)
 			if err != nil {
 				t.Fatal(err)
@@ -416,7 +423,7 @@ func TestTextsOfEveryTest(t *testing.T) {
 				}
 			}
 		}
-		for _, g := range []Group{GroupIdentity, GroupLists, GroupHeader, GroupContent} {
+		for _, g := range []Group{GroupIdentity, GroupLists, GroupHeader, GroupContent, GroupExperience} {
 			if title := GroupTitle(catalog, lang, g); strings.HasPrefix(title, "test.") {
 				t.Errorf("%s: no title of group %s", lang, g)
 			}

@@ -1,16 +1,21 @@
 package filter
 
-import "context"
+import (
+	"context"
+
+	"postern/internal/learn"
+)
 
 // Group gathers tests on the pages that show them.
 type Group string
 
 // The groups of the catalogue.
 const (
-	GroupIdentity Group = "identity" // who sends: SPF, DKIM, DMARC, domains, reverse DNS
-	GroupLists    Group = "lists"    // blocklists
-	GroupHeader   Group = "header"   // the form of the header
-	GroupContent  Group = "content"  // MIME and HTML
+	GroupIdentity   Group = "identity"   // who sends: SPF, DKIM, DMARC, domains, reverse DNS
+	GroupLists      Group = "lists"      // blocklists
+	GroupHeader     Group = "header"     // the form of the header
+	GroupContent    Group = "content"    // MIME and HTML
+	GroupExperience Group = "experience" // what earlier mail taught
 )
 
 // Test is a row of the catalogue. Its name, explanation and fix in each language stand in package locale under
@@ -29,6 +34,12 @@ type check struct {
 	network bool     // asks DNS: runs concurrently under the deadline
 	run     func(ctx context.Context, s *scan)
 }
+
+// lastCheck is the check that looks at what all others found.
+const lastCheck = "reputation"
+
+// last reports whether a check must wait for all others.
+func (c check) last() bool { return c.name == lastCheck }
 
 // Tests returns the catalogue in the order of its groups.
 func Tests() []Test {
@@ -99,6 +110,20 @@ func Tests() []Test {
 		{Name: "MIME_HTML_ONLY_MULTI", Points: 0.001, Group: GroupContent},
 		{Name: "MPART_ALT_DIFF", Points: 0.724, Group: GroupContent},
 		{Name: "T_REMOTE_IMAGE", Points: 0.01, Group: GroupContent},
+
+		// Experience. Points of BAYES: SpamAssassin's with Bayes and network tests, but for the middle, where nothing is known. Those of AWL
+		// are the message's own.
+		{Name: "BAYES_00", Points: -1.9, Group: GroupExperience},
+		{Name: "BAYES_05", Points: -0.5, Group: GroupExperience},
+		{Name: "BAYES_20", Points: -0.001, Group: GroupExperience},
+		{Name: "BAYES_40", Points: -0.001, Group: GroupExperience},
+		{Name: "BAYES_50", Points: 0, Group: GroupExperience},
+		{Name: "BAYES_60", Points: 1.5, Group: GroupExperience},
+		{Name: "BAYES_80", Points: 2.0, Group: GroupExperience},
+		{Name: "BAYES_95", Points: 3.0, Group: GroupExperience},
+		{Name: "BAYES_99", Points: 3.5, Group: GroupExperience},
+		{Name: "BAYES_999", Points: 0.2, Group: GroupExperience},
+		{Name: "AWL", Points: 0, Group: GroupExperience},
 	}
 }
 
@@ -124,5 +149,7 @@ func checks() []check {
 		{"title", []string{"HTML_TITLE_SUBJ_DIFF"}, false, checkTitle},
 		{"structure", []string{"MIME_HTML_ONLY", "MIME_HTML_ONLY_MULTI"}, false, checkStructure},
 		{"alternative", []string{"MPART_ALT_DIFF"}, false, checkAlternative},
+		{"bayes", learn.AllClasses(), false, checkBayes},
+		{lastCheck, []string{"AWL"}, false, checkReputation},
 	}
 }

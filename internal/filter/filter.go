@@ -33,6 +33,7 @@ import (
 	"postern/internal/account"
 	"postern/internal/dns"
 	"postern/internal/dnsbl"
+	"postern/internal/learn"
 	"postern/internal/mail"
 )
 
@@ -55,6 +56,8 @@ type Options struct {
 	Accounts *account.Ledger // signing keys of the sender domains; nil: we sign nothing
 	Lists    []dnsbl.List    // blocklists asked; nil: the directory's default ones; empty: none
 	Guard    *dnsbl.Guard    // remembers zones that refuse our resolver; nil: a new one
+	Learn    *learn.Ledger   // what experience taught; nil: not asked, and its tests are silent
+	ReadOnly bool            // no sender is remembered for what is tested: messages that were tested before
 
 	Deadline time.Duration      // network tests together; default DefaultDeadline
 	Queries  int                // DNS questions per message, see DefaultQueries
@@ -73,10 +76,11 @@ type Filter struct {
 
 // settings are what one configuration makes of the options: replaced whole by Reload.
 type settings struct {
-	o      Options
-	points map[string]float64
-	off    map[string]bool // tests that the operator switched off
-	checks []check
+	o        Options
+	points   map[string]float64
+	off      map[string]bool // tests that the operator switched off
+	operator map[string]bool // tests that say nothing of the sender
+	checks   []check
 }
 
 // New checks the options and prepares the catalogue. It asks nothing of the network.
@@ -131,9 +135,9 @@ func newSettings(o Options) (*settings, error) {
 	if o.Guard == nil {
 		o.Guard = dnsbl.NewGuard(o.Now)
 	}
-	f := &settings{o: o, points: make(map[string]float64), off: make(map[string]bool), checks: checks()}
+	f := &settings{o: o, points: make(map[string]float64), off: make(map[string]bool), operator: make(map[string]bool), checks: checks()}
 	for _, t := range Tests() {
-		f.points[t.Name] = t.Points
+		f.points[t.Name], f.operator[t.Name] = t.Points, t.Operator
 	}
 	var errs []error
 	for name, p := range o.Scores {
@@ -143,6 +147,9 @@ func newSettings(o Options) (*settings, error) {
 		}
 		if math.IsNaN(p) || math.Abs(p) > 100 {
 			errs = append(errs, fmt.Errorf("filter.scores.%s: points must lie between -100 and 100", name))
+		}
+		if name == "AWL" && p != 0 {
+			errs = append(errs, fmt.Errorf("filter.scores.%s: its points depend on the sender's past; 0 switches it off, nothing else can be set", name))
 		}
 		f.points[name], f.off[name] = p, p == 0
 	}
@@ -170,6 +177,7 @@ type Input struct {
 	ClientIP      netip.Addr // who gave us the message
 	Hello         string     // the name it used
 	Authenticated bool       // by a credential, not by its network
+	Credential    string     // its user name, "" if there is none
 	Customer      account.Customer
 	Egress        []account.Egress // addresses and HELO names it may leave from
 	Received      time.Time        // when we accepted it: the Date field is compared with this; zero: Now
@@ -211,16 +219,24 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 		}()
 	}
 	for _, c := range set.checks {
-		if !c.network {
+		if !c.network && !c.last() {
 			s.perform(ctx, c)
 		}
 	}
 	wg.Wait()
+	for _, c := range set.checks {
+		if c.last() {
+			s.perform(netCtx, c)
+		}
+	}
 	if err := ctx.Err(); err != nil {
 		return Verdict{}, fmt.Errorf("filter: %w", err)
 	}
 	if s.broken != nil {
 		return Verdict{}, s.broken
+	}
+	if set.o.Learn != nil && !set.o.ReadOnly {
+		set.o.Learn.Remember(s.sender(netCtx), s.behaviour())
 	}
 	v := s.verdict(threshold)
 	v.At, v.Elapsed = in.Now, set.o.Now().Sub(start)
@@ -268,6 +284,11 @@ func (s *scan) hit(test string, args map[string]string, evidence ...string) {
 	if !ok {
 		panic("filter: hit of a test that is not in the catalogue: " + test)
 	}
+	s.hitFor(test, points, args, evidence...)
+}
+
+// hitFor is hit with points that belong to this message alone.
+func (s *scan) hitFor(test string, points float64, args map[string]string, evidence ...string) {
 	if s.off[test] {
 		return
 	}

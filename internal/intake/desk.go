@@ -210,7 +210,7 @@ func (d *Desk) Retest(ctx context.Context, id mail.QueueID, actor string) (View,
 	}
 	verdict, err := d.in.o.Fresh.Run(ctx, filter.Input{
 		Message: mail.Parse(body, d.in.o.MailSize), Envelope: work.Envelope, ClientIP: work.ClientIP, Hello: work.Hello,
-		Authenticated: work.Credential != "", Customer: v.Customer, Egress: d.in.o.Accounts.Pool(work.Pool).Egress, Received: work.Received, Now: d.in.o.Now(),
+		Authenticated: work.Credential != "", Credential: work.Credential, Customer: v.Customer, Egress: d.in.o.Accounts.Pool(work.Pool).Egress, Received: work.Received, Now: d.in.o.Now(),
 	})
 	if err != nil {
 		return v, fmt.Errorf("retest %s: %w", id, err)

@@ -128,7 +128,7 @@ func (s *session) Data(ctx context.Context, t *smtp.Transaction, raw []byte) (sm
 		return smtp.Reply{}, err
 	}
 	verdict, err := s.in.o.Filter.Run(ctx, filter.Input{
-		Message: m, Envelope: t.Envelope, ClientIP: s.conn.ClientIP, Hello: s.conn.Hello, Authenticated: s.known,
+		Message: m, Envelope: t.Envelope, ClientIP: s.conn.ClientIP, Hello: s.conn.Hello, Authenticated: s.known, Credential: s.credential.User,
 		Customer: s.customer, Egress: s.in.o.Accounts.Pool(s.customer.Pool).Egress, Now: now,
 	})
 	if err != nil {
