@@ -105,6 +105,9 @@ func TestReserve(t *testing.T) {
 	if st := stats(t, s); !st.Full || st.Free != 0 {
 		t.Errorf("stats %+v", st)
 	}
+	notice := message(c.Now(), 10)
+	notice.Notice = true
+	put(t, s, notice)             // the reserve is for it: nothing is settled before the notice of a bounce is queued
 	wantIDs(t, claim(t, s, 1), m) // what is there still leaves
 	must(t, s.Settle(t.Context(), spool.Outcome{ID: m.ID, State: spool.Delivered}))
 }

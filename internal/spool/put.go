@@ -36,7 +36,8 @@ func (s *Spool) Put(ctx context.Context, m *Message) error {
 	if err := s.Start(ctx); err != nil {
 		return err
 	}
-	if s.lookAtSpace(int64(len(m.Body))) {
+	// Our own mail may use the reserve: delivery forgets a bounced message only when its notice is queued, and would make no room.
+	if s.lookAtSpace(int64(len(m.Body))) && !m.Notice {
 		return fmt.Errorf("put: %w: less free space than the reserve", ErrFull)
 	}
 	if err := s.lock(ctx, m.ID); err != nil {

@@ -43,7 +43,8 @@
 //
 // # Failures
 //
-// ErrFull: below the reserve of free space Put refuses and reopens by itself at twice the reserve; Claim and Settle go on.
+// ErrFull: below the reserve of free space Put refuses and reopens by itself at twice the reserve; our own mail
+// (Message.Notice), Claim and Settle go on.
 // store.ErrBroken: the database is out; try again later. ErrLost, ErrNotFound, ErrExists, ErrNotHeld, ErrDamaged as said
 // at each method.
 package spool
