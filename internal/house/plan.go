@@ -21,6 +21,7 @@ var Plan = []Room{
 	{"1 Trades", "dkim", "DKIM (RFC 6376, 8463): verify, sign, keys and their records.", []string{"dns", "mail"}},
 	{"1 Trades", "dmarc", "DMARC (RFC 9989): policy by tree walk, alignment.", []string{"dns", "mail"}},
 	{"1 Trades", "dnsbl", "The directory of blocklists and one honest lookup in four states.", []string{"dns"}},
+	{"1 Trades", "rules", "SpamAssassin's rule language: parse, compile, match; knows patterns, not policy.", []string{"mail"}},
 	{"1 Trades", "report", "Formats that come back: delivery status notifications, read and written.", []string{"mail"}},
 
 	{"1 Ledgers", "account", "Customers, networks, credentials, domains, keys, pools.", []string{"mail", "store"}},

@@ -1,0 +1,124 @@
+package rules
+
+import (
+	"sync"
+
+	"postern/internal/rules/pattern"
+)
+
+// matcher is one compiled pattern.
+type matcher struct {
+	*pattern.Pattern
+}
+
+func compileMatcher(text, flags string) (*matcher, error) {
+	if len(text) > maxPattern {
+		return nil, errTooLong
+	}
+	clean := make([]byte, 0, len(flags))
+	for i := 0; i < len(flags); i++ {
+		switch flags[i] {
+		case 'i', 'm', 's', 'x', 'n':
+			clean = append(clean, flags[i])
+		}
+	}
+	p, err := pattern.Compile(text, string(clean))
+	if err != nil {
+		return nil, err
+	}
+	return &matcher{p}, nil
+}
+
+// matches reports whether the pattern matches; a pattern that gives up does not.
+func (m *matcher) matches(s string) bool {
+	ok, _ := m.Match([]byte(s))
+	return ok
+}
+
+// count returns how often the pattern matches without overlap, at most limit times (0: 1000).
+func (m *matcher) count(b []byte, limit int) (n int, budget bool) {
+	if limit <= 0 {
+		limit = 1000
+	}
+	for at := 0; at <= len(b) && n < limit; {
+		loc, ok, budget := m.Find(b, at)
+		if !ok {
+			return n, budget
+		}
+		n++
+		if loc[1] > loc[0] {
+			at = loc[1]
+		} else {
+			at = loc[1] + 1
+		}
+	}
+	return n, false
+}
+
+// excerpt is what the first match covers, shortened, for a person to read.
+func (m *matcher) excerpt(b []byte) string {
+	loc, ok, _ := m.Find(b, 0)
+	if !ok {
+		return ""
+	}
+	return string(b[loc[0]:loc[1]])
+}
+
+// group is rules whose patterns run on the same texts.
+type group struct {
+	rules []int // indexes into RuleSet.rules
+	set   *pattern.Set
+	free  sync.Pool // *pattern.Scratch
+}
+
+func newGroup(s *RuleSet, rules []int) *group {
+	list := make([]*pattern.Pattern, len(rules))
+	for i, r := range rules {
+		list[i] = s.rules[r].compiled.Pattern
+	}
+	g := &group{rules: rules, set: pattern.NewSet(list)}
+	g.free.New = func() any { return g.set.NewScratch() }
+	return g
+}
+
+// plan is what runs in which order.
+type plan struct {
+	body, raw, full, uri *group
+	headers              map[string]*group // by header specification
+	specs                []string          // keys of headers, sorted
+	alone                []int             // header rules with [if-unset]
+	exists               []int
+	templates            []int // rules whose pattern holds what others captured
+	mime, details, evals []int
+	metas                []int // dependencies first
+}
+
+// prepare makes the plan. Rules with points 0 in every set are left out; those with 0 in one set are skipped when that set runs.
+func (s *RuleSet) prepare() {
+	by := map[Kind][]int{}
+	headers := map[string][]int{}
+	for i, r := range s.rules {
+		if r.Problem != "" || r.Scores == [4]float64{} {
+			continue
+		}
+		switch {
+		case r.template:
+			s.plan.templates = append(s.plan.templates, i)
+		case r.Kind == Header && r.exists:
+			s.plan.exists = append(s.plan.exists, i)
+		case r.Kind == Header && r.unset != nil:
+			s.plan.alone = append(s.plan.alone, i)
+		case r.Kind == Header:
+			headers[r.Target] = append(headers[r.Target], i)
+		default:
+			by[r.Kind] = append(by[r.Kind], i)
+		}
+	}
+	s.plan.body, s.plan.raw, s.plan.full, s.plan.uri = newGroup(s, by[Body]), newGroup(s, by[RawBody]), newGroup(s, by[Full]), newGroup(s, by[URI])
+	s.plan.mime, s.plan.details, s.plan.evals = by[MIMEHeader], by[URIDetail], by[Eval]
+	s.plan.headers = map[string]*group{}
+	s.plan.specs = sortedKeys(headers)
+	for spec, rules := range headers {
+		s.plan.headers[spec] = newGroup(s, rules)
+	}
+}

@@ -1,0 +1,221 @@
+package rules
+
+import (
+	"regexp"
+	"strings"
+)
+
+// receivedHop is a relay that was read, or the sign that the mail was fetched by a person's program.
+type receivedHop struct {
+	relay
+	fetched bool
+}
+
+var (
+	bareFrom    = regexp.MustCompile(`(?i)^from (\S+) by [^\s;]+ ?;`)
+	bareIP      = regexp.MustCompile(`^\[[\d.]+\]$`)
+	dateBehind  = regexp.MustCompile(`[\s;]+(?:(?:Mon|Tue|Thu|Wed|Fri|Sat|Sun), )?\d+ (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d+ \d+:\d+(?::\d+)? \S+$`)
+	localFor    = regexp.MustCompile(`(?i)\bwith local for\b`)
+	receivedID  = regexp.MustCompile(` id <?([^\s<>;]{3,})`)
+	heloEquals  = regexp.MustCompile(`\bhelo=([-A-Za-z0-9.^+_&:=?!@%*$\\/]+)`)
+	heloWord    = regexp.MustCompile(`\b(?:HELO|EHLO) ([-A-Za-z0-9.^+_&:=?!@%*$\\/]+)`)
+	byHost      = regexp.MustCompile(` by (\S+)(?:[^-A-Za-z0-9;.]|$)`)
+	withAuth    = regexp.MustCompile(`(?i) with ((?:ES|L|UTF8S|UTF8L)MTPS?A|ASMTP|HTTP[SU]?)(?: |;|$)`)
+	authParen   = regexp.MustCompile(`^from .*?(?:\]\)|\)\]) \(AUTH: (LOGIN|PLAIN|DIGEST-MD5|CRAM-MD5) \S+(?:, .*?)?\) by `)
+	sendmailOK  = regexp.MustCompile(`^from .*?(?:\](?: \([^)]*\))?\)|\)\]) .*?\(.*?authenticated.*?\).*? by`)
+	postfixAuth = regexp.MustCompile(`\) \(Authenticated sender: \S+\) by \S+ \(([^)]+)\) with `)
+	communigate = regexp.MustCompile(`CommuniGate Pro (?:HTTP|SMTP|XIMSS|IMAP)`)
+	viaHTTP     = regexp.MustCompile(`(?i) \(via (HTTP.?)\)(?: |;|$)`)
+	envelopeIn  = regexp.MustCompile(`(?i)(?:return-path:? |envelope-(?:sender|from)[ =])(\S+)\b`)
+	subHelo     = regexp.MustCompile(`helo=(\S+)`)
+	subIdent    = regexp.MustCompile(`ident=(\S*)`)
+	identBefore = regexp.MustCompile(`^(?:IDENT:)?([^@]*)@`)
+	anyIP       = regexp.MustCompile(`\[` + ipPattern + `\]`)
+	mappedIP    = regexp.MustCompile(`(?i)^0*:0*:(?:0*:)*ffff:(\d+\.\d+\.\d+\.\d+)$`)
+	unsafeChars = regexp.MustCompile(`[\s\x00#\[\]()<>|]`)
+	firstWord   = regexp.MustCompile(`^(\S+)[^-A-Za-z0-9.]`)
+)
+
+// parseReceived reads one Received field. A nil hop with known true is a field that speaks of no hop; known false is one that cannot be read.
+func parseReceived(line string) (hop *receivedHop, known bool) {
+	s := strings.Join(strings.Fields(line), " ")
+	for strings.HasSuffix(s, ";") {
+		s = strings.TrimSuffix(strings.TrimSuffix(s, ";"), " ")
+	}
+	low := strings.ToLower(s)
+	if !strings.HasPrefix(low, "from ") && !strings.HasPrefix(low, "(from ") || localFor.MatchString(s) {
+		return nil, true
+	}
+	if m := bareFrom.FindStringSubmatch(s); m != nil && !bareIP.MatchString(m[1]) {
+		return nil, true
+	}
+	s = dateBehind.ReplaceAllString(s, "")
+	s = strings.Replace(s, ")by ", ") by ", 1)
+	h := &receivedHop{}
+	h.readWords(s)
+	looked := false
+	if strings.HasPrefix(s, "from ") {
+		s = s[5:]
+		if m := envelopeIn.FindStringSubmatch(s); m != nil {
+			h.envFrom, h.hasEnvFrom = m[1], true
+		}
+		fit, none := h.fit(s, &looked)
+		switch {
+		case none:
+			return nil, true
+		case h.fetched:
+			return h, true
+		case fit:
+			return h.complete(looked), true
+		}
+		if m := firstWord.FindStringSubmatch(s); h.helo == "" && m != nil {
+			h.helo = m[1]
+		}
+	}
+	if m := anyIP.FindStringSubmatch(s); m != nil && validAddress(m[1]) {
+		h.ip = m[1]
+	}
+	if h.ip != "" && h.by != "" {
+		return h.complete(looked), true
+	}
+	return nil, strings.HasPrefix(low, "(from ") && strings.Contains(s, "@localhost) by ")
+}
+
+// readWords takes what stands anywhere in the field.
+func (h *receivedHop) readWords(s string) {
+	if m := receivedID.FindStringSubmatch(s); m != nil {
+		h.id = m[1]
+	}
+	if m := heloEquals.FindStringSubmatch(s); m != nil {
+		h.helo = m[1]
+	} else if m := heloWord.FindStringSubmatch(s); m != nil {
+		h.helo = m[1]
+	}
+	if m := byHost.FindStringSubmatch(s); m != nil {
+		h.by = m[1]
+	}
+	h.auth = authOf(s)
+}
+
+func authOf(s string) string {
+	if strings.Contains(s, " by ") {
+		if m := withAuth.FindStringSubmatch(s); m != nil {
+			return m[1]
+		}
+	}
+	if m := authParen.FindStringSubmatch(s); m != nil {
+		return m[1]
+	}
+	if strings.Contains(s, "authenticated") && sendmailOK.MatchString(s) {
+		return "Sendmail"
+	}
+	if m := postfixAuth.FindStringSubmatch(s); m != nil {
+		if m[1] == "Postfix" {
+			return m[1]
+		}
+		return "Postfix (" + m[1] + ")"
+	}
+	if strings.Contains(s, " (account ") && communigate.MatchString(s) {
+		return "Communigate"
+	}
+	if strings.Contains(s, " with Microsoft Exchange Server HTTP-DAV") {
+		return "HTTP-DAV"
+	}
+	if m := viaHTTP.FindStringSubmatch(s); m != nil && strings.Contains(s, " by ") {
+		return m[1]
+	}
+	return ""
+}
+
+// fit tries the shapes; none is true for a field that speaks of no hop.
+func (h *receivedHop) fit(s string, looked *bool) (fit, none bool) {
+	for i := range shapes {
+		sh := &shapes[i]
+		if sh.when != nil && !sh.when.MatchString(s) {
+			continue
+		}
+		m := sh.pattern.FindStringSubmatch(s)
+		if m == nil {
+			continue
+		}
+		if sh.none {
+			return false, true
+		}
+		if sh.fetch {
+			h.fetched = true
+			return true, false
+		}
+		if !h.assign(sh, m[1:]) {
+			continue
+		}
+		*looked = sh.looked
+		return true, false
+	}
+	return false, false
+}
+
+// assign puts the groups where they belong; false when the address is none.
+func (h *receivedHop) assign(sh *shape, groups []string) bool {
+	for i, name := range sh.names {
+		if i < len(groups) && name == "ip" && !validAddress(groups[i]) {
+			return false
+		}
+	}
+	for i, name := range sh.names {
+		if i >= len(groups) {
+			break
+		}
+		g := groups[i]
+		switch name {
+		case "ip":
+			h.ip = g
+		case "by":
+			h.by = g
+		case "helo":
+			h.helo = g
+		case "rdns":
+			h.rdns = g
+		case "rdnshelo":
+			h.rdns, h.helo = g, g
+		case "ident":
+			h.ident = g
+		case "identat":
+			h.ident = strings.TrimSuffix(g, "@")
+		case "rdnsident":
+			h.rdns = g
+			if m := identBefore.FindStringSubmatch(g); m != nil {
+				h.ident, h.rdns = m[1], g[len(m[0]):]
+			}
+		case "sub":
+			if m := subHelo.FindStringSubmatch(g); m != nil {
+				h.helo = m[1]
+			}
+			if m := subIdent.FindStringSubmatch(g); m != nil {
+				h.ident = m[1]
+			}
+		}
+	}
+	return true
+}
+
+// complete cleans the values.
+func (h *receivedHop) complete(looked bool) *receivedHop {
+	h.rdns = strings.TrimRight(h.rdns, ".")
+	if strings.EqualFold(h.rdns, "unknown") || strings.HasPrefix(h.rdns, "[") {
+		h.rdns = ""
+	}
+	if len(h.ip) > 5 && strings.EqualFold(h.ip[:5], "ipv6:") {
+		h.ip = h.ip[5:]
+	}
+	if m := mappedIP.FindStringSubmatch(h.ip); m != nil {
+		h.ip = m[1]
+	}
+	h.by = strings.TrimSuffix(h.by, ";")
+	for _, s := range []*string{&h.ip, &h.rdns, &h.helo, &h.by, &h.ident} {
+		*s = unsafeChars.ReplaceAllString(*s, "!")
+	}
+	h.envFrom = unsafeChars.ReplaceAllString(strings.TrimRight(strings.TrimLeft(h.envFrom, " <"), "> "), "!")
+	h.noReverse = h.rdns == "" && looked
+	h.private = privateIP(h.ip)
+	return h
+}

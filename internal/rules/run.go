@@ -1,0 +1,383 @@
+package rules
+
+import (
+	"bytes"
+	"context"
+	"sort"
+	"strings"
+
+	"postern/internal/rules/pattern"
+)
+
+// RunOptions says how to run.
+type RunOptions struct {
+	ScoreSet int             // 0..3, see Rule.Scores; a rule with 0 points in it does not run
+	Context  context.Context // nil: run to the end. Once it ends, what has not run is skipped.
+}
+
+// Hit is one rule that hit.
+type Hit struct {
+	Rule     string
+	Score    float64 // points; 0 for sub-rules
+	Value    float64 // how often it hit, or the value of a meta
+	Evidence string  // what it matched, valid UTF-8 on one line, at most 200 bytes; "" if there is nothing to show
+}
+
+// Result is what a run found.
+type Result struct {
+	Score   float64  // sum of the points
+	Hits    []Hit    // rules with points of their own, by name
+	Subs    []Hit    // sub-rules (__), by name
+	Skipped []string // rules that gave up within their budget or had no time left, by name: neither hit nor clean
+}
+
+// scan is one run.
+type scan struct {
+	s        *RuleSet
+	v        *View
+	set      int
+	ctx      context.Context
+	values   []float64
+	where    map[int][]byte // text that a rule matched in
+	notes    map[int]string // evidence of evals
+	captured map[string][]string
+	skipped  map[int]bool
+	current  int // rule at work, for note
+}
+
+// Run runs all active rules on a message.
+func (s *RuleSet) Run(v *View, o RunOptions) Result {
+	c := &scan{s: s, v: v, set: o.ScoreSet & 3, ctx: o.Context, values: make([]float64, len(s.rules)), where: map[int][]byte{},
+		notes: map[int]string{}, captured: map[string][]string{}, skipped: map[int]bool{}}
+	v.specs = map[string]spec{}
+	v.haveURIs, v.details, v.uris, v.memo = false, nil, nil, map[string]any{}
+	c.patterns()
+	for _, i := range s.plan.templates {
+		c.template(i)
+	}
+	for _, i := range s.plan.mime {
+		c.guard(i, c.mime)
+	}
+	for _, i := range s.plan.details {
+		c.guard(i, c.detail)
+	}
+	for _, i := range s.plan.evals {
+		c.guard(i, c.eval)
+	}
+	for _, i := range s.plan.metas {
+		if r := s.rules[i]; c.active(r) && r.Problem == "" {
+			if x := r.expr.eval(c.values); x != 0 {
+				c.values[i] = max(x, 0)
+				if x <= 0 {
+					c.values[i] = 1
+				}
+			}
+		}
+	}
+	return c.result()
+}
+
+func (c *scan) active(r *Rule) bool { return r.Scores[c.set] != 0 }
+
+func (c *scan) late() bool { return c.ctx != nil && c.ctx.Err() != nil }
+
+func (c *scan) guard(i int, f func(int)) {
+	switch {
+	case !c.active(c.s.rules[i]):
+	case c.late():
+		c.skipped[i] = true
+	default:
+		c.current = i
+		f(i)
+	}
+}
+
+// patterns runs header, body, rawbody, uri and full rules.
+func (c *scan) patterns() {
+	p := &c.s.plan
+	for _, name := range p.specs {
+		h := c.header(name)
+		c.run(p.headers[name], [][]byte{h.text})
+	}
+	for _, i := range p.exists {
+		if r := c.s.rules[i]; c.active(r) && c.header(r.Target).set != r.negated {
+			c.values[i] = 1
+		}
+	}
+	for _, i := range p.alone {
+		c.guard(i, func(i int) {
+			r := c.s.rules[i]
+			c.single(i, r.compiled, [][]byte{c.headerOr(r)})
+		})
+	}
+	c.run(p.body, c.v.bodyLines())
+	c.run(p.raw, c.v.rawChunks())
+	c.run(p.uri, c.uriList())
+	c.run(p.full, [][]byte{c.v.fullText()})
+}
+
+func (c *scan) headerOr(r *Rule) []byte {
+	h := c.header(r.Target)
+	if !h.set && r.unset != nil {
+		return []byte(*r.unset)
+	}
+	return h.text
+}
+
+// run runs a group on texts.
+func (c *scan) run(g *group, texts [][]byte) {
+	if g == nil || len(g.rules) == 0 {
+		return
+	}
+	scratch := g.free.Get().(*pattern.Scratch)
+	defer g.free.Put(scratch)
+	scratch.Reset()
+	matched := map[int]bool{}
+	for k, i := range g.rules {
+		if r := c.s.rules[i]; !c.active(r) || r.noSubj && r.Kind == Body {
+			scratch.Skip(k)
+		}
+	}
+	for n, b := range texts {
+		if c.late() {
+			for k, i := range g.rules {
+				if r := c.s.rules[i]; c.active(r) && !matched[k] {
+					c.skipped[i] = true
+				}
+			}
+			return
+		}
+		g.set.Matches(scratch, b, func(k int) {
+			i := g.rules[k]
+			matched[k] = true
+			if !c.hit(i, c.s.rules[i].compiled, b) {
+				scratch.Skip(k)
+			}
+		}, func(k int) {
+			c.skipped[g.rules[k]] = true
+			scratch.Skip(k)
+		})
+		if n == 0 {
+			c.subjectDone(g, scratch)
+		}
+	}
+	for k, i := range g.rules {
+		if r := c.s.rules[i]; r.negated && c.active(r) && !c.skipped[i] {
+			c.values[i] = truth(!matched[k])
+		}
+	}
+}
+
+// subjectDone wakes the rules that do not look at the subject, which is the first line of the body.
+func (c *scan) subjectDone(g *group, scratch *pattern.Scratch) {
+	wake := false
+	for _, i := range g.rules {
+		wake = wake || c.s.rules[i].noSubj && c.s.rules[i].Kind == Body
+	}
+	if !wake {
+		return
+	}
+	scratch.Reset()
+	for k, i := range g.rules {
+		r := c.s.rules[i]
+		if !c.active(r) || c.skipped[i] || c.values[i] > 0 && (!r.multiple || r.maxHits > 0 && int(c.values[i]) >= r.maxHits) {
+			scratch.Skip(k)
+		}
+	}
+}
+
+// hit takes a match of a rule in a text; it answers whether further texts are of interest.
+func (c *scan) hit(i int, m *matcher, b []byte) (more bool) {
+	r := c.s.rules[i]
+	if r.captures {
+		c.capture(m, b)
+	}
+	if r.negated {
+		return false
+	}
+	if c.values[i] == 0 {
+		c.where[i] = b
+	}
+	if !r.multiple {
+		c.values[i] = 1
+		return false
+	}
+	limit := 0
+	if r.maxHits > 0 {
+		limit = r.maxHits - int(c.values[i])
+	}
+	n, budget := m.count(b, limit)
+	if budget && n == 0 {
+		c.skipped[i] = true
+	}
+	c.values[i] += float64(n)
+	return r.maxHits == 0 || int(c.values[i]) < r.maxHits
+}
+
+// single runs one rule with a pattern of its own.
+func (c *scan) single(i int, m *matcher, texts [][]byte) {
+	r := c.s.rules[i]
+	matched := false
+	for _, b := range texts {
+		ok, budget := m.Match(b)
+		if budget {
+			c.skipped[i] = true
+			return
+		}
+		if ok {
+			matched = true
+			if !c.hit(i, m, b) {
+				break
+			}
+		}
+	}
+	if r.negated {
+		c.values[i] = truth(!matched)
+	}
+}
+
+const (
+	maxCaptures     = 20
+	maxCaptureBytes = 200
+)
+
+// capture keeps what the named groups of a match hold.
+func (c *scan) capture(m *matcher, b []byte) {
+	names := m.Names()
+	for at, rounds := 0, 0; at <= len(b) && rounds < maxCaptures; rounds++ {
+		loc, ok, _ := m.Find(b, at)
+		if !ok {
+			return
+		}
+		for g, name := range names {
+			if name == "" || 2*g+1 >= len(loc) || loc[2*g] < 0 || loc[2*g] == loc[2*g+1] {
+				continue
+			}
+			if s := string(b[loc[2*g]:loc[2*g+1]]); len(s) <= maxCaptureBytes && len(c.captured[name]) < maxCaptures && !hasWord(c.captured[name], s) {
+				c.captured[name] = append(c.captured[name], s)
+			}
+		}
+		if at = loc[1]; loc[1] == loc[0] {
+			at++
+		}
+		break // only a rule with "multiple" captures more than its first match
+	}
+}
+
+// template runs a rule whose pattern holds %{NAME}: what other rules captured under that name. Without a capture it does not run.
+func (c *scan) template(i int) {
+	r := c.s.rules[i]
+	if !c.active(r) {
+		return
+	}
+	complete := true
+	text := templateName.ReplaceAllStringFunc(r.pattern.text, func(t string) string {
+		values := c.captured[templateName.FindStringSubmatch(t)[1]]
+		if len(values) == 0 {
+			complete = false
+			return ""
+		}
+		quoted := make([]string, len(values))
+		for k, s := range values {
+			quoted[k] = quoteBytes(s)
+		}
+		return "(?:" + strings.Join(quoted, "|") + ")"
+	})
+	if !complete {
+		return
+	}
+	m, err := compileMatcher(text, r.pattern.flags)
+	if err != nil {
+		c.skipped[i] = true
+		return
+	}
+	var texts [][]byte
+	switch r.Kind {
+	case Header:
+		texts = [][]byte{c.headerOr(r)}
+	case Body:
+		if texts = c.v.bodyLines(); r.noSubj && len(texts) > 0 {
+			texts = texts[1:]
+		}
+	case RawBody:
+		texts = c.v.rawChunks()
+	case URI:
+		texts = c.uriList()
+	case Full:
+		texts = [][]byte{c.v.fullText()}
+	}
+	c.single(i, m, texts)
+}
+
+func quoteBytes(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if !isWordByte(s[i]) && s[i] < 0x80 {
+			b.WriteByte('\\')
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+func (c *scan) eval(i int) {
+	r := c.s.rules[i]
+	if f, ok := evals[r.call]; ok && f.run(c, r) {
+		c.values[i] = 1
+	}
+}
+
+// note is evidence of the eval at work.
+func (c *scan) note(s string) { c.notes[c.current] = s }
+
+const evidenceBytes = 200
+
+// evidence makes a text fit for a person: one line, valid, short.
+func evidence(s string) string {
+	s = strings.Join(strings.Fields(strings.ToValidUTF8(s, "\uFFFD")), " ")
+	if len(s) > evidenceBytes {
+		cut := evidenceBytes - len("…")
+		for cut > 0 && s[cut]&0xC0 == 0x80 {
+			cut--
+		}
+		s = s[:cut] + "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, s)
+}
+
+func (c *scan) result() Result {
+	var out Result
+	for i, r := range c.s.rules {
+		if c.values[i] == 0 {
+			continue
+		}
+		h := Hit{Rule: r.Name, Value: c.values[i]}
+		if r.Sub() {
+			out.Subs = append(out.Subs, h)
+			continue
+		}
+		h.Score = r.Scores[c.set]
+		out.Score += h.Score
+		if note, ok := c.notes[i]; ok {
+			h.Evidence = evidence(note)
+		} else if b, ok := c.where[i]; ok && r.compiled != nil {
+			h.Evidence = evidence(r.compiled.excerpt(b))
+			if h.Evidence == "" {
+				h.Evidence = evidence(string(bytes.TrimSpace(b)))
+			}
+		}
+		out.Hits = append(out.Hits, h)
+	}
+	for i := range c.skipped {
+		if c.values[i] == 0 {
+			out.Skipped = append(out.Skipped, c.s.rules[i].Name)
+		}
+	}
+	sort.Strings(out.Skipped)
+	return out
+}
