@@ -112,8 +112,8 @@ func (p *parser) escape(o *options) (*node, error) {
 		if n := p.numberedReference(o); n != nil {
 			return n, nil
 		}
-	case c == 'N' && p.peek(2) == '{' && p.peek(3) == 'U':
-		// a code point, read below
+	case c == 'N' && p.peek(2) == '{' && (p.peek(3) < '0' || p.peek(3) > '9') && p.peek(3) != ',':
+		// a code point, read below; \N{3} is three times \N
 	default:
 		if s, ok := classSet(byte(c)); ok {
 			p.pos += 2
@@ -408,10 +408,10 @@ func (p *parser) classItem(set *byteSet) (char int, isSet bool, err error) {
 		p.pos += 2
 		return '\b', false, nil
 	}
-	if next == 'R' {
-		return 0, false, p.fail(`\R has no place in a class`)
+	if next == 'R' || next == 'N' && p.peek(2) != '{' {
+		return 0, false, p.fail(`\%c has no place in a class`, next)
 	}
-	if s, ok := classSet(byte(max(next, 0))); ok && !p.has(`\N{`) {
+	if s, ok := classSet(byte(max(next, 0))); ok && next != 'N' {
 		set.union(&s)
 		p.pos += 2
 		return 0, true, nil

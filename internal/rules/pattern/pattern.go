@@ -58,7 +58,8 @@ func (o Options) Compile(src, flags string) (*Pattern, error) {
 // Names returns the names of the capturing groups by their numbers; index 0 is the whole match, "" a group without a name.
 func (p *Pattern) Names() []string { return append([]string(nil), p.names...) }
 
-// Exact reports that the linear automaton decides alone, so that Match never gives up for want of backtracking steps.
+// Exact reports that the linear automaton decides alone. The backtracker is then asked for captures only, or when a text makes
+// the automaton grow beyond its bounds.
 func (p *Pattern) Exact() bool { return p.exact }
 
 // Literals returns texts of which every match contains at least one once its ASCII letters are put in lower case; ok is
@@ -114,8 +115,6 @@ func (p *Pattern) within(m *machine, b []byte, lo, hi int) (matched, budget bool
 		return false, false
 	case p.exact && found != 0:
 		return true, false
-	case p.exact:
-		return false, true
 	}
 	return m.match(p.backtracker(), b, lo, hi, p.steps)
 }
