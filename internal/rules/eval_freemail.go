@@ -1,0 +1,216 @@
+package rules
+
+import (
+	"regexp"
+	"strings"
+)
+
+// freemailEvals look for addresses at providers of free mailboxes (SpamAssassin's FreeMail).
+var freemailEvals = map[string]evalFunc{
+	"check_freemail_from":    {run: freemailFrom, check: need(0, 1), pattern: 1},
+	"check_freemail_header":  {run: freemailHeader, check: need(1, 2), pattern: 2},
+	"check_freemail_body":    {run: freemailBody, check: need(0, 1), pattern: 1},
+	"check_freemail_replyto": {run: freemailReply, check: need(0, 1)},
+}
+
+// Limits of addresses looked at in the body: with that many it is a list, not a place to answer to.
+const (
+	bodyEmailsMax    = 5
+	bodyFreemailsMax = 3
+)
+
+var (
+	functionBox = regexp.MustCompile(`(?i)^(?:abuse|support|sales|info|helpdesk|contact|kontakt|(?:post|host|domain)master|undisclosed.*|request-[a-f0-9]{16}|bounced?-|[a-f0-9]{8}(?:\.[a-f0-9]{8}|-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12})|.+=.+=.+)@`)
+	bulkSender  = regexp.MustCompile(`(?i)(?:^(?:post|host|domain)master|^double-bounce|^(?:sentto|owner|return|(?:gr)?bounced?)-.+|-(?:request|bounces?|admin|owner)|\b(?:do[._t-]?)?no[._t-]?repl(?:y|ies)|.+=.+)@`)
+	bodyEmail   = regexp.MustCompile("(?i)([a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,59}[a-z0-9])?\\.){1,4}[a-z0-9-]{2,24})")
+	urlWithAt   = regexp.MustCompile(`(?i)<?https?://\S{0,255}(?:@|%40)\S{0,255}`)
+	quotedBy    = regexp.MustCompile(`(?i)^(?:>|\s{1,10}([a-z]{2,11}):)`)
+	contactWord = regexp.MustCompile(`(?i)^(?:fa(?:x|csi)|tel|phone|e?-?mail)`)
+)
+
+// freemail reports whether an address is at a provider of free mailboxes, function mailboxes left out.
+func (l *lists) freemailAddress(address string) bool {
+	domain := address[strings.LastIndexByte(address, '@')+1:]
+	if address == "" || l.freemailWelcome[address] || l.freemailWelcome[domain] || functionBox.MatchString(address) {
+		return false
+	}
+	if l.freemail[domain] {
+		return true
+	}
+	for _, glob := range l.freemailGlobs {
+		if strings.Count(glob, ".") == strings.Count(domain, ".") && globMatch(glob, domain) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *scan) lowerAll(name string) []string {
+	var out []string
+	for _, s := range c.header(name).values {
+		out = append(out, strings.ToLower(s))
+	}
+	return out
+}
+
+// senders returns all addresses the message claims to come from.
+func (c *scan) senders() []string {
+	return remember(c.v, "senders", func() []string {
+		if resent := c.header("Resent-From:first:addr").values; len(resent) > 0 {
+			return resent
+		}
+		var out []string
+		seen := map[string]bool{}
+		for _, name := range []string{"From:addr", "Envelope-Sender:addr", "Resent-Sender:addr", "X-Envelope-From:addr", "EnvelopeFrom:addr"} {
+			for _, s := range c.header(name).values {
+				for strings.Contains(s, "..") {
+					s = strings.ReplaceAll(s, "..", ".")
+				}
+				if s != "" && !seen[s] {
+					seen[s] = true
+					out = append(out, s)
+				}
+			}
+		}
+		return out
+	})
+}
+
+func (c *scan) anyFreemail(r *Rule, addresses []string) bool {
+	for _, a := range addresses {
+		a = strings.ToLower(a)
+		if c.s.lists.freemailAddress(a) && (r.compiled == nil || r.compiled.matches(a)) {
+			c.note(a)
+			return true
+		}
+	}
+	return false
+}
+
+func freemailFrom(c *scan, r *Rule) bool { return c.anyFreemail(r, c.senders()) }
+
+func freemailHeader(c *scan, r *Rule) bool {
+	return c.anyFreemail(r, c.header(r.arg(0)+":addr").values)
+}
+
+func freemailBody(c *scan, r *Rule) bool {
+	list, ok := c.bodyFreemails()
+	return ok && c.anyFreemail(r, list)
+}
+
+// bodyFreemails returns the free mailboxes named in the body; ok is false when there are too many addresses.
+func (c *scan) bodyFreemails() (list []string, ok bool) {
+	type found struct {
+		list []string
+		ok   bool
+	}
+	f := remember(c.v, "bodyFreemails", func() found {
+		all, free := 0, 0
+		var list []string
+		for _, a := range c.bodyAddresses() {
+			if all++; all == bodyEmailsMax {
+				return found{}
+			}
+			if c.s.lists.freemailAddress(a) {
+				if free++; free == bodyFreemailsMax {
+					return found{}
+				}
+				list = append(list, a)
+			}
+		}
+		return found{list, true}
+	})
+	return f.list, f.ok
+}
+
+func (c *scan) bodyAddresses() []string {
+	var out []string
+	seen := map[string]bool{}
+	add := func(a string) {
+		if a = strings.ToLower(a); !seen[a] && c.s.lists.domainValid(a[strings.LastIndexByte(a, '@')+1:]) {
+			seen[a] = true
+			out = append(out, a)
+		}
+	}
+	for _, d := range c.uriDetails() {
+		if d.types["a"] && !d.types["parsed"] && strings.HasPrefix(strings.ToLower(d.raw), "mailto:") {
+			if m := bodyEmail.FindStringIndex(d.raw[7:]); m != nil && m[0] == 0 {
+				add(d.raw[7 : 7+m[1]])
+			}
+		}
+		if len(out) >= 20 {
+			break
+		}
+	}
+	for _, line := range c.v.bodyLines() {
+		if strings.IndexByte(string(line), '@') < 0 {
+			continue
+		}
+		s := urlWithAt.ReplaceAllString(string(line), " ")
+		for _, m := range bodyEmail.FindAllStringIndex(s, 100) {
+			// "<a@b>" and "a@b wrote:" tell who was quoted, not where to answer.
+			if q := quotedBy.FindStringSubmatch(s[m[1]:]); q != nil && !contactWord.MatchString(q[1]) && !strings.HasSuffix(s[:m[0]], "mailto:") {
+				continue
+			}
+			if add(s[m[0]:m[1]]); len(out) >= 40 {
+				return out
+			}
+		}
+	}
+	return out
+}
+
+// freemailReply: answers go to a free mailbox other than the sender's, by Reply-To or by an address in the body.
+func freemailReply(c *scan, r *Rule) bool {
+	what := r.arg(0)
+	if what == "" {
+		what = "replyto"
+	}
+	if env := c.header("EnvelopeFrom"); env.set && bulkSender.MatchString(env.values[0]) {
+		return false
+	}
+	from, reply := c.lowerAll("From:addr"), c.lowerAll("Reply-To:addr")
+	free := func(list []string) bool {
+		for _, a := range list {
+			if c.s.lists.freemailAddress(a) {
+				return true
+			}
+		}
+		return false
+	}
+	fromFree, replyFree := free(from), free(reply)
+	apart := true
+	for _, a := range from {
+		apart = apart && !hasWord(reply, a)
+	}
+	if fromFree && replyFree && apart {
+		c.note(strings.Join(from, ", ") + " -> " + strings.Join(reply, ", "))
+		return true
+	}
+	answer := reply
+	if what == "replyto" {
+		if !replyFree {
+			return false
+		}
+	} else {
+		if len(reply) > 0 && !replyFree || !fromFree {
+			return false
+		}
+		if !replyFree {
+			answer = from
+		}
+	}
+	list, ok := c.bodyFreemails()
+	if !ok {
+		return false
+	}
+	for _, body := range list {
+		for _, a := range answer {
+			if body != a {
+				c.note(a + ", " + body)
+				return true
+			}
+		}
+	}
+	return false
+}
