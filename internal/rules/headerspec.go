@@ -84,16 +84,20 @@ func (c *scan) headerValues(name string) []string {
 		return []string{s}
 	}
 	rel := v.relay(c.s.lists)
-	switch strings.ToLower(r.name) {
-	case "all":
+	key := strings.ToLower(r.name)
+	if strings.HasPrefix(key, "all") || key == "messageid" {
+		key = r.name // these are special in capitals only
+	}
+	switch key {
+	case "ALL":
 		return v.allHeaders(r.raw)
-	case "all-trusted":
+	case "ALL-TRUSTED":
 		return v.headersBetween(-1, rel.lastTrusted+1, r.raw)
-	case "all-internal":
+	case "ALL-INTERNAL":
 		return v.headersBetween(-1, rel.lastInternal+1, r.raw)
-	case "all-untrusted":
+	case "ALL-UNTRUSTED":
 		return v.headersBetween(rel.lastTrusted+1, 1<<30, r.raw)
-	case "all-external":
+	case "ALL-EXTERNAL":
 		return v.headersBetween(rel.lastInternal+1, 1<<30, r.raw)
 	case "envelopefrom":
 		out = one(c.envelopeFrom())
@@ -107,7 +111,7 @@ func (c *scan) headerValues(name string) []string {
 		out = []string{joinRelays(rel.internal)}
 	case "tocc":
 		out = append(v.field("To", r.raw, true), v.field("Cc", r.raw, true)...)
-	case "messageid":
+	case "MESSAGEID":
 		for _, n := range []string{"X-Message-Id", "Resent-Message-Id", "X-Original-Message-ID", "Message-Id"} {
 			out = append(out, v.field(n, r.raw, true)...)
 		}
@@ -204,6 +208,9 @@ func (c *scan) envelopeFrom() (string, bool) {
 	if hop != nil && hop.hasEnvFrom && (strings.IndexByte(hop.envFrom, '@') > 0 || hop.envFrom == "") {
 		return hop.envFrom, true
 	}
+	if sender := c.header("X-Sender:first:addr"); sender.set && strings.Contains(c.get("Received"), "(fetchmail") {
+		return "", false // fetched mail: nothing tells whose Return-Path this is
+	}
 	for i, name := range []string{"X-Envelope-From", "Envelope-Sender", "Return-Path"} {
 		at := v.byName[strings.ToLower(name)]
 		if len(at) == 0 {
@@ -239,7 +246,10 @@ func addresses(lines []string, r request) []string {
 			}
 			name := box.Name
 			if r.raw {
-				name = rawName(box)
+				if name = rawName(box); name != "" {
+					out = append(out, name)
+				}
+				continue
 			}
 			if name = strings.Join(strings.Fields(name), " "); name != "" {
 				out = append(out, quotedName.ReplaceAllString(name, "$1"))
@@ -270,7 +280,7 @@ func boxAddress(box mail.Mailbox) string {
 
 func rawName(box mail.Mailbox) string {
 	if i := strings.LastIndexByte(box.Raw, '<'); i > 0 {
-		return strings.Trim(strings.TrimSpace(box.Raw[:i]), `"`)
+		return strings.ReplaceAll(strings.TrimLeft(box.Raw[:i], " \t\n"), `"`, "")
 	}
 	return box.Name
 }

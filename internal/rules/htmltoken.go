@@ -2,6 +2,8 @@ package rules
 
 import (
 	"html"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -9,7 +11,7 @@ import (
 type tagToken struct {
 	kind  byte // 't' text, 's' start tag, 'e' end tag, 'c' comment, 'd' declaration
 	name  string
-	text  string
+	text  string // of comments and declarations with their marks
 	attrs []attribute
 }
 
@@ -36,7 +38,7 @@ func tokens(s string, emit func(*tagToken)) {
 	for i < len(s) {
 		lt := strings.IndexByte(s[i:], '<')
 		if lt < 0 {
-			emit(&tagToken{kind: 't', text: html.UnescapeString(s[i:])})
+			emit(&tagToken{kind: 't', text: unescape(s[i:])})
 			return
 		}
 		// A < that begins no markup belongs to the text.
@@ -53,7 +55,7 @@ func tokens(s string, emit func(*tagToken)) {
 			end = len(s)
 		}
 		if end > i {
-			emit(&tagToken{kind: 't', text: html.UnescapeString(s[i:end])})
+			emit(&tagToken{kind: 't', text: unescape(s[i:end])})
 		}
 		if end >= len(s) {
 			return
@@ -85,24 +87,24 @@ func (m *missingEnds) markup(s string, i int, emit func(*tagToken)) int {
 	case s[i+1] == '!' || s[i+1] == '?':
 		end := strings.IndexByte(s[i:], '>')
 		if end < 0 {
-			emit(&tagToken{kind: 'c', text: s[i+1:]})
+			emit(&tagToken{kind: 'c', text: s[i:]})
 			return len(s)
 		}
 		if s[i+1] == '!' && i+2 < len(s) && s[i+2]|0x20 >= 'a' && s[i+2]|0x20 <= 'z' {
 			emit(&tagToken{kind: 'd', text: s[i : i+end+1]})
 		} else if s[i+1] == '!' {
-			emit(&tagToken{kind: 'c', text: s[i+2 : i+end]})
+			emit(&tagToken{kind: 'c', text: s[i : i+end+1]})
 		}
 		return i + end + 1
 	case s[i+1] == '/':
 		end := strings.IndexByte(s[i:], '>')
 		if end < 0 {
-			emit(&tagToken{kind: 'c', text: s[i+1:]})
+			emit(&tagToken{kind: 'c', text: s[i:]})
 			return len(s)
 		}
 		name := tagName(s[i+2 : i+end])
 		if name == "" {
-			emit(&tagToken{kind: 'c', text: s[i+2 : i+end]})
+			emit(&tagToken{kind: 'c', text: s[i : i+end+1]})
 		} else {
 			emit(&tagToken{kind: 'e', name: strings.ToLower(name)})
 		}
@@ -124,7 +126,7 @@ func (m *missingEnds) readComment(s string, i int, emit func(*tagToken)) int {
 			after++
 		}
 		if after < len(body) && body[after] == '>' {
-			emit(&tagToken{kind: 'c', text: body[:end]})
+			emit(&tagToken{kind: 'c', text: s[i : i+4+after+1]})
 			return i + 4 + after + 1
 		}
 		at = max(after, end+1)
@@ -132,11 +134,36 @@ func (m *missingEnds) readComment(s string, i int, emit func(*tagToken)) int {
 	m.comment = true
 	end := strings.IndexByte(body, '>')
 	if end < 0 {
-		emit(&tagToken{kind: 'c', text: body})
+		emit(&tagToken{kind: 'c', text: s[i:]})
 		return len(s)
 	}
-	emit(&tagToken{kind: 'c', text: body[:end]})
+	emit(&tagToken{kind: 'c', text: s[i : i+4+end+1]})
 	return i + 4 + end + 1
+}
+
+var c1Reference = regexp.MustCompile(`&#(?:0*(12[89]|1[3-5][0-9])|[xX]0*([89][0-9a-fA-F]));?`)
+
+// unescape decodes character references; those of the C1 controls (&#149;) stay what they say, as Perl decodes them, while browsers take
+// them for Windows-1252.
+func unescape(s string) string {
+	if !strings.Contains(s, "&") {
+		return s
+	}
+	var b strings.Builder
+	at := 0
+	for _, m := range c1Reference.FindAllStringSubmatchIndex(s, -1) {
+		b.WriteString(html.UnescapeString(s[at:m[0]]))
+		n := uint64(0)
+		if m[2] >= 0 {
+			n, _ = strconv.ParseUint(s[m[2]:m[3]], 10, 16)
+		} else {
+			n, _ = strconv.ParseUint(s[m[4]:m[5]], 16, 16)
+		}
+		b.WriteRune(rune(n))
+		at = m[1]
+	}
+	b.WriteString(html.UnescapeString(s[at:]))
+	return b.String()
 }
 
 // tagName returns the name at the beginning of s.
@@ -159,7 +186,7 @@ func (m *missingEnds) startTag(s string, i int, emit func(*tagToken)) int {
 			p++
 		}
 		if p >= len(s) {
-			emit(&tagToken{kind: 'c', text: s[i+1:]}) // a tag that never ends
+			emit(&tagToken{kind: 'c', text: s[i:]}) // a tag that never ends
 			return len(s)
 		}
 		if s[p] == '>' {
@@ -197,7 +224,7 @@ func attributeValue(s string, p int) (value string, end int) {
 	}
 	if p < len(s) && (s[p] == '"' || s[p] == '\'') {
 		if n := strings.IndexByte(s[p+1:], s[p]); n >= 0 {
-			return html.UnescapeString(s[p+1 : p+1+n]), p + n + 2
+			return unescape(s[p+1 : p+1+n]), p + n + 2
 		}
 		return "", len(s)
 	}
@@ -205,7 +232,7 @@ func attributeValue(s string, p int) (value string, end int) {
 	for p < len(s) && !isHTMLSpace(s[p]) && s[p] != '>' {
 		p++
 	}
-	return html.UnescapeString(s[begin:p]), p
+	return unescape(s[begin:p]), p
 }
 
 // literalText emits what stands in an element that holds text only, up to its end tag.
@@ -232,7 +259,7 @@ func (m *missingEnds) literalText(s string, p int, name string, emit func(*tagTo
 	}
 	text := s[p:end]
 	if name == "title" || name == "textarea" {
-		text = html.UnescapeString(text)
+		text = unescape(text)
 	}
 	if text != "" {
 		emit(&tagToken{kind: 't', text: text})

@@ -281,7 +281,7 @@ func (p *parser) attributes(r *Rule) {
 	for _, f := range flags {
 		switch {
 		case f == "net":
-			r.Network = true
+			r.Network = r.Kind == Eval || r.Kind == AskDNS
 		case f == "multiple":
 			r.multiple = true
 		case f == "nosubject":

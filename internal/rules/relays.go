@@ -218,7 +218,7 @@ var shapes = []shape{
 }
 
 // qmailWith is how qmail's Received fields end.
-const qmailWith = `by \S+( \(.+\))* with (.* )?(SMTP|QMQP)(?:$| [^i]| i[^d])`
+const qmailWith = `by \S+( \(.+\))* with (.* )?(SMTP|QMQP)(?:$|[^ ]| [^i]| i[^d]| id[^ ])`
 
 func validAddress(s string) bool {
 	if len(s) > 5 && strings.EqualFold(s[:5], "ipv6:") {

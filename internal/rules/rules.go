@@ -70,7 +70,7 @@ type Rule struct {
 	Scores   [4]float64 // points by score set: 0 neither network nor Bayes, 1 network, 2 Bayes, 3 both
 	Priority int        // as written; the order of running does not depend on it
 	Flags    string     // tflags, space separated
-	Network  bool       // needs the network (tflags net, or a meta of such): never runs here
+	Network  bool       // asks the network or another service: never runs here
 	Problem  string     // why the rule cannot run; "" if it can
 
 	pattern  source // pattern as written, without delimiters

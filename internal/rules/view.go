@@ -84,6 +84,7 @@ type node struct {
 	name      string
 	missing   bool // no usable Content-Type
 	leaf      bool
+	crlf      bool // lines of the message end in CRLF
 	children  []*node
 
 	decoded      []byte
@@ -102,7 +103,8 @@ type text struct {
 // NewView prepares a message. The message must not change while the View is used.
 func NewView(m *mail.Message, o ViewOptions) *View {
 	v := &View{message: m, options: o, byName: map[string][]int{}, specs: map[string]spec{}, memo: map[string]any{}}
-	v.crlf = bytes.Contains(m.Raw[:min(len(m.Raw), 4096)], []byte("\r\n"))
+	first := bytes.IndexByte(m.Raw, '\n')
+	v.crlf = first > 0 && m.Raw[first-1] == '\r' || bytes.HasSuffix(m.Raw, []byte("\r\n"))
 	if o.Received != "" {
 		v.fields = append(v.fields, field{name: "Received", raw: " " + strings.TrimSpace(o.Received) + "\n"})
 	}
@@ -158,7 +160,7 @@ func unfold(s string) string {
 
 // addNode walks the MIME tree.
 func (v *View) addNode(p *mail.Part, list []*node) []*node {
-	n := &node{part: p, leaf: len(p.Children) == 0}
+	n := &node{part: p, leaf: len(p.Children) == 0, crlf: v.crlf}
 	n.fields, _ = makeFields(p.Header)
 	ct := parseContentType(n.header("content-type"))
 	n.mediaType, n.boundary, n.charset, n.name, n.missing = ct.media, ct.boundary, ct.charset, ct.name, ct.missing
@@ -250,11 +252,16 @@ func (n *node) decode() []byte {
 	}
 	n.haveDecoded = true
 	b := n.part.Decoded()
-	if bytes.IndexByte(b, '\r') >= 0 && (strings.HasPrefix(n.effective, "text") || strings.HasPrefix(n.mediaType, "message") || n.part.Encoding != "base64") {
+	plain := n.part.Encoding != "base64" && n.part.Encoding != "quoted-printable"
+	text := strings.HasPrefix(n.mediaType, "text") || strings.HasPrefix(n.mediaType, "message")
+	if bytes.IndexByte(b, '\r') >= 0 && (plain && n.crlf || n.part.Encoding == "quoted-printable" || text && !plain) {
 		b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
 	}
-	if n.inMultipart() && n.part.Encoding != "base64" && n.part.Encoding != "quoted-printable" {
-		b = breakLongLines(b)
+	if plain {
+		b = fewerBlankLines(b)
+		if n.inMultipart() {
+			b = breakLongLines(b)
+		}
 	}
 	n.decoded = b
 	return b
@@ -297,11 +304,42 @@ func breakLongLines(b []byte) []byte {
 
 // lines returns the undecoded lines of a part, each with its LF.
 func (n *node) lines() [][]byte {
-	b := bytes.ReplaceAll(n.part.Raw, []byte("\r\n"), []byte("\n"))
+	b := n.part.Raw
+	if n.crlf {
+		b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
+	}
 	if n.inMultipart() {
 		b = breakLongLines(b)
 	}
 	return splitLines(b)
+}
+
+// mostBlankLines is how many blank lines in a row are kept.
+const mostBlankLines = 20
+
+// fewerBlankLines shortens long runs of blank lines: the first and the last 19 stay.
+func fewerBlankLines(b []byte) []byte {
+	if bytes.Count(b, []byte{'\n'}) <= mostBlankLines {
+		return b
+	}
+	var out []byte
+	lines := splitLines(b)
+	cut := 0 // lines before are in out or in b as they are
+	for i := 0; i < len(lines); {
+		end := i
+		for end < len(lines) && len(bytes.TrimSpace(lines[end])) == 0 {
+			end++
+		}
+		if end-i > mostBlankLines {
+			out = append(out, bytes.Join(lines[cut:i+1], nil)...)
+			cut = end - mostBlankLines + 1
+		}
+		i = max(end, i+1)
+	}
+	if cut == 0 {
+		return b
+	}
+	return append(out, bytes.Join(lines[cut:], nil)...)
 }
 
 func splitLines(b []byte) [][]byte {
