@@ -16,7 +16,7 @@ type lists struct {
 	addresses                     map[string][]string            // list -> address globs, lower case
 	received                      map[string]map[string][]string // list -> address glob -> relay domains
 	hosts                         map[string]map[string]bool     // list -> host -> listed (false: excepted)
-	redirectors                   []*regexp.Regexp
+	redirectors                   []*matcher
 	originating                   []string // originating_ip_headers
 	entries                       int
 }
@@ -191,23 +191,14 @@ func (l *lists) redirector(value string) error {
 	if err != nil {
 		return err
 	}
-	text := src.text
-	if src.flags != "" {
-		text = "(?" + strings.Map(func(r rune) rune {
-			if strings.ContainsRune("ims", r) {
-				return r
-			}
-			return -1
-		}, src.flags) + ")" + text
-	}
-	if len(text) > 4096 || len(l.redirectors) >= 1000 {
+	if len(l.redirectors) >= 1000 {
 		return errTooLong
 	}
-	re, err := regexp.Compile(strings.Replace(text, "(?)", "", 1))
+	m, err := compileMatcher(src.text, src.flags)
 	if err != nil {
 		return fmt.Errorf("the pattern cannot be used: %w", err)
 	}
-	l.redirectors = append(l.redirectors, re)
+	l.redirectors = append(l.redirectors, m)
 	return nil
 }
 

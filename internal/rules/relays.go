@@ -193,7 +193,7 @@ var shapes = []shape{
 	shapeOf("rdns ip by", `^(\S+) \((?:\S+@)?IP\) by (\S+) with `, false),
 	shapeOf("rdns ip helo by", `^(\S+)\(IP\)(?:, claiming to be "(\S+)")? via \S+ by (\S+),`, true),
 	shapeOf("helo - ip by", `^(\S+) \((\S+)@IP with login\) by (\S+\.yahoo\.com) with SMTP`, false),
-	shapeOf("ip", `^X-Originating-IP: IP$`, false),
+	shapeOf("ip", `^X-Originating-I[P]: IP$`, false),
 	noHop(`^\S+ \([^\s@]+@LOCAL\) by \S+ \(`),
 	noHop(`^\S+ \S+ by \S+ with local-e?smtp `),
 	noHop(`^127\.0\.0\.1 \(AVG SMTP \S+ \[\S+\]\)`),

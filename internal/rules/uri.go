@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -339,9 +340,11 @@ func httpForms(l *lists, n string, add func(string)) (targets []string) {
 		add(proto + host + rest)
 	}
 	redirected := false
-	for _, re := range l.redirectors {
-		if r := re.FindStringSubmatch(proto + host + rest); len(r) > 1 && strings.IndexByte(r[1], '.') >= 0 {
-			targets, redirected = append(targets, r[1]), true
+	for _, m := range l.redirectors {
+		whole := []byte(proto + host + rest)
+		loc, ok, _ := m.Find(whole, 0)
+		if ok && len(loc) > 3 && loc[2] >= 0 && bytes.IndexByte(whole[loc[2]:loc[3]], '.') >= 0 {
+			targets, redirected = append(targets, string(whole[loc[2]:loc[3]])), true
 			break
 		}
 	}
