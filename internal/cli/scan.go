@@ -15,6 +15,7 @@ import (
 
 	"postern/internal/api"
 	"postern/internal/app"
+	"postern/internal/config"
 	"postern/internal/locale"
 	"postern/internal/mail"
 )
@@ -43,6 +44,7 @@ type scanFlags struct {
 	local                     bool
 	ip, hello, from, language string
 	to, rules                 []string
+	allHits                   bool
 	address                   netip.Addr
 	reverse                   mail.Address
 	sender                    bool // --from was given
@@ -55,7 +57,8 @@ func (c *command) scan() *cobra.Command {
 		Long: "Test messages as the gateway would, without a server, and say for each test what it found and what to change.\n" +
 			"The tests look at a message as its receivers will: --ip and --helo are the address and name it leaves from (default: those of the\n" +
 			"configuration). --from and --to are the envelope (default: taken from the header). The gateway's own signature is not there.\n" +
-			"Exit code 1 when a message would be held.\n\n" +
+			"Exit code 1 when a message would be held.\n" +
+			"With --rules only the rules of those folders run, and no network is asked: rules that need it are left out.\n\n" +
 			"--json prints one line for each file: {\"file\",\"score\",\"raw\",\"threshold\",\"held\",\"hits\":[{\"test\",\"points\",\"evidence\"}]}",
 		Example: "  postern scan message.eml\n  postern scan --local --json *.eml\n  postern scan --ip 192.0.2.25 --helo mx.example.org --lang fr - < message.eml"}
 	cmd.Flags().BoolVar(&f.local, "local", false, "ask no network: tests that need it are shown as not measured")
@@ -64,7 +67,8 @@ func (c *command) scan() *cobra.Command {
 	cmd.Flags().StringVar(&f.from, "from", "", "envelope sender; <> for none")
 	cmd.Flags().StringSliceVar(&f.to, "to", nil, "envelope `recipient`; may be given again")
 	cmd.Flags().StringVar(&f.language, "lang", locale.English, "language of names and explanations: `en` or fr")
-	cmd.Flags().StringArrayVar(&f.rules, "rules", nil, "`folder` of SpamAssassin rules (not in this version)")
+	cmd.Flags().StringArrayVar(&f.rules, "rules", nil, "run only the rules of this `folder`, .cf files in SpamAssassin's language; may be given again")
+	cmd.Flags().BoolVar(&f.allHits, "all-hits", false, "with --rules: show sub-rules (__) too")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := f.check(cmd); err != nil {
 			return err
@@ -85,8 +89,8 @@ func knownLanguage(language string) error {
 
 // check reads the flags.
 func (f *scanFlags) check(cmd *cobra.Command) error {
-	if len(f.rules) > 0 {
-		return usagef("--rules: this version does not run rules in SpamAssassin's language yet; leave --rules out to run the built-in tests")
+	if f.allHits && len(f.rules) == 0 {
+		return usagef("--all-hits goes with --rules; the built-in tests have no sub-rules")
 	}
 	if err := knownLanguage(f.language); err != nil {
 		return err
@@ -120,11 +124,7 @@ func (c *command) runScan(ctx context.Context, f scanFlags, files []string) erro
 	if err != nil {
 		return err
 	}
-	scanner, err := app.NewScanner(conf, f.local, slog.New(slog.DiscardHandler))
-	if err != nil {
-		return err
-	}
-	catalog, err := locale.New()
+	scan, err := c.scanner(conf, f)
 	if err != nil {
 		return err
 	}
@@ -136,12 +136,11 @@ func (c *command) runScan(ctx context.Context, f scanFlags, files []string) erro
 			failed = true
 			continue
 		}
-		v, err := scanner.Scan(ctx, f.input(raw))
+		words, err := scan(ctx, raw)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		held = held || v.Held
-		words := api.Words(catalog, f.language, v)
+		held = held || words.Held
 		if c.json {
 			err = c.object(scanResult(name, words))
 		} else {
@@ -163,6 +162,46 @@ func (c *command) runScan(ctx context.Context, f scanFlags, files []string) erro
 	return nil
 }
 
+// scanner returns what tests one message: the gateway's own tests or, with --rules, those rules alone.
+func (c *command) scanner(conf *config.Config, f scanFlags) (func(ctx context.Context, raw []byte) (api.Verdict, error), error) {
+	if len(f.rules) > 0 {
+		return c.ruleScanner(conf, f)
+	}
+	scanner, err := app.NewScanner(conf, f.local, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	catalog, err := locale.New()
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, raw []byte) (api.Verdict, error) {
+		v, err := scanner.Scan(ctx, f.input(wireForm(raw)))
+		return api.Words(catalog, f.language, v), err
+	}, nil
+}
+
+// ruleScanner tests with the rules of folders. The message is not brought into its form on the wire: rules see the line ends of the file.
+func (c *command) ruleScanner(conf *config.Config, f scanFlags) (func(ctx context.Context, raw []byte) (api.Verdict, error), error) {
+	scanner, err := app.NewRuleScanner(f.rules, conf.Filter.Threshold)
+	if err != nil {
+		return nil, usagef("--rules: %v", err)
+	}
+	if report := scanner.Report(); report != "" {
+		c.warn("%s", report)
+	}
+	return func(ctx context.Context, raw []byte) (api.Verdict, error) {
+		in := app.RuleInput{ScanInput: app.ScanInput{Raw: raw, IP: f.address, Hello: f.hello, Envelope: mail.Envelope{ReversePath: f.reverse}},
+			HasEnvelope: f.sender, Subs: f.allHits}
+		v := scanner.Scan(ctx, in)
+		out := api.Verdict{Score: v.Score, Raw: v.Raw, Threshold: v.Threshold, Held: v.Held, Hits: []api.Hit{}, Unknown: v.Unknown}
+		for _, h := range v.Hits {
+			out.Hits = append(out.Hits, api.Hit{Test: h.Test, Points: h.Points, Evidence: h.Evidence, Name: scanner.Describe(h.Test, f.language)})
+		}
+		return out, nil
+	}, nil
+}
+
 func scanResult(name string, v api.Verdict) scanned {
 	out := scanned{File: name, Score: v.Score, Raw: v.Raw, Threshold: v.Threshold, Held: v.Held, Hits: []scanHit{}}
 	for _, h := range v.Hits {
@@ -171,7 +210,7 @@ func scanResult(name string, v api.Verdict) scanned {
 	return out
 }
 
-// message reads one message: the "From " line of a mailbox file is dropped, and lines end in CRLF as they would on the wire.
+// message reads one message as it is.
 func (c *command) message(name string) ([]byte, error) {
 	var r io.Reader = c.Stdin
 	if name != "-" {
@@ -194,7 +233,7 @@ func (c *command) message(name string) ([]byte, error) {
 	case len(bytes.TrimSpace(raw)) == 0:
 		return nil, fmt.Errorf("%s: is empty; expected a message", name)
 	}
-	return wireForm(raw), nil
+	return raw, nil
 }
 
 // wireForm drops the "From " line and makes every line end CRLF; a lone CR stays, it is a fault of the message.

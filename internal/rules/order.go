@@ -55,7 +55,7 @@ func (p *parser) missing(r *Rule) {
 	r.expr.each(func(x *expr) {
 		if x.rule < 0 && !said[x.name] && len(said) < 20 {
 			said[x.name] = true
-			p.report.add(Problem{Where: r.Where, Directive: "meta", Rule: r.Name, Reason: "needs " + x.name + ", which is not defined and counts as 0"})
+			p.report.add(Problem{Where: r.Where, Directive: "meta", Rule: r.Name, Reason: "needs " + x.name + ", which is not defined and counts as 0", Harmless: true})
 		}
 	})
 }

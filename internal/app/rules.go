@@ -1,0 +1,85 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sort"
+	"strings"
+
+	"postern/internal/filter"
+	"postern/internal/mail"
+	"postern/internal/rules"
+)
+
+// RuleScanner tests messages with rules in SpamAssassin's language alone, without the gateway's own tests: for `postern scan --rules`.
+// It asks no network.
+type RuleScanner struct {
+	set       *rules.RuleSet
+	report    *rules.LoadReport
+	threshold float64
+}
+
+// NewRuleScanner loads the .cf files of the folders. A message scores above threshold to be held.
+func NewRuleScanner(dirs []string, threshold float64) (*RuleScanner, error) {
+	set, report, err := rules.Load(dirs, rules.Options{Local: true})
+	if err != nil {
+		return nil, err
+	}
+	return &RuleScanner{set: set, report: report, threshold: threshold}, nil
+}
+
+// Report says in one English line what became of the rules; "" when all of them are understood.
+func (s *RuleScanner) Report() string {
+	for _, p := range s.report.Problems {
+		if !p.Harmless {
+			return fmt.Sprintf("%d of %d rules can run here, %d need the network; not everything was understood, first %s line %d: %s %s",
+				s.report.Runnable, s.report.Rules, len(s.report.Network), p.Where.File, p.Where.Line, strings.TrimSpace(p.Directive+" "+p.Rule), p.Reason)
+		}
+	}
+	return ""
+}
+
+// RuleInput is one message for the rules.
+type RuleInput struct {
+	ScanInput
+	HasEnvelope bool // the envelope was given and is not to be taken from the header
+	Subs        bool // sub-rules (__) are hits too
+}
+
+// Scan tests one message; its lines may end in CRLF or LF. An address to leave from is taken as the newest relay, under the name it says.
+func (s *RuleScanner) Scan(ctx context.Context, in RuleInput) filter.Verdict {
+	o := rules.ViewOptions{HasEnvelope: in.HasEnvelope, ReversePath: in.Envelope.ReversePath.String()}
+	if in.IP.IsValid() {
+		name := in.Hello
+		if name == "" {
+			name = "unknown"
+		}
+		o.Received = fmt.Sprintf("from %s (%s [%s]) by localhost (Postern) with ESMTP", name, name, in.IP)
+	}
+	result := s.set.Run(rules.NewView(mail.Parse(in.Raw, mail.DefaultLimits()), o), rules.RunOptions{Context: ctx})
+	v := filter.Verdict{Raw: round(result.Score), Score: round(min(max(result.Score, 0), 15)), Threshold: s.threshold, Hits: []filter.Hit{}}
+	v.Held = v.Score > v.Threshold
+	hits := result.Hits
+	if in.Subs {
+		hits = append(hits, result.Subs...)
+	}
+	for _, h := range hits {
+		hit := filter.Hit{Test: h.Rule, Points: h.Score, Evidence: []string{}}
+		if h.Evidence != "" {
+			hit.Evidence = append(hit.Evidence, h.Evidence)
+		}
+		v.Hits = append(v.Hits, hit)
+	}
+	sort.SliceStable(v.Hits, func(i, j int) bool { return v.Hits[i].Points > v.Hits[j].Points })
+	for _, name := range result.Skipped {
+		v.Unknown = append(v.Unknown, filter.Unknown{Test: name, Why: "gave up: the pattern took too many steps"})
+	}
+	return v
+}
+
+// Describe returns what a rule says of itself in a language, "" if nothing.
+func (s *RuleScanner) Describe(rule, language string) string { return s.set.Describe(rule, language) }
+
+// round takes off what adding decimal fractions leaves behind.
+func round(x float64) float64 { return math.Round(x*1000) / 1000 }
