@@ -2,7 +2,6 @@ package filter
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"net/netip"
 	"strings"
@@ -140,7 +139,7 @@ func (s *scan) dkimOf(ctx context.Context) *dkimFact {
 			return
 		}
 		for _, rec := range s.o.Accounts.SigningKeys(from) {
-			key, err := s.keys.parse(string(rec.PEM), rec.Domain, rec.Selector)
+			key, err := s.keys.Parse(rec.PEM, rec.Domain, rec.Selector)
 			if err != nil {
 				f.unknown = "our key " + rec.Selector + " of " + string(rec.Domain) + " cannot be read"
 				continue
@@ -157,32 +156,6 @@ func (s *scan) dkimOf(ctx context.Context) *dkimFact {
 		}
 	})
 	return &s.facts.dkim
-}
-
-// parsedKeyLimit bounds the memory of parsed signing keys: parsing an RSA key costs more than most tests, keeping one 2 KiB.
-const parsedKeyLimit = 1000
-
-type keyCache struct {
-	mu   sync.Mutex
-	keys map[[sha256.Size]byte]dkim.Key
-}
-
-func (c *keyCache) parse(pem string, d mail.Domain, selector string) (dkim.Key, error) {
-	id := sha256.Sum256([]byte(selector + "\x00" + string(d) + "\x00" + pem))
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if k, ok := c.keys[id]; ok {
-		return k, nil
-	}
-	k, err := dkim.ParseKey([]byte(pem), d, selector)
-	if err != nil {
-		return k, err
-	}
-	if c.keys == nil || len(c.keys) >= parsedKeyLimit {
-		c.keys = make(map[[sha256.Size]byte]dkim.Key)
-	}
-	c.keys[id] = k
-	return k, nil
 }
 
 // reachFact says whether mail can be sent to a domain (RFC 5321 5.1, RFC 7505).

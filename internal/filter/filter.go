@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"postern/internal/account"
+	"postern/internal/dkim"
 	"postern/internal/dns"
 	"postern/internal/dnsbl"
 	"postern/internal/learn"
@@ -71,7 +72,7 @@ type Options struct {
 // Filter runs the tests. It is safe for concurrent use.
 type Filter struct {
 	now  atomic.Pointer[settings]
-	keys keyCache
+	keys dkim.Keyring
 }
 
 // settings are what one configuration makes of the options: replaced whole by Reload.
@@ -247,7 +248,7 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 type scan struct {
 	Input
 	*settings
-	keys     *keyCache
+	keys     *dkim.Keyring
 	resolver dns.Resolver // of the tests of identity
 	lists    dns.Resolver // of the blocklists: a budget of its own
 
