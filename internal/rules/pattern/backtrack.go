@@ -42,7 +42,8 @@ type memoCell struct {
 }
 
 const (
-	memoCells = 1 << 15
+	memoBits  = 16
+	memoCells = 1 << memoBits
 	memoAfter = 2000 // steps of a match before failures are remembered
 )
 
@@ -110,7 +111,7 @@ func (m *machine) seen(pc, pos int32) bool {
 	}
 	key := uint64(uint32(pc))<<32 | uint64(uint32(pos))
 	h := (key ^ uint64(m.run)<<17) * 0x9E3779B97F4A7C15
-	for i := h >> (64 - 15); ; i = (i + 1) % memoCells {
+	for i := h >> (64 - memoBits); ; i = (i + 1) % memoCells {
 		c := &m.memo[i]
 		if c.epoch != m.epoch {
 			if m.filled < memoCells*3/4 {

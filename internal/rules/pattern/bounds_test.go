@@ -162,6 +162,35 @@ func TestTogether(t *testing.T) {
 	wg.Wait()
 }
 
+// TestSetBudgetIsForAMessage: many hostile lines together cost no more than the set's budget, and a Reset fills it again.
+func TestSetBudgetIsForAMessage(t *testing.T) {
+	t.Parallel()
+	hostile, err := pattern.Compile(`^(?:(.*)a){20}(?!.)!\1`, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	harmless, err := pattern.Compile(`(a)\1z`, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := pattern.NewSet([]*pattern.Pattern{hostile, harmless})
+	c := set.NewScratch()
+	ask := func(line string) (hits, skips int) {
+		set.Matches(c, []byte(line), func(int) { hits++ }, func(int) { skips++ })
+		return hits, skips
+	}
+	for range 30 {
+		ask(strings.Repeat("a", 60) + "!")
+	}
+	if hits, skips := ask("aaz"); hits != 0 || skips != 1 {
+		t.Errorf("spent budget: %d hits, %d skipped", hits, skips)
+	}
+	c.Reset()
+	if hits, skips := ask("aaz"); hits != 1 || skips != 0 {
+		t.Errorf("after Reset: %d hits, %d skipped", hits, skips)
+	}
+}
+
 func TestScratchSkips(t *testing.T) {
 	t.Parallel()
 	var ps []*pattern.Pattern

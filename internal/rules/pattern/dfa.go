@@ -10,9 +10,8 @@ import (
 
 // Limits of the lazy automaton.
 const (
-	defaultStates = 4000      // states before the cache is dropped
-	maxTableBytes = 2 << 20   // bytes of the cache before it is dropped
-	maxWork       = 5_000_000 // instructions followed while building states for one text; then the text is given up
+	defaultStates = 10_000  // states before the cache is dropped
+	maxTableBytes = 4 << 20 // bytes of the cache before it is dropped
 )
 
 // context is what a state knows about the byte before its position.
@@ -262,14 +261,14 @@ func (d *dfa) begin(t *table, b []byte, lo int) (*table, uint32) {
 }
 
 // scan looks for matches of the patterns in want that lie within b[lo:hi]; conditions see the bytes around. It returns those
-// found, possibly with others, and stops when all are found. ok is false when building states cost too much.
-func (d *dfa) scan(b []byte, lo, hi int, want uint64) (found uint64, ok bool) {
+// found, possibly with others, and stops when all are found. The instructions followed to make states are taken from work; ok
+// is false when that is spent.
+func (d *dfa) scan(b []byte, lo, hi int, want uint64, work *int) (found uint64, ok bool) {
 	if lo > 0 && d.anchored {
 		return 0, true
 	}
 	// One byte beyond hi decides the conditions at hi.
 	hi = min(hi+1, len(b))
-	work := 0
 	t, e := d.begin(d.cur.Load(), b, lo)
 	state := e &^ lookBit
 	plain := hi
@@ -285,9 +284,9 @@ func (d *dfa) scan(b []byte, lo, hi int, want uint64) (found uint64, ok bool) {
 			continue
 		}
 		if e == 0 {
-			t, e = d.step(t, state, sym, &work)
+			t, e = d.step(t, state, sym, work)
 			next = t.next
-			if work > maxWork {
+			if *work < 0 {
 				return found, false
 			}
 		}
@@ -308,10 +307,10 @@ func (d *dfa) scan(b []byte, lo, hi int, want uint64) (found uint64, ok bool) {
 		if b[plain] == '\n' {
 			sym = d.stride - 2
 		}
-		t, state, found = d.follow(t, state, sym, found, &work)
+		t, state, found = d.follow(t, state, sym, found, work)
 	}
-	_, _, found = d.follow(t, state, d.stride-1, found, &work)
-	return found, work <= maxWork
+	_, _, found = d.follow(t, state, d.stride-1, found, work)
+	return found, *work >= 0
 }
 
 // follow makes one step and gathers the hits of the state it leads to.
@@ -359,7 +358,7 @@ func (d *dfa) step(t *table, state, sym uint32, work *int) (*table, uint32) {
 		for _, pc := range s.pcs {
 			hits |= d.advance(pc, s.ctx, sym, after)
 		}
-		*work += len(d.now.dense) + len(d.then.dense) + len(c.pcs)
+		*work -= len(d.now.dense) + len(d.then.dense) + len(c.pcs)
 		for _, pc := range c.pcs {
 			if d.then.add(pc) {
 				d.keep = append(d.keep, pc)
@@ -385,7 +384,7 @@ func (d *dfa) contribute(ctx context, sym uint32, after context, work *int) *con
 	for _, pc := range d.prog.starts {
 		c.hits |= d.advance(pc, ctx, sym, after)
 	}
-	*work += len(d.now.dense) + len(d.then.dense)
+	*work -= len(d.now.dense) + len(d.then.dense)
 	c.pcs = slices.Clone(d.keep)
 	slices.Sort(c.pcs)
 	*place = c

@@ -27,13 +27,14 @@
 //
 // From each relaxed tree a set of words is drawn of which every match contains one (literal.go). A Set looks for the words of
 // all its patterns in one pass (search.go). Only patterns of which a word occurs are asked, and only about the part of the
-// text around it where they can match. Patterns without such words are joined, some two dozen to an automaton (set.go).
+// text around it where they can match. Patterns without such words are joined, a few to an automaton (set.go).
 //
 // # Bounds
 //
 // Time: the search for words and each automaton are linear in the text; making states is bounded per text, and a joined
-// automaton that exceeds the bound is replaced by its members, a single one gives up; the backtracker has its budget. Giving
-// up is reported as such (budget true, skipped), never as a verdict. Memory: programs by their size in instructions, states by
+// automaton that exceeds the bound is replaced by its members, a single one by the backtracker, which has its budget; a Set
+// spends one budget on all texts between two Resets of its Scratch. Giving up is reported as such (budget true, skipped),
+// never as a verdict. Memory: programs by their size in instructions, states by
 // number and bytes, the backtracker's stack by its steps. Recursion: the parser and everything behind it descend at most 250
 // levels.
 //

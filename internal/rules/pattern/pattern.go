@@ -6,11 +6,20 @@ import (
 
 // Options bound what matching may cost. The zero value takes the defaults.
 type Options struct {
-	Steps  int // steps of the backtracker for one text, default 200 000; beyond, the text is given up
-	States int // states of a lazy automaton before its cache is dropped, default 4 000
+	Steps  int // steps of the backtracker for one text, default 500 000; beyond, the text is given up
+	States int // states of a lazy automaton before its cache is dropped, default 10 000
 }
 
-const defaultSteps = 200_000
+// Default and fixed bounds of what may be spent.
+const (
+	defaultSteps = 500_000    // of the backtracker, for a pattern and a text
+	aloneWork    = 5_000_000  // instructions followed to make states, for a pattern and a text
+	setSteps     = 5_000_000  // of the backtracker, for a set between two resets
+	setWork      = 20_000_000 // instructions followed to make states, for a set between two resets
+)
+
+// purse is what is left to spend.
+type purse struct{ steps, work int }
 
 // Pattern is a compiled pattern. It is safe for concurrent use.
 type Pattern struct {
@@ -76,7 +85,7 @@ func (p *Pattern) Literals() (list [][]byte, ok bool) {
 func (p *Pattern) Match(b []byte) (matched, budget bool) {
 	m := p.machine()
 	defer p.free.Put(m)
-	return p.within(m, b, 0, len(b))
+	return p.within(m, b, 0, len(b), &purse{steps: p.steps, work: aloneWork})
 }
 
 // Find returns the leftmost match that begins at or after from, as pairs of offsets by group number as in regexp's
@@ -85,7 +94,8 @@ func (p *Pattern) Find(b []byte, from int) (loc []int, ok, budget bool) {
 	if from < 0 || from > len(b) {
 		return nil, false, false
 	}
-	found, sure := p.linear().scan(b, from, len(b), 1)
+	work := aloneWork
+	found, sure := p.linear().scan(b, from, len(b), 1, &work)
 	if sure && found == 0 {
 		return nil, false, false
 	}
@@ -107,16 +117,27 @@ func (p *Pattern) Find(b []byte, from int) (loc []int, ok, budget bool) {
 	return loc, true, false
 }
 
-// within looks for a match that lies in b[lo:hi] as far as the automaton can tell.
-func (p *Pattern) within(m *machine, b []byte, lo, hi int) (matched, budget bool) {
-	found, sure := p.linear().scan(b, lo, hi, 1)
+// within looks for a match that lies in b[lo:hi] as far as the automaton can tell, and pays from the purse.
+func (p *Pattern) within(m *machine, b []byte, lo, hi int, purse *purse) (matched, budget bool) {
+	found, sure := p.linear().scan(b, lo, hi, 1, &purse.work)
 	switch {
 	case found == 0 && sure:
 		return false, false
 	case p.exact && found != 0:
 		return true, false
 	}
-	return m.match(p.backtracker(), b, lo, hi, p.steps)
+	return p.confirm(m, b, lo, hi, purse)
+}
+
+// confirm asks the backtracker for a match that begins in b[lo:hi], and pays from the purse.
+func (p *Pattern) confirm(m *machine, b []byte, lo, hi int, purse *purse) (matched, budget bool) {
+	steps := min(p.steps, purse.steps)
+	if steps <= 0 {
+		return false, true
+	}
+	matched, budget = m.match(p.backtracker(), b, lo, hi, steps)
+	purse.steps -= steps - max(m.steps, 0)
+	return matched, budget
 }
 
 // linear returns the lazy automaton, which is made when first needed.

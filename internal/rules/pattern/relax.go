@@ -2,7 +2,8 @@ package pattern
 
 // Limits of the linear engine's programs.
 const (
-	maxUnroll  = 200     // instructions that one counted repetition may become before its upper bound is dropped
+	maxUnroll  = 200     // instructions that the optional rounds of a repetition may become before its upper bound is dropped
+	maxRounds  = 10_000  // instructions that its required rounds may become before some are dropped
 	maxProgram = 400_000 // instructions of one pattern
 	maxCopies  = 4_000   // nodes that a backreference may copy from its group
 )
@@ -110,13 +111,13 @@ func (r *relaxer) repeat(n *node) *node {
 	}
 	least, most := n.min, n.max
 	size := max(nodeSize(body), 1)
-	if most > 1 || least > 1 {
-		room := max(maxUnroll/size, 1)
-		if most > room || least > room {
-			// One copy per required round would be exact; a program that large is slow and its states many.
-			r.exact = false
-			least, most = min(least, room), -1
-		}
+	if most-least > max(maxUnroll/size, 1) { // exact, but its states would be too many
+		r.exact = false
+		most = -1
+	}
+	if room := max(maxRounds/size, 1); least > room {
+		r.exact = false
+		least, most = room, -1
 	}
 	return &node{kind: kRepeat, min: least, max: most, subs: []*node{body}}
 }

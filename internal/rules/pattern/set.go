@@ -7,7 +7,7 @@ import (
 
 // Limits of joining patterns without literals into one automaton.
 const (
-	groupPatterns = 24     // at most 64, the bits of a mask
+	groupPatterns = 8      // at most 64, the bits of a mask
 	groupInsts    = 60_000 // instructions of a joined program
 )
 
@@ -27,13 +27,13 @@ type group struct {
 
 // Scratch is the memory that matching needs, reused from text to text.
 type Scratch struct {
-	set     *Set
 	done    []bool
 	stamp   []uint32
 	now     uint32
 	windows []window
 	found   []int32
 	machine machine
+	purse   purse
 }
 
 // window is the part of the text in which a candidate may match.
@@ -97,11 +97,15 @@ func newGroup(patterns []*Pattern, members []int32) group {
 // NewScratch returns memory for matching with this set.
 func (s *Set) NewScratch() *Scratch {
 	n := len(s.patterns)
-	return &Scratch{set: s, done: make([]bool, n), stamp: make([]uint32, n), windows: make([]window, n)}
+	return &Scratch{done: make([]bool, n), stamp: make([]uint32, n), windows: make([]window, n), purse: purse{setSteps, setWork}}
 }
 
-// Reset makes every pattern wanted again.
-func (c *Scratch) Reset() { clear(c.done) }
+// Reset begins another message: every pattern is wanted again and the budget is full. The budget is for all texts between
+// two resets, so that a message of many hostile lines costs no more than one hostile line.
+func (c *Scratch) Reset() {
+	clear(c.done)
+	c.purse = purse{setSteps, setWork}
+}
 
 // Skip makes the pattern unwanted until Reset: a rule that has hit one line of a message need not be asked again.
 func (c *Scratch) Skip(i int) { c.done[i] = true }
@@ -113,7 +117,7 @@ func (s *Set) Matches(c *Scratch, b []byte, hit, skipped func(i int)) {
 		s.candidates(c, b)
 		for _, i := range c.found {
 			w := &c.windows[i]
-			matched, budget := s.patterns[i].within(&c.machine, b, w.lo, w.hi)
+			matched, budget := s.patterns[i].within(&c.machine, b, w.lo, w.hi, &c.purse)
 			report(int(i), matched, budget, hit, skipped)
 		}
 	}
@@ -178,12 +182,12 @@ func (g *group) matches(s *Set, c *Scratch, b []byte, hit, skipped func(i int)) 
 	if want == 0 {
 		return
 	}
-	found, sure := g.lin.scan(b, 0, len(b), want)
+	found, sure := g.lin.scan(b, 0, len(b), want, &c.purse.work)
 	if !sure {
 		// The joined states grew too fast: ask the patterns one by one.
 		for bit, i := range g.members {
 			if want&(1<<bit) != 0 {
-				matched, budget := s.patterns[i].within(&c.machine, b, 0, len(b))
+				matched, budget := s.patterns[i].within(&c.machine, b, 0, len(b), &c.purse)
 				report(int(i), matched, budget, hit, skipped)
 			}
 		}
@@ -195,7 +199,7 @@ func (g *group) matches(s *Set, c *Scratch, b []byte, hit, skipped func(i int)) 
 			hit(i)
 			return
 		}
-		matched, budget := c.machine.match(p.backtracker(), b, 0, len(b), p.steps)
+		matched, budget := p.confirm(&c.machine, b, 0, len(b), &c.purse)
 		report(i, matched, budget, hit, skipped)
 	})
 }
