@@ -106,6 +106,7 @@ dns: {servers: ["%s"]}
 filter: {dnsbl: {zones: {zen.spamhaus.org: false, dbl.spamhaus.org: false, multi.surbl.org: false, multi.uribl.com: false, bl.spamcop.net: false, psbl.surriel.com: false, bl.mailspike.net: false, list.dnswl.org: false}}}
 delivery:
   port: %d
+  private_destinations: [127.0.0.0/8]
   pools: {default: [{ip: 127.0.0.1, helo: gate.example.test}]}
 %s`, dir, g.dns.Addr(), l.Addr().(*net.TCPAddr).Port, customers)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
