@@ -147,7 +147,9 @@ func counted(title string, m map[string]int) {
 	for n := range m {
 		names = append(names, n)
 	}
-	sort.Slice(names, func(i, j int) bool { return m[names[i]] > m[names[j]] || m[names[i]] == m[names[j]] && names[i] < names[j] })
+	sort.Slice(names, func(i, j int) bool {
+		return m[names[i]] > m[names[j]] || m[names[i]] == m[names[j]] && names[i] < names[j]
+	})
 	fmt.Printf("%s: %d rules\n", title, len(names))
 	for _, n := range names {
 		fmt.Printf("  %5d %s\n", m[n], n)
