@@ -10,8 +10,9 @@ import (
 
 // Limits of the lazy automaton.
 const (
-	defaultStates = 10_000  // states before the cache is dropped
-	maxTableBytes = 4 << 20 // bytes of the cache before it is dropped
+	defaultStates = 10_000    // states before the cache is dropped
+	aloneBytes    = 256 << 10 // bytes of one pattern's cache before it is dropped
+	joinedBytes   = 4 << 20   // the same for a joined automaton
 )
 
 // context is what a state knows about the byte before its position.
@@ -40,6 +41,7 @@ type dfa struct {
 	lines    bool   // conditions ask about line starts
 	texts    bool   // conditions ask about the start of the text
 	limit    int    // states
+	room     int    // bytes
 
 	cur atomic.Pointer[table]
 	mu  sync.Mutex // guards what follows and all writing to tables
@@ -96,8 +98,8 @@ func (s *sparse) add(x int32) bool {
 
 func (s *sparse) clear() { s.dense = s.dense[:0] }
 
-func newDFA(p *program, states int) *dfa {
-	d := &dfa{prog: p, limit: states, gen: 1}
+func newDFA(p *program, states, room int) *dfa {
+	d := &dfa{prog: p, limit: states, room: room, gen: 1}
 	if d.limit <= 0 {
 		d.limit = defaultStates
 	}
@@ -330,7 +332,7 @@ func (d *dfa) step(t *table, state, sym uint32, work *int) (*table, uint32) {
 	s := &t.states[state/d.stride]
 	cur := d.cur.Load()
 	switch {
-	case int(d.used) >= d.limit || d.bytes > maxTableBytes:
+	case int(d.used) >= d.limit || d.bytes > d.room:
 		cur = d.reset()
 		fallthrough
 	case cur.gen != t.gen:

@@ -142,7 +142,7 @@ func (p *Pattern) confirm(m *machine, b []byte, lo, hi int, purse *purse) (match
 
 // linear returns the lazy automaton, which is made when first needed.
 func (p *Pattern) linear() *dfa {
-	p.once.Do(func() { p.lin = newDFA(p.prog, p.states) })
+	p.once.Do(func() { p.lin = newDFA(p.prog, p.states, aloneBytes) })
 	return p.lin
 }
 

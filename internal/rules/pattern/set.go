@@ -90,7 +90,7 @@ func newGroup(patterns []*Pattern, members []int32) group {
 			g.exact |= 1 << bit
 		}
 	}
-	g.lin = newDFA(joined(progs), states)
+	g.lin = newDFA(joined(progs), states, joinedBytes)
 	return g
 }
 
