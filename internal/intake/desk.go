@@ -56,6 +56,7 @@ type View struct {
 	Size       int64
 	Received   time.Time
 	HoldUntil  time.Time // when it is removed if nobody acts
+	HoldReason string    // why it is held: "score", or what an operator or the spool wrote
 	Verdict    filter.Verdict
 	Retests    int  // how often it was tested again
 	Asked      bool // the operator was asked
@@ -98,6 +99,8 @@ func (d *Desk) View(ctx context.Context, id mail.QueueID) (View, error) {
 	}
 	if c, ok := d.in.o.Accounts.Customer(v.Customer.ID); ok {
 		v.Customer = c
+	} else {
+		v.Customer.Suspended = true // a customer that is gone sends no more
 	}
 	d.permit(&v)
 	return v, nil
@@ -149,6 +152,7 @@ func (d *Desk) describe(v *View, w spool.Work) {
 	if w.ClientIP.IsValid() {
 		v.ClientIP = w.ClientIP.String()
 	}
+	v.HoldReason = w.HoldReason
 	v.Status = Leaving
 	if w.Held {
 		v.Status = Waiting
@@ -167,7 +171,7 @@ func (d *Desk) permit(v *View) {
 	}
 	v.CanRetest = true
 	switch {
-	case !v.Customer.SelfRelease:
+	case !v.Customer.SelfRelease || v.forOperator():
 		v.WhyNot = "policy"
 	case v.Verdict.Score > v.Customer.ReleaseCeiling:
 		v.WhyNot = "ceiling"
@@ -175,6 +179,16 @@ func (d *Desk) permit(v *View) {
 		v.CanRelease = true
 	}
 }
+
+// forOperator reports whether only an operator may let the message go, whatever its score: its customer is cut off, or somebody
+// else than the tests holds it. The sender's link would otherwise undo what was done against him.
+func (v *View) forOperator() bool { return v.Customer.Suspended || v.HoldReason != byScore }
+
+// bySender is the actor of who follows the link of a notice.
+const bySender = "sender"
+
+// byScore is the reason of messages that the tests hold.
+const byScore = "score"
 
 // held returns the view of a message that must be held.
 func (d *Desk) held(ctx context.Context, id mail.QueueID) (View, error) {
@@ -191,7 +205,8 @@ func (d *Desk) held(ctx context.Context, id mail.QueueID) (View, error) {
 }
 
 // Retest runs the tests again on the stored message, with DNS answers asked anew. A message that comes out at or under the
-// threshold is released at once: it is now what any new message would be.
+// threshold is released at once: it is now what any new message would be. The sender's test does not release what waits for the
+// operator (forOperator).
 func (d *Desk) Retest(ctx context.Context, id mail.QueueID, actor string) (View, error) {
 	v, err := d.held(ctx, id)
 	if err != nil {
@@ -228,7 +243,7 @@ func (d *Desk) Retest(ctx context.Context, id mail.QueueID, actor string) (View,
 		return v, fmt.Errorf("retest %s: %w", id, err)
 	}
 	d.in.o.Count("retested")
-	if !verdict.Held {
+	if !verdict.Held && (actor != bySender || !v.forOperator()) {
 		if err := d.release(ctx, work, "rule", verdict.Score); err != nil {
 			return v, err
 		}
@@ -253,13 +268,13 @@ func (d *Desk) mayTest(id mail.QueueID) bool {
 	return true
 }
 
-// Release lets a held message go as it is. bySender asks the customer's policy; an operator may release anything.
-func (d *Desk) Release(ctx context.Context, id mail.QueueID, actor string, bySender bool) (View, error) {
+// Release lets a held message go as it is. sender asks the customer's policy; an operator may release anything.
+func (d *Desk) Release(ctx context.Context, id mail.QueueID, actor string, sender bool) (View, error) {
 	v, err := d.held(ctx, id)
 	if err != nil {
 		return v, err
 	}
-	if bySender && !v.CanRelease {
+	if sender && !v.CanRelease {
 		return v, ErrNotAllowed
 	}
 	work, err := d.in.o.Spool.Get(ctx, id)
@@ -319,7 +334,7 @@ func (d *Desk) Ask(ctx context.Context, id mail.QueueID, question string) (View,
 	if err != nil {
 		return v, fmt.Errorf("ask about %s: %w", id, err)
 	}
-	f := d.fact(journal.Asked, work, "sender")
+	f := d.fact(journal.Asked, work, bySender)
 	f.Text = clipText(question, 1000)
 	if err := d.in.o.Journal.Append(ctx, f); err != nil {
 		return v, fmt.Errorf("ask about %s: %w", id, err)

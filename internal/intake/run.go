@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,35 +27,41 @@ func (in *Intake) Run(ctx context.Context) error {
 	}
 }
 
-// expireHolds ends the holds that are due. The sender hears of it before the message goes.
+// expireHolds ends the holds that are due. The sender hears of it before the message goes. One that cannot be ended now does not
+// keep those behind it.
 func (in *Intake) expireHolds(ctx context.Context) error {
 	due, err := in.o.Spool.DueHolds(ctx, in.o.Now(), 100)
 	if err != nil {
 		return fmt.Errorf("due holds: %w", err)
 	}
-	for _, w := range due {
-		if w.HoldReason == "damaged" {
-			// Its bytes are not what was accepted: only an operator may decide; remind, keep.
-			if err := in.o.Spool.ExtendHold(ctx, w.ID, in.o.Now().Add(in.o.HoldFor)); err != nil {
-				return err
-			}
-			continue
+	var faults []error
+	for i := range due {
+		if err := in.expireHold(ctx, &due[i]); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", due[i].ID, err))
 		}
-		if !w.Notice {
-			if err := in.o.Notices.HoldExpired(ctx, w.Message); err != nil {
-				return fmt.Errorf("notice of %s: %w", w.ID, err)
-			}
-		}
-		f := fact(journal.Expired, &w.Message)
-		f.At, f.Actor, f.Text = in.o.Now(), "rule", "held until "+w.HoldUntil.UTC().Format(time.RFC3339)+", nobody acted"
-		if err := in.o.Journal.Append(ctx, f); err != nil {
-			return fmt.Errorf("fact of %s: %w", w.ID, err)
-		}
-		if err := in.o.Spool.Drop(ctx, w.ID, "rule"); err != nil {
-			return fmt.Errorf("drop %s: %w", w.ID, err)
-		}
-		in.o.Count("expired")
 	}
+	return errors.Join(faults...)
+}
+
+func (in *Intake) expireHold(ctx context.Context, w *spool.Work) error {
+	if w.HoldReason == spool.ReasonDamaged {
+		// Its bytes are not what was accepted: only an operator may decide; remind, keep.
+		return in.o.Spool.ExtendHold(ctx, w.ID, in.o.Now().Add(in.o.HoldFor))
+	}
+	if !w.Notice {
+		if err := in.o.Notices.HoldExpired(ctx, w.Message); err != nil {
+			return fmt.Errorf("notice: %w", err)
+		}
+	}
+	f := fact(journal.Expired, &w.Message)
+	f.At, f.Actor, f.Text = in.o.Now(), "rule", "held until "+w.HoldUntil.UTC().Format(time.RFC3339)+", nobody acted"
+	if err := in.o.Journal.Append(ctx, f); err != nil {
+		return fmt.Errorf("fact: %w", err)
+	}
+	if err := in.o.Spool.Drop(ctx, w.ID, "rule"); err != nil && !errors.Is(err, spool.ErrNotFound) {
+		return fmt.Errorf("drop: %w", err)
+	}
+	in.o.Count("expired")
 	return nil
 }
 

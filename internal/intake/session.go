@@ -160,7 +160,7 @@ func (s *session) item(id mail.QueueID, env mail.Envelope, m *mail.Message, raw 
 		MessageID: m.MessageID(), Score: v.Score, Verdict: text, Held: v.Held, Language: s.customer.Language, Body: raw,
 	}
 	if v.Held {
-		item.HoldReason, item.HoldUntil = "score", now.Add(s.in.o.HoldFor)
+		item.HoldReason, item.HoldUntil = byScore, now.Add(s.in.o.HoldFor)
 	}
 	return item, nil
 }
