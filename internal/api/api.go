@@ -7,7 +7,7 @@
 // What it does not: it decides nothing about mail. Held mail goes through intake.Desk, the rest through the ledgers.
 //
 // How it fails: every error is an RFC 9457 problem (application/problem+json) whose type is a stable word, "urn:postern:problem:WORD",
-// and whose detail says what to do. Request bodies end at 64 KiB, requests at one minute. Passwords appear in the one answer that makes
+// and whose detail says what to do. Request bodies end at 64 KiB (messages to learn at 24 MiB), requests at one minute. Passwords appear in the one answer that makes
 // them, private keys in none, and neither in a log.
 package api
 
@@ -28,6 +28,7 @@ import (
 	"postern/internal/filter"
 	"postern/internal/intake"
 	"postern/internal/journal"
+	"postern/internal/learn"
 	"postern/internal/locale"
 	"postern/internal/spool"
 )
@@ -48,6 +49,7 @@ type Options struct {
 	Delivery *delivery.Delivery
 	Filter   *filter.Filter // nil: no refusals are told
 	Journal  *journal.Journal
+	Learn    *learn.Ledger // nil: nothing is learned
 	Spool    *spool.Spool
 	Catalog  *locale.Catalog // words of the tests; nil: names only
 	Version  string
@@ -94,7 +96,11 @@ func bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 		defer cancel()
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody+1)
+		most := int64(maxBody)
+		if r.URL.Path == learnPath {
+			most = maxLessonBody
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most+1)
 		w.Header().Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r.WithContext(ctx))
 	})
@@ -130,6 +136,8 @@ func (s *server) register(a huma.API) {
 	add(a, get, "/v1/credentials", "list-credentials", "Credentials of all customers or of one", s.listCredentials)
 	add(a, post, "/v1/credentials", "add-credential", "Make a user name and a password, shown this once", s.addCredential)
 	add(a, del, "/v1/credentials/{user}", "revoke-credential", "End a credential at once", s.revokeCredential)
+
+	s.addLearn(a)
 
 	add(a, get, "/v1/dkim", "list-keys", "Signing keys", s.listKeys)
 	add(a, post, "/v1/dkim", "add-key", "Make or take a signing key", s.addKey)

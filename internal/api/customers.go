@@ -183,6 +183,11 @@ func (s *server) deleteCustomer(ctx context.Context, in *CustomerRef) (*body[Don
 	if err := s.o.Accounts.DeleteCustomer(ctx, in.ID); err != nil {
 		return nil, s.fail(err)
 	}
+	if s.o.Learn != nil {
+		if err := s.o.Learn.Erase(ctx, in.ID); err != nil {
+			return nil, s.fail(err)
+		}
+	}
 	s.o.Logger.Info("customer removed", "customer", in.ID, "actor", in.actor())
 	return done("customer %s is removed with networks, domains and credentials; mail already taken goes on", in.ID), nil
 }

@@ -12,6 +12,7 @@ import (
 	"postern/internal/account"
 	"postern/internal/intake"
 	"postern/internal/journal"
+	"postern/internal/learn"
 	"postern/internal/spool"
 )
 
@@ -43,6 +44,7 @@ var answers = []struct {
 	{account.ErrTaken, http.StatusConflict, "taken", ""},
 	{spool.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
 	{journal.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
+	{learn.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, "timeout", "it took longer than a minute; ask for less, or look at the load of the machine"},
 }
 

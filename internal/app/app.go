@@ -34,6 +34,7 @@ import (
 	"postern/internal/filter"
 	"postern/internal/intake"
 	"postern/internal/journal"
+	"postern/internal/learn"
 	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/notice"
@@ -67,6 +68,7 @@ type App struct {
 	guard           *dnsbl.Guard
 	accounts        *account.Ledger
 	journal         *journal.Journal
+	learn           *learn.Ledger
 	spool           *spool.Spool
 	notices         *notice.Notices
 	filter, retests *filter.Filter
@@ -197,6 +199,9 @@ func (a *App) openLedgers(ctx context.Context, c *config.Config) (err error) {
 	if a.journal, err = journal.New(journal.Options{DB: a.mainDB, Logger: a.log, Retention: c.Journal.Retention}); err != nil {
 		return err
 	}
+	if a.learn, err = learn.New(learn.Options{DB: a.mainDB, Logger: a.log}); err != nil {
+		return err
+	}
 	o := spool.Options{DB: a.spoolDB, Dir: filepath.Join(c.DataDir, "bodies"), Node: a.host, Logger: a.log, HoldFor: c.Held.Keep}
 	if c.Storage.URL != "" {
 		o.InlineBytes = -1 // another node that adopts our mail must find the bodies in the database
@@ -244,13 +249,29 @@ func (a *App) openFilter(_ context.Context, c *config.Config) (err error) {
 	if a.filter, err = filter.New(a.filterOptions(c, a.resolver)); err != nil {
 		return err
 	}
-	a.retests, err = filter.New(a.filterOptions(c, a.fresh))
+	a.retests, err = filter.New(a.retestOptions(c))
 	return err
 }
 
 func (a *App) filterOptions(c *config.Config, r dns.Resolver) filter.Options {
 	return filter.Options{Resolver: r, Accounts: a.accounts, Lists: lists(c.Filter.DNSBL), Guard: a.guard, Deadline: c.Filter.Deadline,
-		Queries: c.DNS.Budget, Scores: c.Filter.Scores, Disabled: !c.Filter.Enabled, Logger: a.log, Unsigned: !c.DKIM.Sign}
+		Queries: c.DNS.Budget, Scores: c.Filter.Scores, Disabled: !c.Filter.Enabled, Learn: a.learn, Logger: a.log, Unsigned: !c.DKIM.Sign}
+}
+
+// retestOptions are those of "test again": records are asked anew, and a message counts once for its sender.
+func (a *App) retestOptions(c *config.Config) filter.Options {
+	o := a.filterOptions(c, a.fresh)
+	o.ReadOnly = true
+	return o
+}
+
+// taught has the customer's experience grow by a message that a person decided on.
+func (a *App) taught(customer string, spam bool, body []byte) {
+	class := learn.Ham
+	if spam {
+		class = learn.Spam
+	}
+	a.learn.Teach(customer, class, body)
 }
 
 // lists chooses the blocklists asked: the directory's defaults, as the configuration switches them on or off, and its own.
@@ -280,7 +301,7 @@ func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 	a.intake, err = intake.New(intake.Options{Hostname: a.host, Accounts: a.accounts, Filter: a.filter, Fresh: a.retests, Resolver: a.resolver,
 		Spool: a.spool, Journal: a.journal, Notices: a.notices, Links: a.metrics.links, MaxHops: c.Limits.Hops,
 		Explain: func(lang string, h filter.Hit) filter.Explanation { return filter.Explain(a.metrics.catalog, lang, h) },
-		Expire:  c.Delivery.Expire, HoldFor: c.Held.Keep, Logger: a.log, Count: a.metrics.intake, Tested: a.metrics.tested})
+		Expire:  c.Delivery.Expire, HoldFor: c.Held.Keep, Logger: a.log, Count: a.metrics.intake, Tested: a.metrics.tested, Taught: a.taught})
 	if err != nil {
 		return err
 	}
@@ -356,6 +377,9 @@ func (a *App) Desk() *intake.Desk { return a.metrics.desk }
 // Journal returns the journal.
 func (a *App) Journal() *journal.Journal { return a.journal }
 
+// Learn returns the ledger of experience.
+func (a *App) Learn() *learn.Ledger { return a.learn }
+
 // Spool returns the spool.
 func (a *App) Spool() *spool.Spool { return a.spool }
 
@@ -388,7 +412,7 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	operator, err = api.New(api.Options{Accounts: a.accounts, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal,
+	operator, err = api.New(api.Options{Accounts: a.accounts, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn,
 		Spool: a.spool, Catalog: a.metrics.catalog, Version: a.version, Reload: func() error { return a.Reload(context.Background()) }, Logger: a.log})
 	return pages, operator, err
 }

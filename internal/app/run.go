@@ -40,6 +40,7 @@ func (a *App) Run(ctx context.Context) error {
 	var ledgerWork, work, doorWork sync.WaitGroup
 	start(&ledgerWork, "accounts", func() error { return a.accounts.Run(ledgers) })
 	start(&ledgerWork, "journal", func() error { return a.journal.Run(ledgers) })
+	start(&ledgerWork, "experience", func() error { return a.learn.Run(ledgers) })
 	start(&ledgerWork, "spool", func() error { return a.spool.Run(ledgers) })
 	start(&work, "notices", func() error { return a.notices.Run(works) })
 	start(&work, "intake", func() error { return a.intake.Run(works) })
@@ -134,7 +135,7 @@ func (a *App) take(ctx context.Context, next *config.Config) error {
 		return err
 	}
 	_ = a.filter.Reload(a.filterOptions(next, a.resolver)) // checked above
-	_ = a.retests.Reload(a.filterOptions(next, a.fresh))
+	_ = a.retests.Reload(a.retestOptions(next))
 	a.delivery.Tune(tuning(next))
 	a.intake.SetExpire(next.Delivery.Expire)
 	a.certificate.Store(certificate)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -281,10 +282,31 @@ func (d *Desk) Release(ctx context.Context, id mail.QueueID, actor string, sende
 	if err != nil {
 		return v, fmt.Errorf("release %s: %w", id, err)
 	}
+	body := d.lesson(ctx, id)
 	if err := d.release(ctx, work, actor, v.Verdict.Score); err != nil {
 		return v, err
 	}
+	d.teach(work, false, body)
 	return d.View(ctx, id)
+}
+
+// lesson is the body of a message that a person decides on, taken before it leaves; nil when nobody learns or it cannot be read.
+func (d *Desk) lesson(ctx context.Context, id mail.QueueID) []byte {
+	if d.in.o.Taught == nil {
+		return nil
+	}
+	body, err := d.in.o.Spool.Body(ctx, id)
+	if err != nil {
+		d.in.o.Logger.Warn("a decision teaches nothing: the body cannot be read", "queue_id", id, "error", err)
+		return nil
+	}
+	return body
+}
+
+func (d *Desk) teach(w spool.Work, spam bool, body []byte) {
+	if len(body) > 0 && w.Customer != "" {
+		d.in.o.Taught(w.Customer, spam, body)
+	}
 }
 
 func (d *Desk) release(ctx context.Context, work spool.Work, actor string, score float64) error {
@@ -311,6 +333,10 @@ func (d *Desk) Drop(ctx context.Context, id mail.QueueID, actor string) (View, e
 	if err != nil {
 		return v, fmt.Errorf("drop %s: %w", id, err)
 	}
+	var body []byte
+	if strings.HasPrefix(actor, "operator:") { // a sender who gives up says nothing about his message
+		body = d.lesson(ctx, id)
+	}
 	if err := d.in.o.Journal.Append(ctx, d.fact(journal.Dropped, work, actor)); err != nil {
 		return v, fmt.Errorf("drop %s: %w", id, err)
 	}
@@ -318,6 +344,7 @@ func (d *Desk) Drop(ctx context.Context, id mail.QueueID, actor string) (View, e
 		return v, fmt.Errorf("drop %s: %w", id, err)
 	}
 	d.in.o.Count("dropped")
+	d.teach(work, true, body)
 	return d.View(ctx, id)
 }
 

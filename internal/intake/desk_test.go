@@ -392,3 +392,47 @@ func TestDamagedBodyStays(t *testing.T) {
 		t.Errorf("%v %+v", err, w)
 	}
 }
+
+// TestDecisionsTeach: what people decide about held mail is handed on with its customer and body; what rules and senders who give up do
+// is not.
+func TestDecisionsTeach(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		act  func(*intake.Desk, context.Context, mail.QueueID) error
+		want string
+	}{
+		{"released by the sender", func(d *intake.Desk, ctx context.Context, id mail.QueueID) error {
+			return second(d.Release(ctx, id, "sender", true))
+		}, "shop ham"},
+		{"released by an operator", func(d *intake.Desk, ctx context.Context, id mail.QueueID) error {
+			return second(d.Release(ctx, id, "operator:ann", false))
+		}, "shop ham"},
+		{"dropped by an operator", func(d *intake.Desk, ctx context.Context, id mail.QueueID) error {
+			return second(d.Drop(ctx, id, "operator:ann"))
+		}, "shop spam"},
+		{"dropped by the sender", func(d *intake.Desk, ctx context.Context, id mail.QueueID) error {
+			return second(d.Drop(ctx, id, "sender"))
+		}, ""},
+		{"tested again", func(d *intake.Desk, ctx context.Context, id mail.QueueID) error {
+			return second(d.Retest(ctx, id, "sender"))
+		}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			var got string
+			r := start(t, settings{scores: undocumented, taught: func(customer string, spam bool, body []byte) {
+				got = customer + map[bool]string{true: " spam", false: " ham"}[spam]
+				if !strings.Contains(string(body), "Subject: Your order") {
+					t.Errorf("body %q", body)
+				}
+			}})
+			if err := tc.act(r.Desk(), t.Context(), hold(t, r)); err != nil {
+				t.Fatal(err)
+			}
+			if got != tc.want {
+				t.Errorf("taught %q, want %q", got, tc.want)
+			}
+		})
+	}
+}

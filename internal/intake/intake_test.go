@@ -98,6 +98,7 @@ type settings struct {
 	customers []account.Customer
 	maxHops   int
 	real      bool // all tests with their own points; otherwise only those in scores
+	taught    func(customer string, spam bool, body []byte)
 }
 
 func network(s string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(s)} }
@@ -159,7 +160,7 @@ func start(t *testing.T, s settings) *rooms {
 		Scores: scores, Now: r.now})
 	must(err)
 	r.Intake, err = intake.New(intake.Options{Hostname: "gate.test", Accounts: r.accounts, Filter: tests, Resolver: r.dns.Resolver(t), Spool: r.spool,
-		Journal: r.journal, Notices: notices, Links: r.links, MaxHops: s.maxHops, Now: r.now, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Journal: r.journal, Notices: notices, Links: r.links, MaxHops: s.maxHops, Taught: s.taught, Now: r.now, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Explain: func(lang string, h filter.Hit) filter.Explanation { return filter.Explain(catalog, lang, h) },
 		Count: func(e string) {
 			r.mu.Lock()

@@ -94,6 +94,7 @@ type Ledger struct {
 	cache cache
 	queue chan job
 	lost  atomic.Int64
+	bytes atomic.Int64 // of the messages in the queue
 
 	usedMu sync.Mutex
 	used   map[string]map[int64]struct{} // tokens that decided something since the last turn of Run, by scope
@@ -159,19 +160,31 @@ type job struct {
 	score  float64
 }
 
-// Teach has a message learned by Run. The ledger keeps raw until then.
+// maxWaiting bounds the messages in the queue together, in bytes.
+const maxWaiting = 64 << 20
+
+// Teach has a message learned by Run. raw must not change afterwards.
 func (l *Ledger) Teach(scope string, class Class, raw []byte) {
-	l.post(job{scope: scope, class: class, raw: append([]byte{}, raw...)})
+	if raw == nil || l.bytes.Add(int64(len(raw))) > maxWaiting {
+		l.bytes.Add(-int64(len(raw)))
+		l.lost.Add(1)
+		return
+	}
+	if !l.post(job{scope: scope, class: class, raw: raw}) {
+		l.bytes.Add(-int64(len(raw)))
+	}
 }
 
 // Remember has a sender's score recorded by Run.
 func (l *Ledger) Remember(s Sender, score float64) { l.post(job{sender: s, score: score}) }
 
-func (l *Ledger) post(j job) {
+func (l *Ledger) post(j job) bool {
 	select {
 	case l.queue <- j:
+		return true
 	default:
 		l.lost.Add(1)
+		return false
 	}
 }
 
@@ -221,6 +234,7 @@ func (l *Ledger) work(ctx context.Context, j job) {
 	var scores []job
 	for {
 		if j.raw != nil {
+			l.bytes.Add(-int64(len(j.raw)))
 			if _, err := l.Learn(ctx, j.scope, j.class, mail.Parse(j.raw, mail.DefaultLimits())); err != nil {
 				l.lost.Add(1)
 				l.log.Warn("learn: a message was not learned", "account", j.scope, "error", err)

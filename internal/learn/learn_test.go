@@ -302,7 +302,6 @@ func TestQueue(t *testing.T) {
 		s := learn.Sender{Customer: "c", From: address(t, "a@b.example"), ClientIP: ip("192.0.2.1")}
 		raw := []byte("Message-ID: <q@x.example>\r\n\r\nwalrus\r\n")
 		l.Teach("c", learn.Spam, raw)
-		clear(raw) // the ledger has its own copy
 		for range 9 {
 			l.Remember(s, 6)
 		}
