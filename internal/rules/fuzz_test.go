@@ -31,3 +31,27 @@ func FuzzParse(f *testing.F) {
 		set.Run(rules.NewView(m, rules.ViewOptions{}), rules.RunOptions{})
 	})
 }
+
+// FuzzView: no message crashes what rules see, and its parts keep their bounds.
+func FuzzView(f *testing.F) {
+	f.Add([]byte(letter))
+	f.Add([]byte("Received: from a (b [192.0.2.1]) by c (Postfix) with ESMTP id x; Sat, 21 Nov 2026 10:00:00 +0000\nSubject: =?utf-8?b?w6k=?=\n =?utf-8?q?=C3?=\n\nwww.x.example a@b.example <http://1.2.3.4/%41>"))
+	f.Add([]byte("Content-Type: text/html\n\n<a href='//x.example'>x<!-- <script>y</script><title>z<b style='color:rgb(1,2,3);display:none'>&#149;&eacute;<plaintext>"))
+	f.Add([]byte("Content-Type: image/gif; name=a.html\nContent-Transfer-Encoding: base64\n\nR0lGODlhAQABAIAAAP=\n"))
+	set, _ := rules.Parse([]rules.File{{Name: "x.cf", Text: []byte(tlds + "header A ALL =~ /x/\nheader B X-Spam-Relays-External =~ /ip=/\nbody C /x/\nrawbody D /x/\nuri E /x/\n" +
+		"body F eval:html_range('length', '1', 'inf')\nbody G eval:check_https_http_mismatch()\nheader H eval:check_for_shifted_date('1', '2')\nheader I eval:check_freemail_replyto()\n" +
+		"freemail_domains x.example\nbody J eval:image_count('all', 1)\nbody K eval:multipart_alternative_difference('1', '2')\nheader L From:name =~ /x/\nheader M From:addr:domain =~ /x/\n" +
+		"body N eval:check_stock_info('1')\nheader O eval:check_for_forged_received_trail()\nmimeheader P ALL =~ /x/\nheader Q eval:similar_recipients('0.1', 'undef')\n")}}, rules.Options{})
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		if len(raw) > 1<<16 {
+			return
+		}
+		v := rules.NewView(mail.Parse(raw, mail.DefaultLimits()), rules.ViewOptions{})
+		set.Run(v, rules.RunOptions{})
+		for _, line := range set.Texts(v).Body {
+			if len(line) > 2048+1 {
+				t.Fatalf("a body line has %d bytes", len(line))
+			}
+		}
+	})
+}
