@@ -105,7 +105,7 @@ func (d *Delivery) commit(giveUp context.Context, batch []outcome) {
 	}
 	d.insist(giveUp, "facts not written", func() error { return d.o.Journal.Append(ctx, facts...) })
 	for _, group := range byLetter(fates) {
-		d.insist(giveUp, "notice not queued", func() error { return d.tell(ctx, group) })
+		d.insist(giveUp, "notice not queued", func() error { return d.tellSafely(ctx, group) })
 	}
 	d.insist(giveUp, "outcomes not settled", func() error { return d.settleAll(ctx, settled) })
 	now := d.o.Now()
@@ -174,6 +174,18 @@ func byLetter(fates []fate) map[mail.QueueID][]fate {
 		}
 	}
 	return out
+}
+
+// tellSafely is tell, but a notice that can never be written is given up: the fate stands in the journal, and repeating it for ever would
+// keep everybody else's from being written down.
+func (d *Delivery) tellSafely(ctx context.Context, group []fate) error {
+	id := group[0].letter.ID
+	err := d.guarded(id, func() error { return d.tell(ctx, group) })
+	if errors.Is(err, errPoison) || errors.Is(err, spool.ErrInvalid) {
+		d.o.Logger.Error("a notice cannot be written and is left out", "queue_id", id, "account", group[0].letter.Customer, "error", err)
+		return nil
+	}
+	return err
 }
 
 // tell queues the delivery status notifications that one message's fates call for (RFC 3461, 3464). Our own notices and mail

@@ -16,7 +16,10 @@ func (d *Delivery) data(ctx context.Context, l *letter) ([]byte, error) {
 		if l.err != nil {
 			return
 		}
-		l.data, l.err = d.sign(l, l.body)
+		l.err = d.guarded(l.ID, func() (err error) {
+			l.data, err = d.sign(l, l.body)
+			return err
+		})
 	})
 	return l.data, l.err
 }
@@ -40,15 +43,17 @@ func (d *Delivery) sign(l *letter, body []byte) ([]byte, error) {
 // sevenBit returns a message, signed anew, for a server without 8BITMIME (RFC 6152 3). ok is false when it cannot be
 // re-encoded. It is not kept: such servers are rare.
 func (d *Delivery) sevenBit(l *letter) (data []byte, ok bool, err error) {
-	body, _, err := mail.Reencode(l.body, mail.Reencoding{SevenBit: true})
-	if err != nil {
-		d.o.Logger.Info("message cannot be made 7-bit", "queue_id", l.ID, "account", l.Customer, "error", err)
-		return nil, false, nil
-	}
-	if data, err = d.sign(l, body); err != nil {
-		return nil, false, err
-	}
-	return data, true, nil
+	err = d.guarded(l.ID, func() error {
+		body, _, err := mail.Reencode(l.body, mail.Reencoding{SevenBit: true})
+		if err != nil {
+			d.o.Logger.Info("message cannot be made 7-bit", "queue_id", l.ID, "account", l.Customer, "error", err)
+			return nil
+		}
+		data, err = d.sign(l, body)
+		ok = err == nil
+		return err
+	})
+	return data, ok, err
 }
 
 // keysFor returns the keys that sign mail of an author. A key that cannot be read is an error: the mail waits rather than leaves
