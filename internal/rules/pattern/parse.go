@@ -19,6 +19,7 @@ type SyntaxError struct {
 	What string // for people, in English
 }
 
+// Error says what is wrong and at which byte of the pattern.
 func (e *SyntaxError) Error() string { return fmt.Sprintf("pattern: at byte %d: %s", e.At, e.What) }
 
 // options are the flags in force at a place of the pattern.

@@ -6,13 +6,13 @@ import (
 
 // Options bound what matching may cost. The zero value takes the defaults.
 type Options struct {
-	Steps  int // steps of the backtracker for one text, default 500 000; beyond, the text is given up
+	Steps  int // steps of the backtracker for one text, default 1 000 000; beyond, the text is given up
 	States int // states of a lazy automaton before its cache is dropped, default 10 000
 }
 
 // Default and fixed bounds of what may be spent.
 const (
-	defaultSteps = 500_000    // of the backtracker, for a pattern and a text
+	defaultSteps = 1_000_000  // of the backtracker, for a pattern and a text
 	aloneWork    = 5_000_000  // instructions followed to make states, for a pattern and a text
 	setSteps     = 5_000_000  // of the backtracker, for a set between two resets
 	setWork      = 20_000_000 // instructions followed to make states, for a set between two resets
