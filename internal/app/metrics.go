@@ -179,7 +179,7 @@ func (s *spoolFigures) Collect(ch chan<- prometheus.Metric) {
 // health answers load balancers and service managers: /healthz while the process lives, /readyz while mail is taken.
 func (a *App) health(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { answer(w, nil) })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		var why []string
 		if !a.ready.Load() {
 			why = append(why, "starting or stopping")
@@ -190,7 +190,7 @@ func (a *App) health(mux *http.ServeMux) {
 		if err := a.mainDB.Broken(); err != nil {
 			why = append(why, "main database: "+err.Error())
 		}
-		if st, err := a.spool.Stats(r.Context()); err == nil && st.Full {
+		if a.spool.Full() {
 			why = append(why, "disk nearly full")
 		}
 		answer(w, why)

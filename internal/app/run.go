@@ -87,13 +87,20 @@ func (a *App) announce() {
 }
 
 func serveWeb(ctx context.Context, w web) error {
+	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		_ = w.server.Shutdown(end)
+		if err := w.server.Shutdown(end); err != nil {
+			_ = w.server.Close()
+		}
 	})
-	defer stop()
-	if err := w.server.Serve(w.listener); !errors.Is(err, http.ErrServerClosed) {
+	err := w.server.Serve(w.listener)
+	if !stop() {
+		<-ended // Serve returns at once; an act under way ends before the ledgers do
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

@@ -102,7 +102,7 @@ func TestReserve(t *testing.T) {
 			t.Errorf("free %d: %v", step.free, err)
 		}
 	}
-	if st := stats(t, s); !st.Full || st.Free != 0 {
+	if st := stats(t, s); !st.Full || st.Free != 0 || !s.Full() {
 		t.Errorf("stats %+v", st)
 	}
 	notice := message(c.Now(), 10)

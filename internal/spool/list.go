@@ -131,6 +131,9 @@ func (s *Spool) read(ctx context.Context, choose func(*store.Tx) ([]mail.QueueID
 	return works, err
 }
 
+// Full reports whether Put refused new mail for want of space when it last looked. It asks neither the database nor the disk.
+func (s *Spool) Full() bool { return s.space.full.Load() }
+
 // Stats counts. It reads an index of the whole queue: about a tenth of a second for a million messages.
 func (s *Spool) Stats(ctx context.Context) (Stats, error) {
 	if err := s.Start(ctx); err != nil {
