@@ -365,6 +365,8 @@ func (p *parser) compile(r *Rule) {
 				r.Problem = "the pattern cannot be used: " + err.Error()
 			}
 			r.compiled = m
+		} else if !nameInNegation(r.pattern.text) {
+			r.shell, _ = compileMatcher(templateName.ReplaceAllString(r.pattern.text, "(?:[\\x00-\\xff]{1,200})"), r.pattern.flags)
 		}
 	}
 	if r.Network && r.Problem == "" {
@@ -373,6 +375,28 @@ func (p *parser) compile(r *Rule) {
 	if r.Problem != "" && !r.Network {
 		p.report.add(Problem{Where: r.Where, Directive: r.Kind.String(), Rule: r.Name, Reason: r.Problem})
 	}
+}
+
+// nameInNegation reports whether a %{NAME} stands inside a negative look-around, where more text matches less.
+func nameInNegation(text string) bool {
+	var negative []bool
+	inside := 0
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] == '\\':
+			i++
+		case text[i] == '(':
+			not := strings.HasPrefix(text[i:], "(?!") || strings.HasPrefix(text[i:], "(?<!")
+			negative = append(negative, not)
+			inside += int(truth(not))
+		case text[i] == ')' && len(negative) > 0:
+			inside -= int(truth(negative[len(negative)-1]))
+			negative = negative[:len(negative)-1]
+		case inside > 0 && templateName.MatchString(text[i:min(len(text), i+200)]) && strings.HasPrefix(text[i:], "%{"):
+			return true
+		}
+	}
+	return false
 }
 
 // callArguments checks the arguments of an eval and compiles the one that is a pattern.

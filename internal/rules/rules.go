@@ -83,6 +83,7 @@ type Rule struct {
 	criteria []criterion // uri_detail
 	expr     *expr       // meta
 	template bool        // pattern holds %{NAME}
+	shell    *matcher    // template with anything in place of the names: where it does not match, the rule cannot; nil if there is none
 	captures bool        // pattern has named groups
 	multiple bool
 	maxHits  int // with multiple; 0: no limit

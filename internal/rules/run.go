@@ -286,11 +286,6 @@ func (c *scan) template(i int) {
 	if !complete {
 		return
 	}
-	m, err := compileMatcher(text, r.pattern.flags)
-	if err != nil {
-		c.skipped[i] = true
-		return
-	}
 	var texts [][]byte
 	switch r.Kind {
 	case Header:
@@ -305,6 +300,23 @@ func (c *scan) template(i int) {
 		texts = c.uriList()
 	case Full:
 		texts = [][]byte{c.v.fullText()}
+	}
+	if r.shell != nil && !r.negated {
+		possible := false
+		for _, b := range texts {
+			if ok, budget := r.shell.Match(b); ok || budget {
+				possible = true
+				break
+			}
+		}
+		if !possible {
+			return
+		}
+	}
+	m, err := compileMatcher(text, r.pattern.flags)
+	if err != nil {
+		c.skipped[i] = true
+		return
 	}
 	c.single(i, m, texts)
 }

@@ -225,7 +225,11 @@ func urlEncode(s string) string {
 	return b.String()
 }
 
-const maxForms = 200
+// Limits of what one URI may grow to.
+const (
+	maxForms     = 200
+	maxRedirects = 20
+)
 
 // canonicalURIs returns a URI in all forms a client may make of it, redirected targets included; the form given comes first.
 func canonicalURIs(l *lists, uri string) []string {
@@ -238,7 +242,7 @@ func canonicalURIs(l *lists, uri string) []string {
 			out = append(out, s)
 		}
 	}
-	for i := 0; i < len(queue) && i < 50; i++ {
+	for i := 0; i < len(queue) && i < maxRedirects; i++ {
 		u := strings.TrimSpace(strings.NewReplacer("\n", "", "\r", "").Replace(queue[i]))
 		add(u)
 		if len(u) <= 1 || noURI.MatchString(u) {

@@ -19,7 +19,7 @@ const (
 	headersMax    = 65536 // bytes of all headers together for ALL
 	uriMax        = 8192
 	scanSlack     = 1024 // a cut may come this much later, at a line end or space
-	maxURIDetails = 5000
+	maxURIDetails = 2000
 )
 
 // View is a message as SpamAssassin shows it to its rules. Most of it is made at the first use.
