@@ -213,11 +213,22 @@ func wordRune(s string) (n int, ok bool) {
 	return n, r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r) || unicode.IsMark(r))
 }
 
-const edges = `-'".,`
+// trimEdges takes off the quotes, dots, commas and dashes around a word.
+func trimEdges(w string) string {
+	for w != "" && isEdge(w[0]) {
+		w = w[1:]
+	}
+	for w != "" && isEdge(w[len(w)-1]) {
+		w = w[:len(w)-1]
+	}
+	return w
+}
+
+func isEdge(c byte) bool { return c == '\'' || c == '"' || c == '-' || c == '.' || c == ',' }
 
 // piece makes tokens of one word with the punctuation around it.
 func (t *tokenizer) piece(w, prefix string, where region, sentence bool) {
-	w = strings.Trim(w, edges)
+	w = trimEdges(w)
 	if where == inBody {
 		w = withoutElision(w)
 	}
