@@ -137,6 +137,21 @@ func (l *Ledger) RetireKey(ctx context.Context, d mail.Domain, selector string) 
 	return l.write(ctx, func(t *store.Tx) error { return setKeyActive(t, d, selector, false) })
 }
 
+// SigningKeysFor returns the keys that sign d for a customer: SigningKeys, but none when the domain is another customer's. Who may
+// write in any name (Customer.AnyFrom) still gets nobody else's signature (CERT VU#244112).
+func (l *Ledger) SigningKeysFor(customer string, d mail.Domain) []KeyRecord {
+	s := l.state.Load()
+	for name := range lineage(d) {
+		if owner, ok := s.domains[name]; ok {
+			if owner.ID != customer {
+				return nil
+			}
+			break
+		}
+	}
+	return l.SigningKeys(d)
+}
+
 // SigningKeys returns the newest active key of each algorithm of d, or of its closest parent that has any:
 // Ed25519, then RSA. None: nil.
 func (l *Ledger) SigningKeys(d mail.Domain) []KeyRecord {

@@ -251,9 +251,15 @@ func (d *Delivery) reach(l *lane, j job) (*link, *trouble) {
 	if why != nil {
 		return nil, why
 	}
-	egress := d.egress(j)
 	sessions := 0
 	for _, t := range list {
+		egress, ok := d.egress(j, t)
+		if !ok {
+			if why == nil {
+				why = &trouble{451, "4.4.1", t.host + "[" + t.addr.Addr().String() + "] cannot be reached: the pool has no egress address of its family (delivery.pools)"}
+			}
+			continue
+		}
 		c, err := d.open(l.ctx, t, egress)
 		if err == nil {
 			c.pool = j.Pool
@@ -282,26 +288,35 @@ func (d *Delivery) reach(l *lane, j job) (*link, *trouble) {
 	return nil, why
 }
 
-// egress picks the address a job leaves from: those of its pool take turns.
-func (d *Delivery) egress(j job) account.Egress {
+// egress picks the address a job leaves from towards a target: those of its pool and of the target's family take turns. ok is false
+// when the pool names addresses and none is of that family: from an address outside the pool SPF would not hold, and one
+// customer's mail would leave from another's reputation.
+func (d *Delivery) egress(j job, t target) (e account.Egress, ok bool) {
 	pool := d.o.Accounts.Pool(j.Pool).Egress
 	if len(pool) == 0 {
-		return account.Egress{HELO: d.o.Hostname}
+		return account.Egress{HELO: d.o.Hostname}, true
 	}
-	e := pool[int(j.Received.UnixMicro()%int64(len(pool)))]
+	var fit []account.Egress
+	for _, e := range pool {
+		if !e.IP.IsValid() || e.IP.Unmap().Is4() == t.addr.Addr().Unmap().Is4() {
+			fit = append(fit, e)
+		}
+	}
+	if len(fit) == 0 {
+		return e, false
+	}
+	e = fit[int(j.Received.UnixMicro()%int64(len(fit)))]
 	if e.HELO == "" {
 		e.HELO = d.o.Hostname
 	}
-	return e
+	return e, true
 }
 
 // open connects, greets, and encrypts where the server offers it. A server whose TLS does not work is spoken to without: that is
 // what opportunistic means (RFC 7435).
 func (d *Delivery) open(ctx context.Context, t target, e account.Egress) (*link, error) {
 	o := smtp.ClientOptions{Hostname: e.HELO, Dial: d.o.Dial, Timeouts: d.o.Timeouts}
-	if e.IP.IsValid() && e.IP.Unmap().Is4() == t.addr.Addr().Unmap().Is4() {
-		o.LocalAddr = e.IP
-	}
+	o.LocalAddr = e.IP
 	smarthost := d.o.Smarthost
 	if smarthost != nil && smarthost.TLS == "implicit" {
 		o.Dial = d.dialTLS(smarthost)

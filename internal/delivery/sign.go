@@ -29,7 +29,7 @@ func (d *Delivery) sign(l *letter, body []byte) ([]byte, error) {
 	if d.tune.Load().NoSign {
 		return body, nil
 	}
-	keys, err := d.keysFor(l.HeaderFrom)
+	keys, err := d.keysFor(l)
 	if err != nil || len(keys) == 0 {
 		return body, err
 	}
@@ -56,15 +56,19 @@ func (d *Delivery) sevenBit(l *letter) (data []byte, ok bool, err error) {
 	return data, ok, err
 }
 
-// keysFor returns the keys that sign mail of an author. A key that cannot be read is an error: the mail waits rather than leaves
-// unsigned.
-func (d *Delivery) keysFor(from string) ([]dkim.Key, error) {
-	a, err := mail.ParseAddress(from)
+// keysFor returns the keys that sign a letter: those of its author's domain, unless that is another customer's. Our own mail is ours
+// to sign. A key that cannot be read is an error: the mail waits rather than leaves unsigned.
+func (d *Delivery) keysFor(l *letter) ([]dkim.Key, error) {
+	a, err := mail.ParseAddress(l.HeaderFrom)
 	if err != nil {
 		return nil, nil // an author nobody can read is signed by nobody
 	}
+	records := d.o.Accounts.SigningKeysFor(l.Customer, a.Domain)
+	if l.Notice {
+		records = d.o.Accounts.SigningKeys(a.Domain)
+	}
 	var keys []dkim.Key
-	for _, rec := range d.o.Accounts.SigningKeys(a.Domain) {
+	for _, rec := range records {
 		k, err := d.keys.Parse(rec.PEM, rec.Domain, rec.Selector)
 		if err != nil {
 			return nil, fmt.Errorf("DKIM key %s of %s: %w", rec.Selector, rec.Domain, err)

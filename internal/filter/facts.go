@@ -138,7 +138,7 @@ func (s *scan) dkimOf(ctx context.Context) *dkimFact {
 		if !ok {
 			return
 		}
-		for _, rec := range s.o.Accounts.SigningKeys(from) {
+		for _, rec := range s.o.Accounts.SigningKeysFor(s.Customer.ID, from) {
 			key, err := s.keys.Parse(rec.PEM, rec.Domain, rec.Selector)
 			if err != nil {
 				f.unknown = "our key " + rec.Selector + " of " + string(rec.Domain) + " cannot be read"
