@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"regexp"
 	"strings"
+
+	"postern/internal/mail"
 )
 
 // mimeEvals look at the structure and the encodings of the parts (SpamAssassin's MIMEEval).
@@ -140,7 +142,7 @@ func (c *scan) mimeFacts() *mimeFacts {
 		if f.alternative && textBytes >= 0 && htmlBytes > 0 {
 			f.ratio = float64(textBytes) / float64(htmlBytes)
 		}
-		f.missingBoundary = c.v.hasDefect("mime.not_closed")
+		f.missingBoundary = c.v.hasDefect(mail.DefectMIMENotClosed)
 		return f
 	})
 }
@@ -203,13 +205,13 @@ func parseFlags(c *scan, r *Rule) bool {
 	v := c.v
 	switch r.arg(0) {
 	case "missing_head_body_separator":
-		return v.hasDefect("header.no_separator") || !bytes.Contains(v.message.Raw, []byte("\n\n")) && !bytes.Contains(v.message.Raw, []byte("\n\r\n"))
+		return v.noSeparator(false) || !bytes.Contains(v.message.Raw, []byte("\n\n")) && !bytes.Contains(v.message.Raw, []byte("\n\r\n"))
 	case "truncated_header", "truncated_headers":
 		return v.truncated
 	case "missing_mime_head_body_separator":
-		return v.partWithout(true)
+		return v.noSeparator(true)
 	case "missing_mime_headers":
-		return v.partWithout(false)
+		return v.partWithoutHeaders()
 	case "mime_epilogue_exists":
 		for _, n := range v.nodes {
 			if len(bytes.Trim(n.part.Epilogue, " \t\r\n\f\v.")) > 0 {
@@ -217,22 +219,26 @@ func parseFlags(c *scan, r *Rule) bool {
 			}
 		}
 	case "mimepart_limit_exceeded":
-		return v.hasDefect("mime.too_many_parts")
+		return v.hasDefect(mail.DefectMIMETooMany)
 	}
 	return false
 }
 
-// partWithout looks for a part of a multipart without headers or, with separator, without the empty line behind them.
-func (v *View) partWithout(separator bool) bool {
-	for _, n := range v.nodes {
-		if n.part.Parent == nil || !strings.HasPrefix(n.part.Parent.MediaType, "multipart/") {
-			continue
-		}
-		if !separator && len(n.fields) == 0 {
+// noSeparator reports whether the empty line between header and body is missing, in the message's own header or in that of a part.
+func (v *View) noSeparator(inPart bool) bool {
+	for _, d := range v.message.Defects {
+		if d.Code == mail.DefectHeaderNoSeparator && strings.HasPrefix(d.Where, "part") == inPart {
 			return true
 		}
-		if separator && len(n.fields) == 0 && len(n.part.Raw) > 0 && n.part.Raw[0] != '\n' && n.part.Raw[0] != '\r' {
-			return false
+	}
+	return false
+}
+
+// partWithoutHeaders looks for a part of a multipart that has none.
+func (v *View) partWithoutHeaders() bool {
+	for _, n := range v.nodes {
+		if n.inMultipart() && len(n.fields) == 0 {
+			return true
 		}
 	}
 	return false

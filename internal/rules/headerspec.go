@@ -159,6 +159,9 @@ func (v *View) allHeaders(raw bool) []string {
 	for i := range v.fields {
 		f := &v.fields[i]
 		line := f.name + ":" + f.raw
+		if raw && v.crlf {
+			line = strings.ReplaceAll(line, "\n", "\r\n")
+		}
 		if !raw {
 			line = f.name + ": " + f.decode()
 		}

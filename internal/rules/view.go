@@ -111,7 +111,12 @@ func NewView(m *mail.Message, o ViewOptions) *View {
 	var cut bool
 	fields, cut := makeFields(m.Header)
 	v.truncated = cut
-	v.fields = append(v.fields, fields...)
+	for _, f := range fields {
+		// What an earlier SpamAssassin wrote is no property of the message.
+		if len(f.name) < 7 || !strings.EqualFold(f.name[:7], "X-Spam-") {
+			v.fields = append(v.fields, f)
+		}
+	}
 	for i := range v.fields {
 		name := strings.ToLower(v.fields[i].name)
 		v.byName[name] = append(v.byName[name], i)
@@ -164,8 +169,8 @@ func (v *View) addNode(p *mail.Part, list []*node) []*node {
 	n.fields, _ = makeFields(p.Header)
 	ct := parseContentType(n.header("content-type"))
 	n.mediaType, n.boundary, n.charset, n.name, n.missing = ct.media, ct.boundary, ct.charset, ct.name, ct.missing
-	if strings.HasPrefix(n.mediaType, "multipart/") && n.leaf && n.boundary == "" {
-		n.mediaType = "text/plain"
+	if strings.HasPrefix(n.mediaType, "multipart/") && n.leaf {
+		n.mediaType = "text/plain" // without a boundary, or one that never comes
 	}
 	if n.missing && p.Parent != nil && strings.EqualFold(p.Parent.MediaType, "multipart/digest") {
 		n.mediaType = "message/rfc822"
