@@ -219,7 +219,7 @@ func (c *scan) envelopeFrom() (string, bool) {
 		if len(at) == 0 {
 			continue
 		}
-		below := len(v.byName["received"]) > 0 && v.byName["received"][0] < at[0]
+		below := len(v.byName["received"]) > 0 && v.byName["received"][0] < at[len(at)-1]
 		if below && i == 0 {
 			return "", false
 		}
@@ -263,7 +263,7 @@ func addresses(lines []string, r request) []string {
 }
 
 var (
-	angleAddress = regexp.MustCompile(`<([^<>\s]*@[^<>\s]+)>`)
+	angleAddress = regexp.MustCompile(`<([^<>\s:;,()]*@[^<>\s:;,()]+)>`)
 	looseAddress = regexp.MustCompile(`[^\s<>"(),:;]+@[^\s<>"(),:;]+`)
 )
 
@@ -271,6 +271,9 @@ var (
 func boxAddress(box mail.Mailbox) string {
 	if m := angleAddress.FindStringSubmatch(box.Raw); m != nil {
 		return m[1]
+	}
+	if strings.ContainsRune(box.Raw, '<') && strings.ContainsRune(box.Raw, '>') && box.Address.IsNull() {
+		return "" // what stands between is no address
 	}
 	if m := looseAddress.FindString(box.Raw); m != "" {
 		return m

@@ -148,7 +148,7 @@ func (h *receivedHop) fit(s string, looked *bool) (fit, none bool) {
 		if !h.assign(sh, m[1:]) {
 			continue
 		}
-		*looked = sh.looked
+		*looked = sh.looked && !(sh.qmail && h.rdns == "unknown")
 		return true, false
 	}
 	return false, false

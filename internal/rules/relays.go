@@ -105,6 +105,7 @@ type shape struct {
 	pattern *regexp.Regexp
 	names   []string
 	looked  bool
+	qmail   bool // the server writes "unknown" where it did not look the name up
 	none    bool // the field speaks of no hop worth telling
 	fetch   bool // mail was fetched, not received
 }
@@ -114,7 +115,7 @@ func shapeOf(names, pattern string, looked bool) shape {
 }
 
 func (s shape) given(when string) shape {
-	s.when = regexp.MustCompile(when)
+	s.when, s.qmail = regexp.MustCompile(when), when == qmailWith
 	return s
 }
 
