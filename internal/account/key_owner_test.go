@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"postern/internal/account"
+	"postern/internal/dkim"
 	"postern/internal/mail"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -25,8 +26,12 @@ func TestSigningKeysForOwner(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		k, err := dkim.GenerateKey("bank.example", "s", dkim.Ed25519SHA256)
+		if err != nil {
+			t.Fatal(err)
+		}
 		for _, d := range []mail.Domain{"bank.example", "free.example"} {
-			if err := l.AddKey(t.Context(), account.KeyRecord{Domain: d, Selector: "s", Algorithm: account.Ed25519, PEM: []byte("key"), Active: true}); err != nil {
+			if err := l.AddKey(t.Context(), account.KeyRecord{Domain: d, Selector: "s", Algorithm: account.Ed25519, PEM: k.PEM(), Active: true}); err != nil {
 				t.Fatal(err)
 			}
 		}

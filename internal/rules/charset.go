@@ -131,9 +131,6 @@ func latin1(s string) []byte {
 	return out
 }
 
-// bytes returns the text as rules see it: wide text in UTF-8, other text as its octets.
-func (t text) bytes() []byte { return []byte(t.s) }
-
 var (
 	plainHeader = regexp.MustCompile(`(?i)^(?:Received|(?:Resent-)?(?:Message-ID|Date)|MIME-Version|References|In-Reply-To|List-.*)$`)
 	betweenWord = regexp.MustCompile(`(=\?[A-Za-z0-9*_-]+\?[bqBQ]\?[^?]*\?=)\s+(=\?[A-Za-z0-9*_-]+\?[bqBQ]\?)`)

@@ -62,7 +62,7 @@ func (l *lists) tldValid(tld string) bool {
 func (l *lists) domainValid(name string) bool {
 	name = asciiHost(name)
 	dot := strings.LastIndexByte(name, '.')
-	return dot >= 0 && dot+1 < len(name) && strings.IndexAny(name, " \t\n\r") < 0 && l.tldValid(name[dot+1:])
+	return dot >= 0 && dot+1 < len(name) && !strings.ContainsAny(name, " \t\n\r") && l.tldValid(name[dot+1:])
 }
 
 func (l *lists) hostValid(host string) bool {

@@ -241,26 +241,19 @@ const (
 	maxCaptureBytes = 200
 )
 
-// capture keeps what the named groups of a match hold.
+// capture keeps what the named groups of a rule's first match hold.
 func (c *scan) capture(m *matcher, b []byte) {
-	names := m.Names()
-	for at, rounds := 0, 0; at <= len(b) && rounds < maxCaptures; rounds++ {
-		loc, ok, _ := m.Find(b, at)
-		if !ok {
-			return
+	loc, ok, _ := m.Find(b, 0)
+	if !ok {
+		return
+	}
+	for g, name := range m.Names() {
+		if name == "" || 2*g+1 >= len(loc) || loc[2*g] < 0 || loc[2*g] == loc[2*g+1] {
+			continue
 		}
-		for g, name := range names {
-			if name == "" || 2*g+1 >= len(loc) || loc[2*g] < 0 || loc[2*g] == loc[2*g+1] {
-				continue
-			}
-			if s := string(b[loc[2*g]:loc[2*g+1]]); len(s) <= maxCaptureBytes && len(c.captured[name]) < maxCaptures && !hasWord(c.captured[name], s) {
-				c.captured[name] = append(c.captured[name], s)
-			}
+		if s := string(b[loc[2*g]:loc[2*g+1]]); len(s) <= maxCaptureBytes && len(c.captured[name]) < maxCaptures && !hasWord(c.captured[name], s) {
+			c.captured[name] = append(c.captured[name], s)
 		}
-		if at = loc[1]; loc[1] == loc[0] {
-			at++
-		}
-		break // only a rule with "multiple" captures more than its first match
 	}
 }
 

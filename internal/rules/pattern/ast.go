@@ -82,8 +82,6 @@ func (s *byteSet) negate() {
 	}
 }
 
-func (s *byteSet) empty() bool { return *s == byteSet{} }
-
 // size counts the bytes of the set, stopping above limit.
 func (s *byteSet) size(limit int) int {
 	n := 0
