@@ -275,6 +275,9 @@ func boxAddress(box mail.Mailbox) string {
 	if strings.ContainsRune(box.Raw, '<') && strings.ContainsRune(box.Raw, '>') && box.Address.IsNull() {
 		return "" // what stands between is no address
 	}
+	if strings.Count(box.Raw, "@") > 1 && !strings.ContainsAny(box.Raw, `"<(`) {
+		return ""
+	}
 	if m := looseAddress.FindString(box.Raw); m != "" {
 		return m
 	}

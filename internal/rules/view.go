@@ -167,6 +167,11 @@ func unfold(s string) string {
 func (v *View) addNode(p *mail.Part, list []*node) []*node {
 	n := &node{part: p, leaf: len(p.Children) == 0, crlf: v.crlf}
 	n.fields, _ = makeFields(p.Header)
+	if n.inMultipart() { // headers of parts are kept without the space behind the colon
+		for i := range n.fields {
+			n.fields[i].raw = strings.TrimLeft(n.fields[i].raw, spaces)
+		}
+	}
 	ct := parseContentType(n.header("content-type"))
 	n.mediaType, n.boundary, n.charset, n.name, n.missing = ct.media, ct.boundary, ct.charset, ct.name, ct.missing
 	if strings.HasPrefix(n.mediaType, "multipart/") && n.leaf {
