@@ -59,6 +59,7 @@ type condition struct {
 	lex     []string
 	at      int
 	plugins map[string]bool
+	compat  map[string]bool
 	local   bool
 	depth   int
 }
@@ -68,7 +69,7 @@ func (p *parser) condition(text string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	c := condition{lex: lex, plugins: p.plugins, local: p.options.Local}
+	c := condition{lex: lex, plugins: p.plugins, compat: p.compat, local: p.options.Local}
 	v, err := c.binary(0)
 	if err != nil {
 		return false, err
@@ -167,7 +168,8 @@ func (c *condition) question(what string) (float64, error) {
 	}
 	owner, function := name[:cut], name[cut+2:]
 	if owner == saPrefix+"Conf" {
-		return truth(confFeatures[function]), nil
+		compat, ok := strings.CutPrefix(function, "compat_")
+		return truth(confFeatures[function] || ok && c.compat[compat]), nil
 	}
 	plugin := pluginName(owner)
 	return truth(c.plugins[plugin] && pluginFeatures[plugin][function]), nil

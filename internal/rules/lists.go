@@ -61,13 +61,19 @@ var ignored = words(`uridnsbl uridnssub urirhsbl urirhssub urinsrhsbl urinsrhssu
 	bayes_auto_learn_threshold_spam bayes_auto_learn_threshold_nonspam bayes_auto_expire use_bayes use_bayes_rules url_shortener
 	url_shortener_get clear_url_shortener report unsafe_report report_safe report_contact report_hostname clear_report_template
 	clear_unsafe_report_template add_header remove_header clear_headers rewrite_header required_score required_hits ok_locales
-	ok_languages inactive_languages asn_lookup asn_lookup_ipv6 fns_check fns_ignore_headers fns_ignore_dkim subjprefix trusted_networks
-	clear_trusted_networks internal_networks clear_internal_networks msa_networks clear_msa_networks lang shortcircuit hashbl_ignore
-	razor_config pyzor_options use_razor2 use_pyzor dns_available skip_rbl_checks normalize_charset time_limit loadplugin tryplugin
-	version_tag score_set welcomelist_subject whitelist_subject blocklist_subject blacklist_subject unwelcomelist_from unwhitelist_from
-	freemail_max_body_emails freemail_max_body_freemails freemail_skip_when_over_max freemail_skip_bulk_envfrom freemail_add_describe_email
-	freemail_import_welcomelist_auth freemail_import_def_welcomelist_auth envelope_sender_header auto_welcomelist_path
+	ok_languages inactive_languages asn_lookup asn_lookup_ipv6 fns_check fns_ignore_headers fns_ignore_dkim subjprefix 
+	 lang hashbl_ignore
+	razor_config pyzor_options use_razor2 use_pyzor dns_available skip_rbl_checks time_limit 
+	version_tag score_set 
+	 freemail_add_describe_email
+	 auto_welcomelist_path
 	auto_whitelist_path use_auto_welcomelist use_auto_whitelist use_txrep txrep_factor`)
+
+// unfollowed are settings that would change what rules find and that are not followed here; each is reported.
+var unfollowed = words(`trusted_networks clear_trusted_networks internal_networks clear_internal_networks msa_networks clear_msa_networks
+	shortcircuit normalize_charset unwelcomelist_from unwhitelist_from welcomelist_subject whitelist_subject blocklist_subject
+	blacklist_subject freemail_max_body_emails freemail_max_body_freemails freemail_skip_when_over_max freemail_skip_bulk_envfrom
+	freemail_import_welcomelist_auth freemail_import_def_welcomelist_auth envelope_sender_header`)
 
 func (l *lists) holds(word string) bool {
 	return otherLists[word] || addressLists[word] != "" || receivedLists[word] != ""

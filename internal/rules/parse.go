@@ -12,6 +12,7 @@ import (
 type parser struct {
 	options Options
 	plugins map[string]bool
+	compat  map[string]bool // enable_compat
 	report  *LoadReport
 	where   Position
 	word    string // directive of the line at work
@@ -35,7 +36,7 @@ type frame struct {
 
 // Parse reads rule files that are in memory. It never fails: see LoadReport.
 func Parse(files []File, o Options) (*RuleSet, *LoadReport) {
-	p := &parser{options: o, plugins: map[string]bool{}, report: &LoadReport{Kinds: map[string]int{}}, rules: map[string]*Rule{},
+	p := &parser{options: o, plugins: map[string]bool{}, compat: map[string]bool{}, report: &LoadReport{Kinds: map[string]int{}}, rules: map[string]*Rule{},
 		scores: map[string][4]float64{}, flags: map[string]string{}, priority: map[string]int{},
 		describe: map[string]map[string]string{"": {}}, replace: newReplacements(), lists: newLists()}
 	plugins := o.Plugins
@@ -169,6 +170,19 @@ func (p *parser) directive(language, value string) (skip bool) {
 			p.problem("", "wants SpamAssassin "+value+"; the rest of the file is not read")
 			return true
 		}
+		return false
+	}
+	switch p.word {
+	case "loadplugin", "tryplugin":
+		name, _ := cutWord(value)
+		p.plugins[pluginName(name)] = true // what it brings and is not known here is reported where it is used
+		return false
+	case "enable_compat":
+		p.compat[strings.TrimSpace(value)] = true
+		return false
+	}
+	if unfollowed[p.word] {
+		p.report.add(Problem{Where: p.where, Directive: p.word, Reason: "is not followed: rules run as without it", Harmless: true})
 		return false
 	}
 	if language != "" && p.word != "describe" {

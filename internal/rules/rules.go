@@ -132,7 +132,7 @@ type Problem struct {
 	Directive string // the first word of the line
 	Rule      string // the rule concerned, "" if none
 	Reason    string // a short English sentence
-	Harmless  bool   // the rule runs all the same: a meta names a rule that is not there and counts as 0
+	Harmless  bool   // rules run all the same: a meta names a rule that is not there and counts as 0, or a setting is not followed
 }
 
 // LoadReport says what became of the rule files.

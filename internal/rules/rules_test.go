@@ -117,6 +117,8 @@ func TestHits(t *testing.T) {
 		{"ifplugin absent", "ifplugin Mail::SpamAssassin::Plugin::Nowhere\nbody A /buy/\nendif", ""},
 		{"plugin, can, has", "if plugin(Mail::SpamAssassin::Plugin::DKIM) && can(Mail::SpamAssassin::Conf::feature_capture_rules) && has(Mail::SpamAssassin::Plugin::BodyEval::has_check_body_length) && !can(Mail::SpamAssassin::Conf::feature_none)\nbody A /buy/\nendif", "A"},
 		{"perl_version and local_tests_only", "if (perl_version >= 5.010) && local_tests_only\nbody A /buy/\nendif", "A"},
+		{"enable_compat", "enable_compat old_names\nif can(Mail::SpamAssassin::Conf::compat_old_names)\nbody A /buy/\nendif", "A"},
+		{"loadplugin", "loadplugin Mail::SpamAssassin::Plugin::Mine\nifplugin Mail::SpamAssassin::Plugin::Mine\nbody A /buy/\nendif", "A"},
 		{"nested if in a false one", "if (version < 1)\nif (version > 1)\nbody A /buy/\nelse\nbody A /buy/\nendif\nendif", ""},
 		{"require_version of another", "require_version 9.9\nbody A /buy/", ""},
 		{"html_tag_exists", "body A eval:html_tag_exists('img')", "A"},
@@ -213,6 +215,7 @@ func TestReport(t *testing.T) {
 		{"bad condition", "if version >\nendif", "cannot be read"},
 		{"other version", "require_version 3.0", "wants SpamAssassin"},
 		{"list without name", "enlist_uri_host x.example", "name of a list"},
+		{"setting not followed", "trusted_networks 192.0.2.0/24", "is not followed"},
 		{"long line", "body A /" + strings.Repeat("x", 300<<10) + "/", "too long"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
