@@ -21,7 +21,7 @@ func (c *command) learn() *cobra.Command {
 		c.learnClass("forget", "Take back what was learned of messages"))
 	cmd.Long = "Teach the gateway what wanted and unwanted mail is (tests BAYES_00 to BAYES_999). Without --customer it counts for everybody, with it for\n" +
 		"one customer's mail only. The tests answer when enough messages of each kind are learned. A message counts once, however often it\n" +
-		"is given; one that is learned as the other kind moves there. Messages that people release or drop are learned by themselves."
+		"is given; one that is learned as the other kind moves there. Messages that an operator releases or drops are learned by themselves."
 	return cmd
 }
 

@@ -282,7 +282,10 @@ func (d *Desk) Release(ctx context.Context, id mail.QueueID, actor string, sende
 	if err != nil {
 		return v, fmt.Errorf("release %s: %w", id, err)
 	}
-	body := d.lesson(ctx, id)
+	var body []byte
+	if !sender { // a hacked account that may release its own mail must not teach that it is wanted
+		body = d.lesson(ctx, id)
+	}
 	if err := d.release(ctx, work, actor, v.Verdict.Score); err != nil {
 		return v, err
 	}

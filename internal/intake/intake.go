@@ -63,7 +63,7 @@ type Options struct {
 	Now    func() time.Time
 	Count  func(event string)   // counts fates for metrics: "accepted", "held", "rejected", "refused:REASON"; nil: not counted
 	Tested func(filter.Verdict) // sees every verdict of new mail, for metrics; nil: nobody
-	// Taught sees a held message that a person decided on: released by sender or operator (not spam), or dropped by an operator
+	// Taught sees a held message that a person decided on: released by an operator (not spam), or dropped by an operator
 	// (spam). It must not wait, and may keep body. nil: nobody learns.
 	Taught func(customer string, spam bool, body []byte)
 }
