@@ -111,7 +111,7 @@ func TestFieldsThatNeverLeave(t *testing.T) {
 					t.Fatal(err)
 				}
 				w, body := r.one(t)
-				if strings.Contains(body, "secret") || regexp.MustCompile(`(?i)bcc|return-path|content-length`).MatchString(body) {
+				if strings.Contains(body, "secret") || regexp.MustCompile(`(?im)^(resent-)?bcc|^return-path|^content-length`).MatchString(body) {
 					t.Errorf("still there:\n%s", body)
 				}
 				if !strings.Contains(body, "X-After: kept\r\n") || !strings.HasSuffix(body, "\r\n\r\nHello,\r\nhere it is.\r\n") {
