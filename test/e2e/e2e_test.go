@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -127,20 +128,31 @@ func (g *gate) write(name, text string) {
 	}
 }
 
-// freePorts asks the kernel for loopback ports that are free now.
+// freePorts returns loopback ports that are free and that no other test of this process has.
 func freePorts(t *testing.T, n int) []string {
 	t.Helper()
 	var out []string
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	for tries := 0; len(out) < n; tries++ {
+		if tries > 1000 {
+			t.Fatal("no free port between 20000 and 32000")
 		}
-		defer l.Close()
-		out = append(out, l.Addr().String())
+		// Below the range the kernel takes ports of clients from: one of those could have it by the time the gateway starts.
+		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		if _, taken := handedOut.LoadOrStore(addr, true); taken {
+			continue
+		}
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		out = append(out, addr)
 	}
 	return out
 }
+
+// handedOut are the ports that tests of this process have been given.
+var handedOut sync.Map
 
 // command is the program with this gateway's configuration.
 func (g *gate) command(args ...string) *exec.Cmd {
