@@ -299,3 +299,15 @@ func TestReload(t *testing.T) {
 		t.Error("the customer is gone after a reload")
 	}
 }
+
+// TestTraceNamesClient: the trace field shows the client's confirmed name as soon as DNS has told it.
+func TestTraceNamesClient(t *testing.T) {
+	t.Parallel()
+	a, r, _, _ := gateway(t, customer)
+	waitFor(t, "the client's name in the trace field", func() bool {
+		if res := submit(t, a.Addresses("relay"), "news@customer.test", "someone@receiver.test", letter("Your order")); res.Data.Code != 250 {
+			t.Fatalf("not accepted: %+v", res)
+		}
+		return bytes.HasPrefix(r.next(t).data, []byte("Received: from web1.customer.test (gate.receiver.test [127.0.0.1])"))
+	})
+}

@@ -127,8 +127,9 @@ type handler struct {
 
 // NewSession lets a client talk: at the relay door only from a customer's network, at the submission doors anyone, who can then do
 // nothing but log in.
-func (h handler) NewSession(_ context.Context, c *smtp.Conn) (smtp.Session, error) {
+func (h handler) NewSession(ctx context.Context, c *smtp.Conn) (smtp.Session, error) {
 	s := &session{in: h.in, door: h.door, conn: c}
+	h.in.reverse(ctx, s)
 	if h.door == Submission {
 		return s, nil
 	}

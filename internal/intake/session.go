@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/account"
@@ -18,6 +19,7 @@ import (
 
 // session is one client's conversation.
 type session struct {
+	client     atomic.Pointer[string] // the client's confirmed name, once DNS has told it
 	in         *Intake
 	door       Door
 	conn       *smtp.Conn
@@ -102,6 +104,31 @@ func (s *session) warm(ctx context.Context, d mail.Domain) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		dns.MX(ctx, s.in.o.Resolver, string(d))
+	}()
+}
+
+// reverse asks for the client's name while it talks: the PTR record of its address, if that name leads back to it. The trace field
+// shows it when it is known by then (RFC 5321 4.4).
+func (in *Intake) reverse(ctx context.Context, s *session) {
+	ip := s.conn.ClientIP
+	if in.o.Resolver == nil || !ip.IsValid() {
+		return
+	}
+	go func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		ptr := dns.PTR(ctx, in.o.Resolver, ip)
+		for _, rec := range ptr.Records[:min(len(ptr.Records), 3)] {
+			if !dns.HostName(rec.Host) {
+				continue
+			}
+			for _, a := range dns.Addrs(ctx, in.o.Resolver, rec.Host).Records {
+				if a.IP.Unmap() == ip.Unmap() {
+					s.client.Store(&rec.Host)
+					return
+				}
+			}
+		}
 	}()
 }
 

@@ -61,7 +61,11 @@ func (s *session) received(id mail.QueueID, env mail.Envelope, now time.Time) st
 	if hello == "" {
 		hello = "unknown"
 	}
-	fmt.Fprintf(&b, "Received: from %s ([%s])", traceAtom(hello), traceIP(s))
+	client := "[" + traceIP(s) + "]"
+	if name := s.client.Load(); name != nil {
+		client = *name + " " + client
+	}
+	fmt.Fprintf(&b, "Received: from %s (%s)", traceAtom(hello), client)
 	fmt.Fprintf(&b, " by %s (Postern) with %s id %s", s.in.o.Hostname, s.protocol(env), id)
 	if t := s.conn.TLS; t != nil {
 		fmt.Fprintf(&b, " (%s %s)", tls.VersionName(t.Version), tls.CipherSuiteName(t.CipherSuite))
