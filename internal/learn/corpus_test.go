@@ -1,3 +1,5 @@
+//go:build evaluation
+
 package learn_test
 
 import (
@@ -17,11 +19,13 @@ import (
 )
 
 // TestCorpus learns half of a corpus and judges the other half, and prints the shares of ham and spam per class. POSTERN_CORPUS
-// names a folder with subfolders such as easy-ham-1 and spam-2, one message per file.
+// names a folder with subfolders such as easy-ham-1 and spam-2, one message per file:
+//
+//	POSTERN_CORPUS=DIR go test -tags evaluation -run Corpus -v ./internal/learn
 func TestCorpus(t *testing.T) {
 	root := os.Getenv("POSTERN_CORPUS")
 	if root == "" {
-		t.Skip("POSTERN_CORPUS is not set")
+		t.Fatal("POSTERN_CORPUS is not set")
 	}
 	l := open(t, storetest.SQLite(t, store.MainSchema()), learn.Options{})
 	type item struct {
