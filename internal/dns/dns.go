@@ -155,6 +155,21 @@ func merge(a, b Answer) Answer {
 	return Answer{Status: Nothing, NXDomain: a.NXDomain && b.NXDomain, Authentic: a.Authentic && b.Authentic, TTL: min(a.TTL, b.TTL), Err: a.Err}
 }
 
+// LeadsTo reports whether name has ip among its addresses: Found; Nothing, it has others or none; TryLater. It is the second half of
+// a confirmed reverse name, PTR being the first (RFC 8601 3).
+func LeadsTo(ctx context.Context, r Resolver, name string, ip netip.Addr) Status {
+	a := Addrs(ctx, r, name)
+	if a.Status != Found {
+		return a.Status
+	}
+	for _, rec := range a.Records {
+		if rec.IP.Unmap() == ip.Unmap() {
+			return Found
+		}
+	}
+	return Nothing
+}
+
 // Canary asks for something that exists for certain: the name servers of the root when zone is "", else the SOA of zone. nil: r may be
 // believed. An error, wrapping a sentinel of this package: r is in trouble, and its denials of other names should not be made permanent
 // either. A resolver that denies the canary gives ErrLame.

@@ -386,7 +386,7 @@ func (s *scan) reverseOf(ctx context.Context, e account.Egress) {
 	state := dns.Nothing
 	for _, rec := range ptr.Records[:min(len(ptr.Records), maxReverseNames)] {
 		names = append(names, rec.Host)
-		switch s.leadsTo(ctx, rec.Host, e.IP) {
+		switch dns.LeadsTo(ctx, s.resolver, rec.Host, e.IP) {
 		case dns.Found:
 			return
 		case dns.TryLater:
@@ -405,26 +405,12 @@ func (s *scan) helloOf(ctx context.Context, e account.Egress) {
 	if e.HELO == "" || strings.HasPrefix(e.HELO, "[") {
 		return
 	}
-	switch s.leadsTo(ctx, e.HELO, e.IP) {
+	switch dns.LeadsTo(ctx, s.resolver, e.HELO, e.IP) {
 	case dns.Nothing:
 		s.hit("HELO_MISMATCH", map[string]string{"IP": e.IP.String(), "Hello": e.HELO}, "HELO "+e.HELO+" has no address "+e.IP.String())
 	case dns.TryLater:
 		s.notMeasured("HELO_MISMATCH", "addresses of "+e.HELO+": no answer")
 	}
-}
-
-// leadsTo reports whether name has ip among its addresses: Found, Nothing (it has others or none), TryLater.
-func (s *scan) leadsTo(ctx context.Context, name string, ip netip.Addr) dns.Status {
-	a := dns.Addrs(ctx, s.resolver, name)
-	if a.Status != dns.Found {
-		return a.Status
-	}
-	for _, rec := range a.Records {
-		if rec.IP.Unmap() == ip.Unmap() {
-			return dns.Found
-		}
-	}
-	return dns.Nothing
 }
 
 // checkClientReverse looks at the machine that gave us the mail when its address is public: receivers read it in the Received

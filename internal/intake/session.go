@@ -119,14 +119,9 @@ func (in *Intake) reverse(ctx context.Context, s *session) {
 		defer cancel()
 		ptr := dns.PTR(ctx, in.o.Resolver, ip)
 		for _, rec := range ptr.Records[:min(len(ptr.Records), 3)] {
-			if !dns.HostName(rec.Host) {
-				continue
-			}
-			for _, a := range dns.Addrs(ctx, in.o.Resolver, rec.Host).Records {
-				if a.IP.Unmap() == ip.Unmap() {
-					s.client.Store(&rec.Host)
-					return
-				}
+			if dns.HostName(rec.Host) && dns.LeadsTo(ctx, in.o.Resolver, rec.Host, ip) == dns.Found {
+				s.client.Store(&rec.Host)
+				return
 			}
 		}
 	}()
