@@ -407,7 +407,7 @@ func (a *App) close() {
 func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) {
 	desk := a.intake.Desk()
 	a.metrics.desk = desk
-	pages, err = portal.New(portal.Options{Desk: desk, Accounts: a.accounts, Catalog: a.metrics.catalog, Links: a.metrics.links,
+	pages, err = portal.New(portal.Options{Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,
 		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log})
 	if err != nil {
 		return nil, nil, err

@@ -44,7 +44,7 @@ func (a *App) openDoors(ctx context.Context, c *config.Config) error {
 		for _, addr := range d.at.Address {
 			submission := d.door == intake.Submission
 			server, err := smtp.NewServer(smtp.ServerOptions{Name: d.name, Hostname: a.host, Handler: a.intake.Handler(d.door), TLS: a.tlsConfig(),
-				ImplicitTLS: d.implicit, OfferAuth: submission, RequireAuth: submission, RequireTLSForAuth: true, Limits: c.Limits.SMTP(),
+				ImplicitTLS: d.implicit, OfferAuth: submission, RequireAuth: submission, Limits: c.Limits.SMTP(),
 				BareNewline: d.at.BareNewline, Logger: a.log})
 			if err != nil {
 				return fmt.Errorf("listen.%s: %w", d.name, err)

@@ -127,7 +127,7 @@ func TestSmarthost(t *testing.T) {
 	cert, pool := certificate(t, "smart.test")
 	host := func(t *testing.T, implicit bool) *mx {
 		return newMX(t, func(o *smtp.ServerOptions) {
-			o.TLS, o.ImplicitTLS, o.OfferAuth, o.RequireTLSForAuth, o.RequireAuth = &tls.Config{Certificates: []tls.Certificate{cert}}, implicit, true, true, true
+			o.TLS, o.ImplicitTLS, o.OfferAuth, o.RequireAuth = &tls.Config{Certificates: []tls.Certificate{cert}}, implicit, true, true
 			o.Handler = auth{o.Handler.(*mx), t}
 		})
 	}

@@ -45,7 +45,6 @@ import (
 	"strings"
 	"time"
 
-	"postern/internal/account"
 	"postern/internal/filter"
 	"postern/internal/intake"
 	"postern/internal/locale"
@@ -55,7 +54,6 @@ import (
 // Options is what New needs. Desk, Catalog and Links are required.
 type Options struct {
 	Desk     *intake.Desk
-	Accounts *account.Ledger
 	Catalog  *locale.Catalog
 	Links    *notice.Links
 	BaseURL  string // as seen from outside; its scheme decides about HSTS, its path begins every link

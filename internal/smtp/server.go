@@ -32,11 +32,10 @@ type ServerOptions struct {
 	TLS         *tls.Config // nil: no STARTTLS, no implicit TLS. It is cloned; session tickets get keys of this server alone
 	ImplicitTLS bool        // TLS from the first byte (RFC 8314 3.3)
 
-	OfferAuth   bool // announce and accept AUTH PLAIN and LOGIN; sessions must implement Authenticator
+	// OfferAuth announces and accepts AUTH PLAIN and LOGIN; sessions must implement Authenticator. Without TLS it is done for loopback
+	// clients only, and nothing changes that: a password in the clear never crosses a network.
+	OfferAuth   bool
 	RequireAuth bool // MAIL only after AUTH (RFC 6409 4.3)
-	// RequireTLSForAuth states that AUTH without TLS is refused but to loopback clients. The server always behaves so: a
-	// password in the clear never crosses a network.
-	RequireTLSForAuth bool
 
 	Limits      Limits
 	BareNewline string        // BareNewlineReject (default) or BareNewlineNormalize
