@@ -91,15 +91,19 @@ type plan struct {
 	templates            []int // rules whose pattern holds what others captured
 	mime, details, evals []int
 	metas                []int // dependencies first
+	partial              []int // rules with points in some score sets only, metas left out
 }
 
-// prepare makes the plan. Rules with points 0 in every set are left out; those with 0 in one set are skipped when that set runs.
+// prepare makes the plan. Rules with points 0 in every set are left out; those with 0 in one set run and are dropped when that set is chosen.
 func (s *RuleSet) prepare() {
 	by := map[Kind][]int{}
 	headers := map[string][]int{}
 	for i, r := range s.rules {
 		if r.Problem != "" || r.Scores == [4]float64{} {
 			continue
+		}
+		if r.Kind != Meta && hasZero(r.Scores) {
+			s.plan.partial = append(s.plan.partial, i)
 		}
 		switch {
 		case r.template:
@@ -121,4 +125,13 @@ func (s *RuleSet) prepare() {
 	for spec, rules := range headers {
 		s.plan.headers[spec] = newGroup(s, rules)
 	}
+}
+
+func hasZero(scores [4]float64) bool {
+	for _, x := range scores {
+		if x == 0 {
+			return true
+		}
+	}
+	return false
 }

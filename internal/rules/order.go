@@ -6,7 +6,7 @@ import "strings"
 func (p *parser) orderMetas(s *RuleSet) {
 	names := sortedKeys(p.scores)
 	for _, r := range s.rules {
-		if r.Kind != Meta {
+		if r.Kind != Meta || r.given {
 			continue
 		}
 		text := r.Text
@@ -23,6 +23,8 @@ func (p *parser) orderMetas(s *RuleSet) {
 		}
 		e.each(func(x *expr) {
 			if i, ok := s.index[x.name]; ok {
+				x.rule = i
+			} else if i, ok := s.given[x.name]; ok {
 				x.rule = i
 			}
 		})
@@ -86,7 +88,7 @@ func (w *walk) visit(i, depth int) (ok bool) {
 	w.state[i] = 1
 	ok = true
 	r.expr.each(func(x *expr) {
-		if x.rule >= 0 && w.s.rules[x.rule].Kind == Meta && !w.visit(x.rule, depth+1) {
+		if x.rule >= 0 && x.rule < len(w.s.rules) && w.s.rules[x.rule].Kind == Meta && !w.visit(x.rule, depth+1) {
 			ok = false
 		}
 	})

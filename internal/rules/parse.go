@@ -274,6 +274,15 @@ func (p *parser) finish() *RuleSet {
 		s.index[name] = len(s.rules)
 		s.rules = append(s.rules, p.rules[name])
 	}
+	s.given = map[string]int{}
+	for _, name := range p.options.Given {
+		if i, ok := s.index[name]; ok {
+			s.given[name] = i
+			s.rules[i].given, s.rules[i].Problem = true, problemGiven
+		} else if _, twice := s.given[name]; !twice {
+			s.given[name] = len(s.rules) + len(s.given)
+		}
+	}
 	for _, r := range s.rules {
 		p.attributes(r)
 	}
@@ -357,6 +366,9 @@ func partRange(s string) (low, high int) {
 
 // compile makes the pattern of a rule ready.
 func (p *parser) compile(r *Rule) {
+	if r.given {
+		return
+	}
 	if r.Kind == AskDNS {
 		r.Network = true
 	}
@@ -433,6 +445,9 @@ func (p *parser) callArguments(r *Rule, fn evalFunc) {
 // problemNetwork is the reason of rules that are not run because they ask the network.
 const problemNetwork = "not run (network)"
 
+// problemGiven is the reason of rules that are not run because the host supplies their results.
+const problemGiven = "not run (the result is given)"
+
 var (
 	namedGroup   = regexp.MustCompile(`\(\?P?[<'][A-Z]`)
 	templateName = regexp.MustCompile(`%\{([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*(?:\([^)}]*\))?)\}`)
@@ -443,6 +458,8 @@ func (p *parser) count(s *RuleSet) {
 	for _, r := range s.rules {
 		p.report.Kinds[r.Kind.String()]++
 		switch {
+		case r.given:
+			p.report.Given = append(p.report.Given, r.Name)
 		case r.Network:
 			p.report.Network = append(p.report.Network, r.Name)
 		case r.Problem == "" && (r.Scores[0] != 0 || r.Scores[2] != 0):

@@ -6,7 +6,8 @@
 // Load reads the .cf files of folders in SpamAssassin's order (by name), follows their conditions (if, ifplugin, else) and makes a RuleSet:
 // patterns for header, body, rawbody, full, uri, mimeheader and uri_detail rules, expressions for metas, Go functions for eval rules.
 // NewView prepares a message the way SpamAssassin shows it to its rules: decoded headers, body lines, raw chunks, HTML measures, relays.
-// RuleSet.Run runs all active rules on a View and says which hit, with what score and why.
+// RuleSet.Run runs all active rules on a View and says which hit, with what score and why. A host with tests of its own names them in
+// Options.Given, calls Begin, does its own part meanwhile and hands its results to Finish, where metas combine both.
 //
 // # What it does not do
 //
@@ -82,6 +83,7 @@ type Rule struct {
 	args     []string
 	criteria []criterion // uri_detail
 	expr     *expr       // meta
+	given    bool        // the host supplies the result
 	template bool        // pattern holds %{NAME}
 	shell    *matcher    // template with anything in place of the names: where it does not match, the rule cannot; nil if there is none
 	captures bool        // pattern has named groups
@@ -100,6 +102,7 @@ func (r *Rule) Sub() bool { return strings.HasPrefix(r.Name, "__") }
 type RuleSet struct {
 	rules    []*Rule
 	index    map[string]int
+	given    map[string]int               // where the results of the host's tests stand among the values of a run
 	describe map[string]map[string]string // language -> rule -> sentence
 	lists    *lists
 	local    bool
@@ -143,6 +146,7 @@ type LoadReport struct {
 	Runnable int            // rules that can run here and have points or are sub-rules in score set 0 or 2
 	Kinds    map[string]int // number of rules by kind
 	Network  []string       // rules that need the network, by name
+	Given    []string       // rules of the files that are not run as the host supplies their results, by name
 	Problems []Problem      // at most maxProblems, in the order found
 	Dropped  int            // problems beyond that
 }
@@ -159,7 +163,7 @@ func (r *LoadReport) add(p Problem) {
 func (s *RuleSet) Unsupported() map[string]string {
 	out := map[string]string{}
 	for _, r := range s.rules {
-		if r.Problem != "" && !r.Network {
+		if r.Problem != "" && !r.Network && !r.given {
 			out[r.Name] = r.Problem
 		}
 	}

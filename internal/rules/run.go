@@ -11,8 +11,14 @@ import (
 
 // RunOptions says how to run.
 type RunOptions struct {
-	ScoreSet int             // 0..3, see Rule.Scores; a rule with 0 points in it does not run
-	Context  context.Context // nil: run to the end. Once it ends, what has not run is skipped.
+	// ScoreSet is the column of points that counts, 0..3, see Rule.Scores. A rule with 0 points in it does not run. FinishSet may choose another.
+	ScoreSet int
+	// Scores are points that take the place of those in the rule files, by rule, in every score set; 0 switches a rule off. A rule that
+	// looks at the message and has 0 points in every set in the files cannot be switched on here, as it is not prepared for running. Names of
+	// rules that are not there are left aside.
+	Scores map[string]float64
+	// Context ends the run early: what has not run then is skipped. nil: run to the end.
+	Context context.Context
 }
 
 // Hit is one rule that hit.
@@ -36,8 +42,9 @@ type scan struct {
 	s        *RuleSet
 	v        *View
 	set      int
+	scores   map[int]float64 // points of this run by rule, in place of the rule's own; nil: none
 	ctx      context.Context
-	values   []float64
+	values   []float64      // by rule, and behind them by test that the host gives
 	where    map[int][]byte // text that a rule matched in
 	notes    map[int]string // evidence of evals
 	captured map[string][]string
@@ -45,10 +52,26 @@ type scan struct {
 	current  int // rule at work, for note
 }
 
+// Run is a message half way: all patterns and functions have run, metas have not. Make one with Begin; it serves one goroutine and one Finish.
+type Run struct{ scan }
+
 // Run runs all active rules on a message.
-func (s *RuleSet) Run(v *View, o RunOptions) Result {
-	c := &scan{s: s, v: v, set: o.ScoreSet & 3, ctx: o.Context, values: make([]float64, len(s.rules)), where: map[int][]byte{},
-		notes: map[int]string{}, captured: map[string][]string{}, skipped: map[int]bool{}}
+func (s *RuleSet) Run(v *View, o RunOptions) Result { return s.Begin(v, o).Finish(nil) }
+
+// Begin runs the rules that look at the message: all but metas. It runs those with points in any score set, so that the set may be chosen
+// when it ends. The caller may ask the network meanwhile and hand in what it says to Finish. The View must not be used otherwise before that.
+func (s *RuleSet) Begin(v *View, o RunOptions) *Run {
+	r := &Run{scan{s: s, v: v, set: o.ScoreSet & 3, ctx: o.Context, values: make([]float64, len(s.rules)+len(s.given)), where: map[int][]byte{},
+		notes: map[int]string{}, captured: map[string][]string{}, skipped: map[int]bool{}}}
+	c := &r.scan
+	for name, points := range o.Scores {
+		if i, ok := s.index[name]; ok {
+			if c.scores == nil {
+				c.scores = map[int]float64{}
+			}
+			c.scores[i] = points
+		}
+	}
 	v.specs = map[string]spec{}
 	v.haveURIs, v.details, v.uris, v.memo = false, nil, nil, map[string]any{}
 	c.patterns()
@@ -64,9 +87,30 @@ func (s *RuleSet) Run(v *View, o RunOptions) Result {
 	for _, i := range s.plan.evals {
 		c.guard(i, c.eval)
 	}
-	for _, i := range s.plan.metas {
-		if r := s.rules[i]; c.active(r) && r.Problem == "" {
-			if x := r.expr.eval(c.values); x != 0 {
+	return r
+}
+
+// Finish evaluates the metas and returns what the run found, with the points of RunOptions.ScoreSet. given holds the results of the tests
+// named in Options.Given: 1 for a hit, or how often; what it does not name counts as 0, and names that were not announced are left aside.
+func (r *Run) Finish(given map[string]float64) Result { return r.FinishSet(r.set, given) }
+
+// FinishSet is Finish with another score set: with what was not known at the beginning, whether the network answered and Bayes had learned.
+func (r *Run) FinishSet(set int, given map[string]float64) Result {
+	c := &r.scan
+	c.set = set & 3
+	for _, i := range c.s.plan.partial {
+		if !c.counts(i) {
+			c.values[i] = 0
+		}
+	}
+	for name, x := range given {
+		if i, ok := c.s.given[name]; ok {
+			c.values[i] = x
+		}
+	}
+	for _, i := range c.s.plan.metas {
+		if c.counts(i) {
+			if x := c.s.rules[i].expr.eval(c.values); x != 0 {
 				c.values[i] = max(x, 0)
 				if x <= 0 {
 					c.values[i] = 1
@@ -77,13 +121,34 @@ func (s *RuleSet) Run(v *View, o RunOptions) Result {
 	return c.result()
 }
 
-func (c *scan) active(r *Rule) bool { return r.Scores[c.set] != 0 }
+// active reports whether a rule runs: it has points in some score set and is not switched off for this run.
+func (c *scan) active(i int) bool {
+	if c.scores != nil {
+		if points, ok := c.scores[i]; ok {
+			return points != 0
+		}
+	}
+	return true
+}
+
+// counts reports whether a rule is active in the score set.
+func (c *scan) counts(i int) bool { return c.points(i) != 0 }
+
+// points are what a rule gives in the score set of this run.
+func (c *scan) points(i int) float64 {
+	if c.scores != nil {
+		if points, ok := c.scores[i]; ok {
+			return points
+		}
+	}
+	return c.s.rules[i].Scores[c.set]
+}
 
 func (c *scan) late() bool { return c.ctx != nil && c.ctx.Err() != nil }
 
 func (c *scan) guard(i int, f func(int)) {
 	switch {
-	case !c.active(c.s.rules[i]):
+	case !c.active(i):
 	case c.late():
 		c.skipped[i] = true
 	default:
@@ -100,7 +165,7 @@ func (c *scan) patterns() {
 		c.run(p.headers[name], [][]byte{h.text})
 	}
 	for _, i := range p.exists {
-		if r := c.s.rules[i]; c.active(r) && c.header(r.Target).set != r.negated {
+		if r := c.s.rules[i]; c.active(i) && c.header(r.Target).set != r.negated {
 			c.values[i] = 1
 		}
 	}
@@ -134,14 +199,14 @@ func (c *scan) run(g *group, texts [][]byte) {
 	scratch.Reset()
 	matched := map[int]bool{}
 	for k, i := range g.rules {
-		if r := c.s.rules[i]; !c.active(r) || r.noSubj && r.Kind == Body {
+		if r := c.s.rules[i]; !c.active(i) || r.noSubj && r.Kind == Body {
 			scratch.Skip(k)
 		}
 	}
 	for n, b := range texts {
 		if c.late() {
 			for k, i := range g.rules {
-				if r := c.s.rules[i]; c.active(r) && !matched[k] {
+				if c.active(i) && !matched[k] {
 					c.skipped[i] = true
 				}
 			}
@@ -162,7 +227,7 @@ func (c *scan) run(g *group, texts [][]byte) {
 		}
 	}
 	for k, i := range g.rules {
-		if r := c.s.rules[i]; r.negated && c.active(r) && !c.skipped[i] {
+		if r := c.s.rules[i]; r.negated && c.active(i) && !c.skipped[i] {
 			c.values[i] = truth(!matched[k])
 		}
 	}
@@ -180,7 +245,7 @@ func (c *scan) subjectDone(g *group, scratch *pattern.Scratch) {
 	scratch.Reset()
 	for k, i := range g.rules {
 		r := c.s.rules[i]
-		if !c.active(r) || c.skipped[i] || c.values[i] > 0 && (!r.multiple || r.maxHits > 0 && int(c.values[i]) >= r.maxHits) {
+		if !c.active(i) || c.skipped[i] || c.values[i] > 0 && (!r.multiple || r.maxHits > 0 && int(c.values[i]) >= r.maxHits) {
 			scratch.Skip(k)
 		}
 	}
@@ -260,7 +325,7 @@ func (c *scan) capture(m *matcher, b []byte) {
 // template runs a rule whose pattern holds %{NAME}: what other rules captured under that name. Without a capture it does not run.
 func (c *scan) template(i int) {
 	r := c.s.rules[i]
-	if !c.active(r) {
+	if !c.active(i) {
 		return
 	}
 	complete := true
@@ -358,7 +423,7 @@ func evidence(s string) string {
 func (c *scan) result() Result {
 	var out Result
 	for i, r := range c.s.rules {
-		if c.values[i] == 0 {
+		if c.values[i] == 0 || r.given {
 			continue
 		}
 		h := Hit{Rule: r.Name, Value: c.values[i]}
@@ -366,7 +431,7 @@ func (c *scan) result() Result {
 			out.Subs = append(out.Subs, h)
 			continue
 		}
-		h.Score = r.Scores[c.set]
+		h.Score = c.points(i)
 		out.Score += h.Score
 		if note, ok := c.notes[i]; ok {
 			h.Evidence = evidence(note)
@@ -379,7 +444,7 @@ func (c *scan) result() Result {
 		out.Hits = append(out.Hits, h)
 	}
 	for i := range c.skipped {
-		if c.values[i] == 0 {
+		if c.values[i] == 0 && c.counts(i) {
 			out.Skipped = append(out.Skipped, c.s.rules[i].Name)
 		}
 	}

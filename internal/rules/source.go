@@ -29,6 +29,8 @@ const (
 type Options struct {
 	Local   bool     // conditions and metas see local_tests_only as true
 	Plugins []string // SpamAssassin plugins taken as present ("DKIM"); nil: those that SpamAssassin's own .pre files load
+	// Given names tests whose results the host supplies to Finish. Metas may use them; a rule of that name in the files is neither run nor reported.
+	Given []string
 }
 
 // File is one rule file in memory.
