@@ -66,6 +66,7 @@ type App struct {
 	spoolDB, mainDB *store.DB
 	resolver, fresh *dns.Client
 	guard           *dnsbl.Guard
+	rules           *filter.RuleBook
 	accounts        *account.Ledger
 	journal         *journal.Journal
 	learn           *learn.Ledger
@@ -246,6 +247,9 @@ func (a *App) told(t notice.Told) {
 
 func (a *App) openFilter(_ context.Context, c *config.Config) (err error) {
 	a.guard = dnsbl.NewGuard(time.Now)
+	if err := a.openRules(c); err != nil {
+		return err
+	}
 	if a.filter, err = filter.New(a.filterOptions(c, a.resolver)); err != nil {
 		return err
 	}
@@ -255,7 +259,7 @@ func (a *App) openFilter(_ context.Context, c *config.Config) (err error) {
 
 func (a *App) filterOptions(c *config.Config, r dns.Resolver) filter.Options {
 	return filter.Options{Resolver: r, Accounts: a.accounts, Lists: lists(c.Filter.DNSBL), Guard: a.guard, Deadline: c.Filter.Deadline,
-		Queries: c.DNS.Budget, Scores: c.Filter.Scores, Disabled: !c.Filter.Enabled, Learn: a.learn, Logger: a.log, Unsigned: !c.DKIM.Sign}
+		Queries: c.DNS.Budget, Scores: c.Filter.Scores, Disabled: !c.Filter.Enabled, Learn: a.learn, Rules: a.rules, Logger: a.log, Unsigned: !c.DKIM.Sign}
 }
 
 // retestOptions are those of "test again": records are asked anew, and a message counts once for its sender.

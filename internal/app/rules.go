@@ -7,10 +7,39 @@ import (
 	"sort"
 	"strings"
 
+	"postern/internal/config"
 	"postern/internal/filter"
 	"postern/internal/mail"
 	"postern/internal/rules"
 )
+
+// openRules reads the built-in rules and those of the configured folders anew, and says in the log what was not understood.
+func (a *App) openRules(c *config.Config) error {
+	book, err := filter.LoadRules(c.Filter.Rules)
+	if err != nil {
+		return fmt.Errorf("filter.rules: %w", err)
+	}
+	a.rules = book
+	if len(c.Filter.Rules) == 0 {
+		return nil
+	}
+	r, said := book.Report(), 0
+	a.log.Info("rules read", "files", r.Files, "rules", r.Rules, "runnable", r.Runnable, "network", len(r.Network), "problems", len(r.Problems)+r.Dropped)
+	for _, p := range r.Problems {
+		if p.Harmless {
+			continue
+		}
+		if said++; said > mostProblems {
+			a.log.Warn("more problems with rules are not shown here; see `postern rules report`")
+			break
+		}
+		a.log.Warn("rule not used", "file", p.Where.File, "line", p.Where.Line, "rule", p.Rule, "reason", p.Reason)
+	}
+	return nil
+}
+
+// mostProblems is how many faulty rules the log names at a start: a folder of thousands would drown it.
+const mostProblems = 20
 
 // RuleScanner tests messages with rules in SpamAssassin's language alone, without the gateway's own tests: for `postern scan --rules`.
 // It asks no network.

@@ -134,11 +134,17 @@ func (a *App) take(ctx context.Context, next *config.Config) error {
 		return err
 	}
 	// Everything that can be refused is tried before anything is changed.
+	former := a.rules
+	if err := a.openRules(next); err != nil {
+		return err
+	}
 	if err := a.filter.Check(a.filterOptions(next, a.resolver)); err != nil {
+		a.rules = former
 		return err
 	}
 	customers, source := next.Accounts()
 	if err := a.accounts.SyncConfig(ctx, customers, source); err != nil {
+		a.rules = former
 		return err
 	}
 	_ = a.filter.Reload(a.filterOptions(next, a.resolver)) // checked above

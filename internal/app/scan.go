@@ -43,9 +43,12 @@ func (offline) Query(context.Context, string, dns.Type) dns.Answer {
 // NewScanner makes the filter of a configuration. A local one asks no network.
 func NewScanner(c *config.Config, local bool, log *slog.Logger) (*Scanner, error) {
 	a := &App{log: log, guard: dnsbl.NewGuard(nil)}
+	if err := a.openRules(c); err != nil {
+		return nil, err
+	}
 	o := a.filterOptions(c, offline{})
 	if local {
-		o.Lists = []dnsbl.List{}
+		o.Lists, o.Offline = []dnsbl.List{}, true
 	} else {
 		r := dns.Options{Timeout: c.DNS.Timeout, Attempts: c.DNS.Attempts, CacheEntries: c.DNS.CacheEntries, Logger: log}
 		for _, s := range c.DNS.Servers {

@@ -220,6 +220,7 @@ type Filter struct {
 	Threshold float64            `key:"threshold"` // of customers that name none
 	Deadline  time.Duration      `key:"deadline"`
 	Scores    map[string]float64 `key:"scores"`
+	Rules     []string           `key:"rules"` // folders
 	DNSBL     DNSBL              `key:"dnsbl"`
 }
 

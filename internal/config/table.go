@@ -133,6 +133,7 @@ func filterKeys() []Key {
 		{Path: "filter.deadline", Default: "10s", Unit: timeUnit, Min: "1s", Max: "5m", Doc: "What is not measured by then counts as not measured, neither good nor bad."},
 		{Path: "filter.scores", Default: "{}", Unit: "test name: points", Sample: "{MIME_HTML_ONLY: 0.5}", Doc: "Points that differ from the built-in ones. 0 switches a test off."},
 		{Path: "filter.scores.*", Unit: "points", Min: "-15", Max: "15", Doc: "Points of the test of that name."},
+		{Path: "filter.rules", Default: "[]", Unit: "list of folders", Sample: "[/etc/postern/rules]", Doc: "Folders of your own rules, .cf files in SpamAssassin's language, read behind the built-in ones. Rules that ask the network do not run. What is not understood is named in the log and left out."},
 		{Path: "filter.dnsbl", Doc: "Blocklists asked about addresses and domains."},
 		{Path: "filter.dnsbl.zones", Default: "{}", Unit: "zone: true or false", Sample: "{zen.spamhaus.org: false}", Doc: "Switches lists of the built-in directory on or off."},
 		{Path: "filter.dnsbl.zones.*", Doc: "Whether the list of that zone is asked."},

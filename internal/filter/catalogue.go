@@ -16,10 +16,15 @@ const (
 	GroupHeader     Group = "header"     // the form of the header
 	GroupContent    Group = "content"    // MIME and HTML
 	GroupExperience Group = "experience" // what earlier mail taught
+	GroupBehaviour  Group = "behaviour"  // what the sender does lately: volume, recipients, addresses
+	GroupOpinion    Group = "opinion"    // what other scanners say
+	GroupDanger     Group = "danger"     // our rules on fraud, phishing and abused scripts
+	GroupSpam       Group = "spam"       // our rules on the marks of advertising nobody asked for
+	GroupRules      Group = "rules"      // the operator's own rules
 )
 
 // Test is a row of the catalogue. Its name, explanation and fix in each language stand in package locale under
-// "test.NAME.name", "test.NAME.explain" and "test.NAME.fix".
+// "test.NAME.name", "test.NAME.explain" and "test.NAME.fix"; those of the operator's rules are what the rule says of itself.
 type Test struct {
 	Name     string
 	Points   float64 // default; the configuration may replace it (filter.scores)
@@ -35,14 +40,23 @@ type check struct {
 	run     func(ctx context.Context, s *scan)
 }
 
-// lastCheck is the check that looks at what all others found.
-const lastCheck = "reputation"
+// lateChecks look at what all others found, in the order of their numbers.
+var lateChecks = map[string]int{"verdicts of rules": 1, "reputation": 2}
 
-// last reports whether a check must wait for all others.
-func (c check) last() bool { return c.name == lastCheck }
+// late is 0, or the turn of a check that must wait for all others.
+func (c check) late() int { return lateChecks[c.name] }
 
-// Tests returns the catalogue in the order of its groups.
+// Tests returns the catalogue in the order of its groups: the tests written here, and our own rules.
 func Tests() []Test {
+	tests := nativeTests()
+	if own, err := ownBook(); err == nil {
+		tests = append(tests, own.Tests()...)
+	}
+	return tests
+}
+
+// nativeTests are those that the checks below report.
+func nativeTests() []Test {
 	return []Test{
 		// As receivers see the sender. SPF: RFC 7208; the names are SpamAssassin's where it has one.
 		{Name: "SPF_PASS", Points: -0.001, Group: GroupIdentity},
@@ -150,6 +164,8 @@ func checks() []check {
 		{"structure", []string{"MIME_HTML_ONLY", "MIME_HTML_ONLY_MULTI"}, false, checkStructure},
 		{"alternative", []string{"MPART_ALT_DIFF"}, false, checkAlternative},
 		{"bayes", learn.AllClasses(), false, checkBayes},
-		{lastCheck, []string{"AWL"}, false, checkReputation},
+		{"rules", nil, false, checkRules},
+		{"verdicts of rules", nil, false, finishRules},
+		{"reputation", []string{"AWL"}, false, checkReputation},
 	}
 }

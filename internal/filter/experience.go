@@ -34,6 +34,7 @@ func checkBayes(ctx context.Context, s *scan) {
 	if !r.Measured {
 		return
 	}
+	s.bayes = true
 	evidence := []string{fmt.Sprintf("%s %% like spam, by %d words and marks; learned from %d unwanted and %d wanted messages",
 		percent(r.Probability), len(r.Clues), r.Spam, r.Ham)}
 	for _, side := range []struct {

@@ -26,6 +26,12 @@ func Explain(c *locale.Catalog, lang string, h Hit) Explanation {
 		}
 	}
 	key := "test." + h.Test + "."
+	if text := h.Args["Describe"]; text != "" { // an operator's rule: it says of itself what it means
+		if lang == locale.French && h.Args["DescribeFR"] != "" {
+			text = h.Args["DescribeFR"]
+		}
+		args["Title"], key = text, "test.rule."
+	}
 	return Explanation{Name: c.Text(lang, key+"name", args), Explain: c.Text(lang, key+"explain", args), Fix: c.Text(lang, key+"fix", args)}
 }
 

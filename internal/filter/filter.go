@@ -6,7 +6,8 @@
 // stores, delays or refuses a message (package intake does), and it speaks to no mail server.
 //
 // A test is a row of the catalogue (catalogue.go): a name, default points and a group. A check is a function that looks at
-// one subject (SPF, the Date field, the HTML) and reports hits of one or several tests. Network checks run
+// one subject (SPF, the Date field, the HTML) and reports hits of one or several tests. Many tests are rules in SpamAssassin's language
+// (rulebook.go): ours, built in, and the operator's; to them the hits of all other checks are known. Network checks run
 // concurrently under one deadline and a budget of DNS questions, and local ones meanwhile, one after the other. A test counts
 // once, whatever number of addresses or lines it fires for. A question without an answer is "unknown" and scores nothing (not
 // measured is not fine: it is shown as unknown, never as passed).
@@ -36,6 +37,7 @@ import (
 	"postern/internal/dnsbl"
 	"postern/internal/learn"
 	"postern/internal/mail"
+	"postern/internal/rules"
 )
 
 // MaxScore is the highest score shown; the raw score may be higher (product promise: a scale of 0 to 15).
@@ -59,6 +61,8 @@ type Options struct {
 	Guard    *dnsbl.Guard    // remembers zones that refuse our resolver; nil: a new one
 	Learn    *learn.Ledger   // what experience taught; nil: not asked, and its tests are silent
 	ReadOnly bool            // no sender is remembered for what is tested: messages that were tested before
+	Rules    *RuleBook       // rules in SpamAssassin's language; nil: our own
+	Offline  bool            // Resolver answers nothing: rules count with the points they have without network tests
 
 	Deadline time.Duration      // network tests together; default DefaultDeadline
 	Queries  int                // DNS questions per message, see DefaultQueries
@@ -82,6 +86,7 @@ type settings struct {
 	off      map[string]bool // tests that the operator switched off
 	operator map[string]bool // tests that say nothing of the sender
 	checks   []check
+	book     *RuleBook
 }
 
 // New checks the options and prepares the catalogue. It asks nothing of the network.
@@ -136,8 +141,15 @@ func newSettings(o Options) (*settings, error) {
 	if o.Guard == nil {
 		o.Guard = dnsbl.NewGuard(o.Now)
 	}
-	f := &settings{o: o, points: make(map[string]float64), off: make(map[string]bool), operator: make(map[string]bool), checks: checks()}
-	for _, t := range Tests() {
+	if o.Rules == nil {
+		own, err := ownBook()
+		if err != nil {
+			return nil, fmt.Errorf("filter: %w", err)
+		}
+		o.Rules = own
+	}
+	f := &settings{o: o, book: o.Rules, points: make(map[string]float64), off: make(map[string]bool), operator: make(map[string]bool), checks: checks()}
+	for _, t := range append(nativeTests(), o.Rules.Tests()...) {
 		f.points[t.Name], f.operator[t.Name] = t.Points, t.Operator
 	}
 	var errs []error
@@ -181,7 +193,7 @@ type Input struct {
 	Credential    string     // its user name, "" if there is none
 	Customer      account.Customer
 	Egress        []account.Egress // addresses and HELO names it may leave from
-	Received      time.Time        // when we accepted it: the Date field is compared with this; zero: Now
+	Received      time.Time        // when we accepted it: the Date field is compared with this; zero: see arrival
 	Now           time.Time        // zero: the filter's clock
 }
 
@@ -194,7 +206,7 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 		in.Now = start
 	}
 	if in.Received.IsZero() {
-		in.Received = in.Now
+		in.Received = arrival(in.Message, in.Now)
 	}
 	threshold := in.Customer.Threshold
 	if threshold == 0 {
@@ -220,14 +232,16 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 		}()
 	}
 	for _, c := range set.checks {
-		if !c.network && !c.last() {
+		if !c.network && c.late() == 0 {
 			s.perform(ctx, c)
 		}
 	}
 	wg.Wait()
-	for _, c := range set.checks {
-		if c.last() {
-			s.perform(netCtx, c)
+	for turn := 1; turn <= len(lateChecks); turn++ {
+		for _, c := range set.checks {
+			if c.late() == turn {
+				s.perform(netCtx, c)
+			}
 		}
 	}
 	if err := ctx.Err(); err != nil {
@@ -244,6 +258,18 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 	return v, nil
 }
 
+// arrival is when a message came that nobody was told the time of: what its newest Received field says, unless that lies ahead.
+func arrival(m *mail.Message, now time.Time) time.Time {
+	if newest := m.Header.Get("Received"); newest != "" {
+		if _, date, ok := strings.Cut(newest[max(0, strings.LastIndexByte(newest, ';')):], ";"); ok {
+			if t, err := mail.ParseDate(date); err == nil && t.Before(now) {
+				return t
+			}
+		}
+	}
+	return now
+}
+
 // scan is the work on one message. Checks run concurrently; what they report goes through its methods.
 type scan struct {
 	Input
@@ -252,7 +278,9 @@ type scan struct {
 	resolver dns.Resolver // of the tests of identity
 	lists    dns.Resolver // of the blocklists: a budget of its own
 
-	facts // results that several checks share, each computed once (facts.go)
+	facts              // results that several checks share, each computed once (facts.go)
+	running *rules.Run // the rules, between their patterns and their verdict
+	bayes   bool       // what was learned has an answer for this message
 
 	mu      sync.Mutex
 	hits    []Hit

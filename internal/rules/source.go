@@ -45,26 +45,35 @@ var ErrNoRules = errors.New("holds no .cf file")
 // Load reads all .cf files of the folders: folder by folder, within a folder by name, as SpamAssassin does. The error is about the
 // folders only; what is wrong inside files is in the report.
 func Load(dirs []string, o Options) (*RuleSet, *LoadReport, error) {
+	files, err := ReadFiles(dirs)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, r := Parse(files, o)
+	return s, r, nil
+}
+
+// ReadFiles reads what Load would, for hosts that add files of their own.
+func ReadFiles(dirs []string) ([]File, error) {
 	var files []File
 	total := 0
 	for _, dir := range dirs {
 		names, err := ruleFiles(dir)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		for _, name := range names {
 			text, err := readLimited(filepath.Join(dir, name))
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			if total += len(text); total > maxTotalBytes || len(files) >= maxFiles {
-				return nil, nil, fmt.Errorf("%s: rule files exceed %d MB or %d files", dir, maxTotalBytes>>20, maxFiles)
+				return nil, fmt.Errorf("%s: rule files exceed %d MB or %d files", dir, maxTotalBytes>>20, maxFiles)
 			}
 			files = append(files, File{Name: name, Text: text})
 		}
 	}
-	s, r := Parse(files, o)
-	return s, r, nil
+	return files, nil
 }
 
 func ruleFiles(dir string) ([]string, error) {
