@@ -22,6 +22,7 @@ var Plan = []Room{
 	{"1 Trades", "dmarc", "DMARC (RFC 9989): policy by tree walk, alignment.", []string{"dns", "mail"}},
 	{"1 Trades", "dnsbl", "The directory of blocklists and one honest lookup in four states.", []string{"dns"}},
 	{"1 Trades", "rules", "SpamAssassin's rule language: parse, compile, match; knows patterns, not policy.", []string{"mail"}},
+	{"1 Trades", "opinion", "Asks another scanner about a message: clamd, rspamd. One question, one answer, no policy.", nil},
 	{"1 Trades", "report", "Formats that come back: delivery status notifications, read and written.", []string{"mail"}},
 
 	{"1 Ledgers", "account", "Customers, networks, credentials, domains, keys, pools.", []string{"mail", "store"}},
@@ -30,7 +31,7 @@ var Plan = []Room{
 	{"1 Ledgers", "learn", "What experience taught: Bayes tokens, sender reputation.", []string{"mail", "store"}},
 
 	{"2 Works", "filter", "Runs the tests over one message, concurrently and within a deadline; returns a verdict 0..15 with hits, evidence and fixes.",
-		[]string{"account", "dkim", "dmarc", "dns", "dnsbl", "learn", "locale", "mail", "rules", "spf", "store"}},
+		[]string{"account", "dkim", "dmarc", "dns", "dnsbl", "learn", "locale", "mail", "opinion", "rules", "spf", "store"}},
 	{"2 Works", "notice", "Mail we write ourselves: held, delayed, failed (DSN), and the links in it.", []string{"account", "locale", "mail", "report", "spool"}},
 	{"2 Works", "intake", "Takes mail in (25 relay, 465, 587), asks filter, spools, holds or refuses; acts on held mail.",
 		[]string{"account", "dns", "filter", "journal", "mail", "notice", "smtp", "spool"}},
@@ -42,9 +43,9 @@ var Plan = []Room{
 	{"3 Faces", "cli", "The same acts from a shell: through the running server's socket, or directly where no server is needed.",
 		[]string{"account", "api", "app", "config", "dkim", "locale", "mail", "world"}},
 
-	{"4 Roof", "config", "Reads the YAML, refuses what it does not know, gathers each room's own settings.", []string{"account", "mail", "smtp"}},
+	{"4 Roof", "config", "Reads the YAML, refuses what it does not know, gathers each room's own settings.", []string{"account", "mail", "opinion", "smtp"}},
 	{"4 Roof", "app", "Builds every room, starts and stops them in order; the only place that knows all.",
-		[]string{"account", "api", "config", "delivery", "dkim", "dns", "dnsbl", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "portal", "report", "rules", "smtp", "spool", "store"}},
+		[]string{"account", "api", "config", "delivery", "dkim", "dns", "dnsbl", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "opinion", "portal", "report", "rules", "smtp", "spool", "store"}},
 	{"4 Roof", "world", "A small internet on loopback: DNS, providers with their manners, senders. Used by `postern demo` and end-to-end tests.",
 		[]string{"account", "app", "config", "dkim", "dmarc", "dns", "journal", "locale", "mail", "smtp", "spf"}},
 	{"4 Roof", "house", "This plan and the test that enforces it.", nil},
