@@ -183,7 +183,7 @@ func Words(catalog *locale.Catalog, lang string, v filter.Verdict) Verdict {
 	out := Verdict{Score: v.Score, Raw: v.Raw, Threshold: v.Threshold, Held: v.Held, At: v.At, Unknown: v.Unknown, Hits: []Hit{}}
 	for _, h := range v.Hits {
 		hit := Hit{Test: h.Test, Points: h.Points, Evidence: append([]string{}, h.Evidence...)}
-		if catalog != nil && catalog.Has("test."+h.Test+".name") {
+		if catalog != nil {
 			e := filter.Explain(catalog, lang, h)
 			hit.Name, hit.Explain, hit.Fix = e.Name, strings.TrimSpace(e.Explain), strings.TrimSpace(e.Fix)
 		}

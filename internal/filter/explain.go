@@ -15,7 +15,8 @@ var placeholders = []string{"Date", "Domain", "Domains", "Hello", "IP", "List", 
 	"Sender", "Subject", "Suggested", "Tag", "Target", "Title", "URL", "What", "Why", "Zone"}
 
 // Explain puts a hit into words. The texts are in package locale; the hit's arguments fill their placeholders, and one that the
-// hit does not carry (a verdict stored by an older version, an answer that had no such part) reads "not known" in lang.
+// hit does not carry (a verdict stored by an older version, an answer that had no such part) reads "not known" in lang. Of a test
+// that no text speaks of all parts are "".
 func Explain(c *locale.Catalog, lang string, h Hit) Explanation {
 	args := make(map[string]any, len(placeholders))
 	for _, k := range placeholders {
@@ -27,10 +28,13 @@ func Explain(c *locale.Catalog, lang string, h Hit) Explanation {
 	}
 	key := "test." + h.Test + "."
 	if text := h.Args["Describe"]; text != "" { // an operator's rule: it says of itself what it means
-		if lang == locale.French && h.Args["DescribeFR"] != "" {
-			text = h.Args["DescribeFR"]
+		if fr := h.Args["DescribeFR"]; lang == locale.French && fr != "" {
+			text = fr
 		}
 		args["Title"], key = text, "test.rule."
+	}
+	if !c.Has(key + "name") {
+		return Explanation{}
 	}
 	return Explanation{Name: c.Text(lang, key+"name", args), Explain: c.Text(lang, key+"explain", args), Fix: c.Text(lang, key+"fix", args)}
 }

@@ -187,13 +187,10 @@ func (m *messagePage) hit(v intake.View, h filter.Hit) hit {
 		h.Args[k] = strings.ReplaceAll(clean(a, 2000), "`", "'") // back quotes are the catalogue's own
 	}
 	words := filter.Explain(m.site.o.Catalog, m.Lang, h)
-	if m.site.o.Catalog.Has("test." + h.Test + ".name") {
-		x.Name = words.Name
+	if words.Name != "" {
+		x.Name, x.Explain = words.Name, rich(words.Explain)
 	}
-	if m.site.o.Catalog.Has("test." + h.Test + ".explain") {
-		x.Explain = rich(words.Explain)
-	}
-	if h.Points >= weightless && m.site.o.Catalog.Has("test."+h.Test+".fix") {
+	if h.Points >= weightless {
 		x.Fix = rich(words.Fix)
 	}
 	if h.Points < weightless {
