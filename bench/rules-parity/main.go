@@ -1,10 +1,13 @@
 // Command rules-parity compares our engine for SpamAssassin's rules with SpamAssassin itself, message by message and rule by rule.
 //
-//	oracle.pl [--texts] /usr/share/spamassassin FILE... > oracle.txt
-//	rules-parity [-rules DIR] [-v] oracle.txt
+//	find CORPUS -type f | oracle.pl [--texts] /usr/share/spamassassin > oracle.txt
+//	rules-parity [-rules DIR] [-q] [-texts] [-values] oracle.txt...
 //
-// Every rule that hit on one side only is printed with its message (-v) and counted. With texts in the oracle file, differing body lines,
-// raw chunks, URIs and headers are counted too: they explain most differences.
+// SpamAssassin answers about each message in a process of its own. Every decision that differs is printed as "MESSAGE RULE WHO", where WHO
+// is the side that hit: spamassassin or postern; -values also prints rules that both hit, but not equally often. A table by folder says of
+// how many messages all decisions are equal. With texts in the oracle file, differing body lines, raw chunks, URIs and headers are
+// printed too (-texts): they explain most differences. Last comes the processor time per message, measured in a second pass over all of
+// them in one goroutine.
 package main
 
 import (
@@ -14,8 +17,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"runtime"
 	"sort"
+	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"postern/internal/mail"
@@ -31,79 +38,178 @@ type message struct {
 	headers map[string]string
 }
 
+// comparison is what was asked for and what came of it.
+type comparison struct {
+	quiet, texts, values bool
+	set                  *rules.RuleSet
+	folders              map[string]*tally
+	rules                map[string]*[2]int // by rule: hit by SpamAssassin only, hit by us only
+	all                  tally
+}
+
+// tally counts for a folder or for all.
+type tally struct{ messages, exact, decisions, differ, skipped int }
+
 func main() {
+	var c comparison
 	dir := flag.String("rules", "/usr/share/spamassassin", "`folder` of rules")
-	verbose := flag.Bool("v", false, "print every differing rule with its message")
-	texts := flag.Bool("texts", false, "print differing texts")
+	flag.BoolVar(&c.quiet, "q", false, "print no single difference")
+	flag.BoolVar(&c.texts, "texts", false, "print differing texts")
+	flag.BoolVar(&c.values, "values", false, "print rules that hit unequally often")
 	flag.Parse()
-	if flag.NArg() != 1 {
-		fmt.Fprintln(os.Stderr, "usage: rules-parity [-rules DIR] [-v] ORACLE")
+	if flag.NArg() == 0 {
+		fmt.Fprintln(os.Stderr, "usage: rules-parity [-rules DIR] [-q] [-texts] [-values] ORACLE...")
 		os.Exit(2)
 	}
-	if err := compare(*dir, flag.Arg(0), *verbose, *texts); err != nil {
+	if err := c.run(*dir, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-func compare(dir, oracle string, verbose, texts bool) error {
+func (c *comparison) run(dir string, oracles []string) error {
 	begin := time.Now()
 	set, report, err := rules.Load([]string{dir}, rules.Options{Local: true})
 	if err != nil {
 		return err
 	}
-	fmt.Printf("loaded %d rules from %d files in %v: %d runnable, %d network, %d unsupported\n", report.Rules, report.Files,
-		time.Since(begin).Round(time.Millisecond), report.Runnable, len(report.Network), len(set.Unsupported()))
-	list, err := readOracle(oracle)
-	if err != nil {
-		return err
+	c.set, c.folders, c.rules = set, map[string]*tally{}, map[string]*[2]int{}
+	unsupported := set.Unsupported()
+	fmt.Printf("rules: %d loaded from %d files in %v, %d run here, %d need the network, %d unsupported\n", report.Rules, report.Files,
+		time.Since(begin).Round(time.Millisecond), report.Runnable, len(report.Network), len(unsupported))
+	for name, why := range unsupported {
+		fmt.Printf("unsupported: %s: %s\n", name, why)
 	}
-	missing, extra := map[string]int{}, map[string]int{}
-	var spent time.Duration
-	decisions, differ, skipped := 0, 0, 0
-	for _, m := range list {
-		raw, err := os.ReadFile(m.file)
+	var list []*message
+	for _, path := range oracles {
+		more, err := readOracle(path)
 		if err != nil {
 			return err
 		}
-		begin := time.Now()
-		view := rules.NewView(mail.Parse(raw, mail.DefaultLimits()), rules.ViewOptions{})
-		result := set.Run(view, rules.RunOptions{})
-		spent += time.Since(begin)
-		ours := map[string]bool{}
-		for _, h := range append(result.Hits, result.Subs...) {
-			ours[h.Rule] = true
+		list = append(list, more...)
+	}
+	raws := make([][]byte, len(list))
+	for i, m := range list {
+		if raws[i], err = os.ReadFile(m.file); err != nil {
+			return err
 		}
-		skipped += len(result.Skipped)
-		decisions += report.Runnable
-		for name := range m.hits {
-			if !ours[name] {
-				missing[name]++
-				differ++
-				if verbose {
-					fmt.Printf("- %s %s\n", name, m.file)
-				}
-			}
+		c.message(m, raws[i], report.Runnable)
+	}
+	c.print()
+	if len(list) == 0 {
+		return nil
+	}
+	before := cpu()
+	for _, raw := range raws {
+		set.Run(rules.NewView(mail.Parse(raw, mail.DefaultLimits()), rules.ViewOptions{}), rules.RunOptions{})
+	}
+	spent := cpu() - before
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	fmt.Printf("cpu: %.2f ms per message (parse, view, run; warm, with its share of collecting garbage), memory %d MiB\n",
+		float64(spent.Microseconds())/1000/float64(len(list)), mem.Sys>>20)
+	return nil
+}
+
+// cpu is the processor time of this process.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// message compares one message.
+func (c *comparison) message(m *message, raw []byte, decisions int) {
+	view := rules.NewView(mail.Parse(raw, mail.DefaultLimits()), rules.ViewOptions{})
+	result := c.set.Run(view, rules.RunOptions{})
+	ours := map[string]float64{}
+	for _, h := range append(result.Hits, result.Subs...) {
+		ours[h.Rule] = h.Value
+	}
+	differ := 0
+	count := func(rule, who string, side int) {
+		if c.rules[rule] == nil {
+			c.rules[rule] = &[2]int{}
 		}
-		for name := range ours {
-			if m.hits[name] == "" {
-				extra[name]++
-				differ++
-				if verbose {
-					fmt.Printf("+ %s %s\n", name, m.file)
-				}
-			}
-		}
-		if texts {
-			compareTexts(set, view, m)
+		c.rules[rule][side]++
+		differ++
+		if !c.quiet {
+			fmt.Printf("%s %s %s\n", m.file, rule, who)
 		}
 	}
-	counted("missing here", missing)
-	counted("extra here", extra)
-	fmt.Printf("%d messages, %d rule decisions, %d differ (%.4f %%), %d rules differ, %d given up\n", len(list), decisions, differ,
-		100*float64(differ)/float64(max(decisions, 1)), len(missing)+len(extra), skipped)
-	fmt.Printf("%.2f ms per message (parse, view, run; cold caches included)\n", float64(spent.Microseconds())/1000/float64(max(len(list), 1)))
-	return nil
+	for _, rule := range keys(m.hits) {
+		x, ok := ours[rule]
+		if !ok {
+			count(rule, "spamassassin", 0)
+		} else if n, err := strconv.ParseFloat(m.hits[rule], 64); c.values && (err != nil || n != x) {
+			fmt.Printf("%s %s: %s times by spamassassin, %v by postern\n", m.file, rule, m.hits[rule], x)
+		}
+	}
+	for _, rule := range keys(ours) {
+		if m.hits[rule] == "" {
+			count(rule, "postern", 1)
+		}
+	}
+	for _, rule := range result.Skipped {
+		fmt.Printf("%s %s given up\n", m.file, rule)
+	}
+	folder := filepath.Base(filepath.Dir(m.file))
+	if c.folders[folder] == nil {
+		c.folders[folder] = &tally{}
+	}
+	for _, t := range []*tally{c.folders[folder], &c.all} {
+		t.messages++
+		t.decisions += decisions
+		t.differ += differ
+		t.skipped += len(result.Skipped)
+		if differ == 0 {
+			t.exact++
+		}
+	}
+	if c.texts {
+		compareTexts(c.set, view, m)
+	}
+}
+
+func (c *comparison) print() {
+	fmt.Printf("\n%-40s %14s %14s\n", "rules that differ", "spamassassin", "postern")
+	names := keys(c.rules)
+	sort.SliceStable(names, func(i, j int) bool {
+		a, b := c.rules[names[i]], c.rules[names[j]]
+		return a[0]+a[1] > b[0]+b[1]
+	})
+	for _, n := range names {
+		fmt.Printf("%-40s %14d %14d\n", n, c.rules[n][0], c.rules[n][1])
+	}
+	fmt.Printf("\n%-24s %9s %9s %8s %11s %8s %9s\n", "folder", "messages", "exact", "share", "decisions", "differ", "given up")
+	row := func(name string, t *tally) {
+		fmt.Printf("%-24s %9d %9d %7.2f%% %11d %8d %9d\n", name, t.messages, t.exact, 100*float64(t.exact)/float64(max(t.messages, 1)), t.decisions, t.differ, t.skipped)
+	}
+	for _, name := range keys(c.folders) {
+		row(name, c.folders[name])
+	}
+	row("all", &c.all)
+}
+
+// around cuts both texts to what stands around their first difference.
+func around(a, b string) (string, string) {
+	at := 0
+	for at < min(len(a), len(b)) && a[at] == b[at] {
+		at++
+	}
+	from := max(at-60, 0)
+	return a[from:min(at+120, len(a))], b[from:min(at+120, len(b))]
+}
+
+func keys[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for n := range m {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
 }
 
 func compareTexts(set *rules.RuleSet, view *rules.View, m *message) {
@@ -121,7 +227,8 @@ func compareTexts(set *rules.RuleSet, view *rules.View, m *message) {
 				b = got[i]
 			}
 			if a != b {
-				fmt.Printf("%s %d differs in %s\n  theirs %.300q\n  ours   %.300q\n", what, i, m.file, a, b)
+				a, b = around(a, b)
+				fmt.Printf("%s %d differs in %s\n  theirs %q\n  ours   %q\n", what, i, m.file, a, b)
 				return
 			}
 		}
@@ -132,27 +239,14 @@ func compareTexts(set *rules.RuleSet, view *rules.View, m *message) {
 	show("uri", m.uris, t.URIs)
 	for name, want := range m.headers {
 		if got, ok := t.Headers[name]; ok && got != want {
-			fmt.Printf("header %s differs in %s\n  theirs %.400q\n  ours   %.400q\n", name, m.file, want, got)
+			want, got = around(want, got)
+			fmt.Printf("header %s differs in %s\n  theirs %q\n  ours   %q\n", name, m.file, want, got)
 		}
 	}
 	for name, got := range t.Headers {
 		if _, ok := m.headers[name]; !ok && len(m.body) > 0 {
 			fmt.Printf("header %s only here in %s\n  ours   %.400q\n", name, m.file, got)
 		}
-	}
-}
-
-func counted(title string, m map[string]int) {
-	names := make([]string, 0, len(m))
-	for n := range m {
-		names = append(names, n)
-	}
-	sort.Slice(names, func(i, j int) bool {
-		return m[names[i]] > m[names[j]] || m[names[i]] == m[names[j]] && names[i] < names[j]
-	})
-	fmt.Printf("%s: %d rules\n", title, len(names))
-	for _, n := range names {
-		fmt.Printf("  %5d %s\n", m[n], n)
 	}
 }
 

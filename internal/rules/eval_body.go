@@ -111,7 +111,7 @@ func blankLines(c *scan, r *Rule) bool {
 func verticalWords(c *scan, r *Rule) bool {
 	worst := remember(c.v, "vertical", func() int {
 		worst := -1
-		for _, line := range c.v.bodyLines() {
+		for _, line := range c.body() {
 			if len(line) <= 5 {
 				continue
 			}

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"regexp"
 	"strings"
 )
@@ -22,10 +23,16 @@ const (
 var (
 	functionBox = regexp.MustCompile(`(?i)^(?:abuse|support|sales|info|helpdesk|contact|kontakt|(?:post|host|domain)master|undisclosed.*|request-[a-f0-9]{16}|bounced?-|[a-f0-9]{8}(?:\.[a-f0-9]{8}|-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{4}-[a-f0-9]{12})|.+=.+=.+)@`)
 	bulkSender  = regexp.MustCompile(`(?i)(?:^(?:post|host|domain)master|^double-bounce|^(?:sentto|owner|return|(?:gr)?bounced?)-.+|-(?:request|bounces?|admin|owner)|\b(?:do[._t-]?)?no[._t-]?repl(?:y|ies)|.+=.+)@`)
-	bodyEmail   = regexp.MustCompile("(?i)([a-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\\.[a-z0-9!#$%&'*+/=?^_`{|}~-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,59}[a-z0-9])?\\.){1,4}[a-z0-9-]{2,24})")
+	bodyEmail   = mustMatcher(emailShape, "i")
 	urlWithAt   = regexp.MustCompile(`(?i)<?https?://\S{0,255}(?:@|%40)\S{0,255}`)
-	quotedBy    = regexp.MustCompile(`(?i)^(?:>|\s{1,10}([a-z]{2,11}):)`)
-	contactWord = regexp.MustCompile(`(?i)^(?:fa(?:x|csi)|tel|phone|e?-?mail)`)
+	// quotedEmail is an address in angle brackets or one of which "wrote:" and the like says that it is quoted: not where to answer.
+	quotedEmail = mustMatcher(`<?(?<!mailto:)`+emailShape+`(?:>|\s{1,10}(?!(?:fa(?:x|csi)|tel|phone|e?-?mail))[a-z]{2,11}:)`, "i")
+)
+
+// emailShape is an address in text. That its last label is a top-level domain is for the caller to check.
+const (
+	emailAtom  = "[a-z0-9!#$%&'*+/=?^_`{|}~-]"
+	emailShape = `(?=.{0,64}@)(?<!` + emailAtom + `)(` + emailAtom + `+(?:\.` + emailAtom + `+)*@(?:[a-z0-9](?:[a-z0-9-]{0,59}[a-z0-9])?\.){1,4}[a-z0-9-]{2,63})(?![a-z0-9-]|\.[a-z0-9])`
 )
 
 // freemail reports whether an address is at a provider of free mailboxes, function mailboxes left out.
@@ -123,41 +130,78 @@ func (c *scan) bodyFreemails() (list []string, ok bool) {
 	return f.list, f.ok
 }
 
+// bodyAddresses returns the addresses in links and in the text of the body. Those that are quoted, and URLs with addresses in them, it takes
+// out of the text that rules see from then on: SpamAssassin does, and as its tests of the header come first, body rules never see them.
 func (c *scan) bodyAddresses() []string {
 	var out []string
 	seen := map[string]bool{}
 	add := func(a string) {
-		if a = strings.ToLower(a); !seen[a] && c.s.lists.domainValid(a[strings.LastIndexByte(a, '@')+1:]) {
+		if a = strings.ToLower(a); !seen[a] {
 			seen[a] = true
 			out = append(out, a)
 		}
 	}
 	for _, d := range c.uriDetails() {
-		if d.types["a"] && !d.types["parsed"] && strings.HasPrefix(strings.ToLower(d.raw), "mailto:") {
-			if m := bodyEmail.FindStringIndex(d.raw[7:]); m != nil && m[0] == 0 {
-				add(d.raw[7 : 7+m[1]])
+		if d.types["a"] && !d.types["parsed"] && len(d.raw) > 7 && strings.EqualFold(d.raw[:7], "mailto:") {
+			if loc, ok, _ := bodyEmail.Find([]byte(d.raw), 7); ok && loc[0] == 7 && c.emailValid([]byte(d.raw), loc) {
+				add(d.raw[loc[2]:loc[3]])
 			}
 		}
 		if len(out) >= 20 {
 			break
 		}
 	}
-	for _, line := range c.v.bodyLines() {
-		if strings.IndexByte(string(line), '@') < 0 {
+	lines := append([][]byte(nil), c.body()...)
+	c.stripped = lines
+	for i, line := range lines {
+		if bytes.IndexByte(line, '@') < 0 && !bytes.Contains(line, []byte("%40")) {
 			continue
 		}
-		s := urlWithAt.ReplaceAllString(string(line), " ")
-		for _, m := range bodyEmail.FindAllStringIndex(s, 100) {
-			// "<a@b>" and "a@b wrote:" tell who was quoted, not where to answer.
-			if q := quotedBy.FindStringSubmatch(s[m[1]:]); q != nil && !contactWord.MatchString(q[1]) && !strings.HasSuffix(s[:m[0]], "mailto:") {
-				continue
+		line = urlWithAt.ReplaceAll(line, []byte(" "))
+		line = c.withoutQuoted(line)
+		lines[i] = line
+		for at := 0; ; {
+			loc, ok, _ := bodyEmail.Find(line, at)
+			if !ok {
+				break
 			}
-			if add(s[m[0]:m[1]]); len(out) >= 40 {
+			if c.emailValid(line, loc) {
+				add(string(line[loc[2]:loc[3]]))
+			}
+			if len(out) >= 40 {
 				return out
 			}
+			at = max(loc[1], at+1)
 		}
 	}
 	return out
+}
+
+// emailValid reports whether the address that loc found ends in a top-level domain.
+func (c *scan) emailValid(b []byte, loc []int) bool {
+	a := b[loc[2]:loc[3]]
+	return c.s.lists.tldValid(strings.ToLower(string(a[bytes.LastIndexByte(a, '.')+1:])))
+}
+
+// withoutQuoted puts a space in place of each quoted address.
+func (c *scan) withoutQuoted(line []byte) []byte {
+	var out []byte
+	from := 0 // what is before is in out
+	for at := 0; ; {
+		loc, ok, _ := quotedEmail.Find(line, at)
+		if !ok {
+			break
+		}
+		at = max(loc[1], at+1)
+		if c.emailValid(line, loc) {
+			out = append(append(out, line[from:loc[0]]...), ' ')
+			from = loc[1]
+		}
+	}
+	if from == 0 {
+		return line
+	}
+	return append(out, line[from:]...)
 }
 
 // freemailReply: answers go to a free mailbox other than the sender's, by Reply-To or by an address in the body.

@@ -107,7 +107,7 @@ func jpegSize(b []byte) (w, h int) {
 
 func imageToText(c *scan, r *Rule) bool {
 	length := 0
-	for _, line := range c.v.bodyLines() {
+	for _, line := range c.body() {
 		length += len(line)
 	}
 	pixels := c.images().pixels[r.arg(0)]

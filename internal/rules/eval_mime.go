@@ -266,7 +266,7 @@ func (c *scan) uppercase() float64 {
 			}
 		}
 		length, lower, upper := 0, 0, 0
-		for _, line := range c.v.bodyLines() {
+		for _, line := range c.body() {
 			if !twoWords.Match(line) || encodedLine.Match(line) {
 				continue
 			}

@@ -29,6 +29,15 @@ func compileMatcher(text, flags string) (*matcher, error) {
 	return &matcher{p}, nil
 }
 
+// mustMatcher compiles a pattern of our own.
+func mustMatcher(text, flags string) *matcher {
+	m, err := compileMatcher(text, flags)
+	if err != nil {
+		panic("rules: " + err.Error())
+	}
+	return m
+}
+
 // matches reports whether the pattern matches; a pattern that gives up does not.
 func (m *matcher) matches(s string) bool {
 	ok, _ := m.Match([]byte(s))
@@ -90,6 +99,7 @@ type plan struct {
 	exists               []int
 	templates            []int // rules whose pattern holds what others captured
 	mime, details, evals []int
+	headerEvals          []int // evals about the header: they run before everything that looks at the body
 	metas                []int // dependencies first
 	partial              []int // rules with points in some score sets only, metas left out
 }
@@ -119,7 +129,14 @@ func (s *RuleSet) prepare() {
 		}
 	}
 	s.plan.body, s.plan.raw, s.plan.full, s.plan.uri = newGroup(s, by[Body]), newGroup(s, by[RawBody]), newGroup(s, by[Full]), newGroup(s, by[URI])
-	s.plan.mime, s.plan.details, s.plan.evals = by[MIMEHeader], by[URIDetail], by[Eval]
+	s.plan.mime, s.plan.details = by[MIMEHeader], by[URIDetail]
+	for _, i := range by[Eval] {
+		if s.rules[i].Target == Header.String() {
+			s.plan.headerEvals = append(s.plan.headerEvals, i)
+		} else {
+			s.plan.evals = append(s.plan.evals, i)
+		}
+	}
 	s.plan.headers = map[string]*group{}
 	s.plan.specs = sortedKeys(headers)
 	for spec, rules := range headers {

@@ -131,7 +131,7 @@ func authOf(s string) string {
 func (h *receivedHop) fit(s string, looked *bool) (fit, none bool) {
 	for i := range shapes {
 		sh := &shapes[i]
-		if sh.when != nil && !sh.when.MatchString(s) {
+		if sh.when != nil && !sh.when.MatchString(s) || sh.unless != nil && sh.unless.MatchString(s) {
 			continue
 		}
 		m := sh.pattern.FindStringSubmatch(s)

@@ -105,6 +105,7 @@ type shape struct {
 	pattern *regexp.Regexp
 	names   []string
 	looked  bool
+	unless  *regexp.Regexp // the shape does not apply to such a field, nil for none
 	qmail   bool // the server writes "unknown" where it did not look the name up
 	none    bool // the field speaks of no hop worth telling
 	fetch   bool // mail was fetched, not received
@@ -116,6 +117,11 @@ func shapeOf(names, pattern string, looked bool) shape {
 
 func (s shape) given(when string) shape {
 	s.when, s.qmail = regexp.MustCompile(when), when == qmailWith
+	return s
+}
+
+func (s shape) not(unless string) shape {
+	s.unless = regexp.MustCompile(unless)
 	return s
 }
 
@@ -142,7 +148,7 @@ var shapes = []shape{
 	shapeOf("helo ip by", `^(\S+) \( ?IP\) by (\S+)`, false).given(`\(Scalix SMTP Relay`),
 	shapeOf("helo ip by", `^(\S+) \(\[IP\]\) by (\S+) \(Lotus`, false),
 	shapeOf("ip - by", `^IP \(\[IP\]\) by (\S+)`, false).given(`\bwith HTTP\b`),
-	shapeOf("helo rdnsident ip by", `^(\S+) \((\S+) \[IP\].*\) by (\S+) \(`, true),
+	shapeOf("helo rdnsident ip by", `^(\S+) \((\S+) \[IP\].*\) by (\S+) \(`, true).not(` by \S+ \(qmail-\S+\) with `),
 	shapeOf("helo rdns ip by", `^(\S+) \((\S+) \[IP\]\) by (\S+) with \S+ \(`, true),
 	shapeOf("rdns ip helo by", `^(\S+) \(\[IP\] helo=(\S+)\) by (\S+) with `, false),
 	shapeOf("helo ip by", `^(\S+) \(<unknown\S*>\[IP\]\) by (\S+) `, false),

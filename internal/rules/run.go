@@ -49,6 +49,7 @@ type scan struct {
 	notes    map[int]string // evidence of evals
 	captured map[string][]string
 	skipped  map[int]bool
+	stripped [][]byte // body lines as an eval left them; nil: as they are in the View
 	current  int // rule at work, for note
 }
 
@@ -175,10 +176,21 @@ func (c *scan) patterns() {
 			c.single(i, r.compiled, [][]byte{c.headerOr(r)})
 		})
 	}
-	c.run(p.body, c.v.bodyLines())
+	for _, i := range p.headerEvals {
+		c.guard(i, c.eval)
+	}
+	c.run(p.body, c.body())
 	c.run(p.raw, c.v.rawChunks())
 	c.run(p.uri, c.uriList())
 	c.run(p.full, [][]byte{c.v.fullText()})
+}
+
+// body returns the lines that body rules run on.
+func (c *scan) body() [][]byte {
+	if c.stripped != nil {
+		return c.stripped
+	}
+	return c.v.bodyLines()
 }
 
 func (c *scan) headerOr(r *Rule) []byte {
@@ -349,7 +361,7 @@ func (c *scan) template(i int) {
 	case Header:
 		texts = [][]byte{c.headerOr(r)}
 	case Body:
-		if texts = c.v.bodyLines(); r.noSubj && len(texts) > 0 {
+		if texts = c.body(); r.noSubj && len(texts) > 0 {
 			texts = texts[1:]
 		}
 	case RawBody:
