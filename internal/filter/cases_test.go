@@ -51,6 +51,8 @@ type goldenCase struct {
 	Tamper        bool               `yaml:"tamper"`  // the body is changed after signing
 	Login         string             `yaml:"login"`   // credential
 	History       []float64          `yaml:"history"` // scores of the sender's earlier messages
+	Clamd         string             `yaml:"clamd"`   // what clamd says: "OK", "NAME FOUND", or "unavailable"; empty: not asked
+	Rspamd        string             `yaml:"rspamd"`  // what rspamd says: "ACTION/SCORE/REQUIRED/SYMBOL"; empty: not asked
 }
 
 func loadCases(t testing.TB) []goldenCase {
@@ -244,7 +246,7 @@ func TestCases(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			server := c.world(t)
-			o := Options{Resolver: server.Resolver(t), Accounts: ledger, Scores: c.Scores, Learn: experience}
+			o := Options{Resolver: server.Resolver(t), Accounts: ledger, Scores: c.Scores, Learn: experience, Opinions: c.opinions(t)}
 			in := c.input(t)
 			if len(c.History) > 0 {
 				o.Learn = c.past(t, in)
@@ -363,6 +365,9 @@ func TestEveryTestHasCases(t *testing.T) {
 		}
 	}
 	for n := range catalogue {
+		if n == noOpinion {
+			hit[n] = "never: it stands among the unknown only"
+		}
 		if hit[n] == "" || near[n] == "" || owner[n] == "" {
 			t.Errorf("%s: hit in case %q, near miss in case %q, check %q", n, hit[n], near[n], owner[n])
 		}

@@ -43,6 +43,9 @@ type check struct {
 // lateChecks look at what all others found, in the order of their numbers.
 var lateChecks = map[string]int{"verdicts of rules": 1, "reputation": 2}
 
+// patient reports whether a check has a time of its own instead of the deadline.
+func (c check) patient() bool { return c.name == "opinions" }
+
 // late is 0, or the turn of a check that must wait for all others.
 func (c check) late() int { return lateChecks[c.name] }
 
@@ -138,6 +141,12 @@ func nativeTests() []Test {
 		{Name: "BAYES_99", Points: 3.5, Group: GroupExperience},
 		{Name: "BAYES_999", Points: 0.2, Group: GroupExperience},
 		{Name: "AWL", Points: 0, Group: GroupExperience},
+
+		// Other scanners (opinion.go). A virus holds the message whatever the points; those of rspamd's word are the message's own, these are
+		// where it would reject.
+		{Name: virusFound, Points: 100, Group: GroupOpinion},
+		{Name: rspamdSuspect, Points: DefaultFactor, Group: GroupOpinion},
+		{Name: noOpinion, Points: 0, Group: GroupOpinion},
 	}
 }
 
@@ -153,6 +162,7 @@ func checks() []check {
 		{"reverse", []string{"RDNS_NONE", "RDNS_MISMATCH", "HELO_MISMATCH"}, true, checkReverseDNS},
 		{"client", []string{"CLIENT_RDNS_NONE"}, true, checkClientReverse},
 		{"lists", []string{"EGRESS_LISTED", "CLIENT_LISTED", "DOMAIN_LISTED", "URI_LISTED", "RCVD_IN_DNSWL_BLOCKED", "URIBL_BLOCKED"}, true, checkLists},
+		{"opinions", []string{virusFound, rspamdSuspect, noOpinion}, true, checkOpinions},
 
 		{"author", []string{"MISSING_FROM", "MULTIPLE_FROM_DOMAINS"}, false, checkAuthor},
 		{"date", []string{"MISSING_DATE", "INVALID_DATE", "DATE_IN_FUTURE", "DATE_IN_PAST"}, false, checkDate},

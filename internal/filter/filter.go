@@ -12,8 +12,11 @@
 // once, whatever number of addresses or lines it fires for. A question without an answer is "unknown" and scores nothing (not
 // measured is not fine: it is shown as unknown, never as passed).
 //
-// How it fails: a check that panics is caught and named in the error of Run; the caller must then answer 451 and keep
-// nothing, because an unscanned message is never delivered.
+// Other scanners (clamd, rspamd) are asked where the operator wants it (opinion.go). A message in which one of them found a virus is
+// held whatever its points, and only an operator may release it (Verdict.Locked).
+//
+// How it fails: a check that panics is caught and named in the error of Run, and so is a scanner without which no message may pass; the
+// caller must then answer 451 and keep nothing, because an unscanned message is never delivered.
 package filter
 
 import (
@@ -67,10 +70,14 @@ type Options struct {
 	Deadline time.Duration      // network tests together; default DefaultDeadline
 	Queries  int                // DNS questions per message, see DefaultQueries
 	Scores   map[string]float64 // points by test name that replace the catalogue's; 0 switches a test off
+	Opinions []Opinion          // other scanners, asked beside the network tests in their own time
 	Unsigned bool               // we add no DKIM signature: only those in the message count
 	Disabled bool               // run nothing: every verdict is empty (an operator's choice for trusted networks)
 	Logger   *slog.Logger
 	Now      func() time.Time // default time.Now
+
+	// Asked hears of every question to another scanner; err is nil when it gave an opinion. nil: nobody hears.
+	Asked func(scanner string, took time.Duration, err error)
 }
 
 // Filter runs the tests. It is safe for concurrent use.
@@ -152,7 +159,7 @@ func newSettings(o Options) (*settings, error) {
 	for _, t := range append(nativeTests(), o.Rules.Tests()...) {
 		f.points[t.Name], f.operator[t.Name] = t.Points, t.Operator
 	}
-	var errs []error
+	errs := []error{checkedOpinions(o.Opinions)}
 	for name, p := range o.Scores {
 		if _, ok := f.points[name]; !ok {
 			errs = append(errs, fmt.Errorf("filter.scores.%s: no test of that name", name))
@@ -163,6 +170,12 @@ func newSettings(o Options) (*settings, error) {
 		}
 		if name == "AWL" && p != 0 {
 			errs = append(errs, fmt.Errorf("filter.scores.%s: its points depend on the sender's past; 0 switches it off, nothing else can be set", name))
+		}
+		if name == rspamdSuspect && p != 0 {
+			errs = append(errs, fmt.Errorf("filter.scores.%s: its points are made of rspamd's, see filter.rspamd.factor; 0 switches it off", name))
+		}
+		if why, fixed := fixedScores[name]; fixed && len(o.Opinions) > 0 {
+			errs = append(errs, fmt.Errorf("filter.scores.%s: %s", name, why))
 		}
 		f.points[name], f.off[name] = p, p == 0
 	}
@@ -185,6 +198,7 @@ func (f *Filter) Refusals() []dnsbl.Refusal { return f.now.Load().o.Guard.Refusa
 
 // Input is everything that a verdict depends on.
 type Input struct {
+	QueueID       mail.QueueID  // for the logs of other scanners; "": none
 	Message       *mail.Message // as it will leave, before our own signature
 	Envelope      mail.Envelope
 	ClientIP      netip.Addr // who gave us the message
@@ -197,8 +211,9 @@ type Input struct {
 	Now           time.Time        // zero: the filter's clock
 }
 
-// Run tests one message. The error is not nil only when the filter itself is broken or ctx ended; the verdict must then not
-// be used. DNS trouble is never an error: it is listed in Verdict.Unknown.
+// Run tests one message. The error is not nil only when the filter itself is broken, ctx ended, or a scanner without which no message
+// may pass gave no opinion (ErrUnscanned, ErrUnscannable); the verdict must then not be used. DNS trouble is never an error: it is
+// listed in Verdict.Unknown.
 func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 	set := f.now.Load()
 	start := set.o.Now()
@@ -228,7 +243,11 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			s.perform(netCtx, c)
+			if c.patient() {
+				s.perform(ctx, c)
+			} else {
+				s.perform(netCtx, c)
+			}
 		}()
 	}
 	for _, c := range set.checks {
@@ -237,21 +256,23 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 		}
 	}
 	wg.Wait()
+	lateCtx, cancelLate := context.WithTimeout(ctx, set.o.Deadline) // the first deadline may have passed while another scanner was at work
+	defer cancelLate()
 	for turn := 1; turn <= len(lateChecks); turn++ {
 		for _, c := range set.checks {
 			if c.late() == turn {
-				s.perform(netCtx, c)
+				s.perform(lateCtx, c)
 			}
 		}
 	}
 	if err := ctx.Err(); err != nil {
 		return Verdict{}, fmt.Errorf("filter: %w", err)
 	}
-	if s.broken != nil {
-		return Verdict{}, s.broken
+	if err := cmp.Or(s.broken, s.unscanned); err != nil {
+		return Verdict{}, err
 	}
 	if set.o.Learn != nil && !set.o.ReadOnly {
-		set.o.Learn.Remember(s.sender(netCtx), s.behaviour())
+		set.o.Learn.Remember(s.sender(lateCtx), s.behaviour())
 	}
 	v := s.verdict(threshold)
 	v.At, v.Elapsed = in.Now, set.o.Now().Sub(start)
@@ -286,6 +307,8 @@ type scan struct {
 	hits    []Hit
 	unknown []Unknown
 	broken  error
+
+	unscanned error // a scanner without which no message may pass gave no opinion
 }
 
 // perform runs one check and turns a panic into a broken verdict: an unscanned message must not pass as a clean one.
@@ -370,9 +393,10 @@ func (s *scan) verdict(threshold float64) Verdict {
 	slices.SortFunc(v.Unknown, func(a, b Unknown) int { return strings.Compare(a.Test, b.Test) })
 	for _, h := range v.Hits {
 		v.Raw += h.Points
+		v.Locked = v.Locked || h.Test == virusFound
 	}
 	v.Raw = math.Round(v.Raw*1000)/1000 + 0 // + 0: never a negative zero
 	v.Score = math.Min(MaxScore, math.Max(0, v.Raw))
-	v.Held = v.Score > threshold
+	v.Held = v.Score > threshold || v.Locked
 	return v
 }
