@@ -211,7 +211,7 @@ func (c *scan) envelopeFrom() (string, bool) {
 	if hop != nil && hop.hasEnvFrom && (strings.IndexByte(hop.envFrom, '@') > 0 || hop.envFrom == "") {
 		return hop.envFrom, true
 	}
-	if sender := c.header("X-Sender:first:addr"); sender.set && strings.Contains(c.get("Received"), "(fetchmail") {
+	if sender := c.header("X-Sender:first:addr"); sender.set && strings.Contains(sender.values[0], "@") && strings.Contains(c.get("Received"), "(fetchmail") {
 		return "", false // fetched mail: nothing tells whose Return-Path this is
 	}
 	for i, name := range []string{"X-Envelope-From", "Envelope-Sender", "Return-Path"} {
@@ -231,35 +231,6 @@ func (c *scan) envelopeFrom() (string, bool) {
 		}
 	}
 	return "", false
-}
-
-var quotedName = regexp.MustCompile(`^'(.*?)'$`)
-
-// addresses returns the addresses or the display names of address fields.
-func addresses(lines []string, r request) []string {
-	var out []string
-	for _, line := range lines {
-		boxes, _ := mail.ParseMailboxes(unfold(strings.ReplaceAll(strings.TrimSpace(line), "\n", " ")))
-		for _, box := range boxes {
-			if r.addr {
-				if a := boxAddress(box); a != "" {
-					out = append(out, a)
-				}
-				continue
-			}
-			name := box.Name
-			if r.raw {
-				if name = rawName(box); name != "" {
-					out = append(out, name)
-				}
-				continue
-			}
-			if name = strings.Join(strings.Fields(name), " "); name != "" {
-				out = append(out, quotedName.ReplaceAllString(name, "$1"))
-			}
-		}
-	}
-	return out
 }
 
 var (
@@ -285,13 +256,6 @@ func boxAddress(box mail.Mailbox) string {
 		return box.Address.String()
 	}
 	return ""
-}
-
-func rawName(box mail.Mailbox) string {
-	if i := strings.LastIndexByte(box.Raw, '<'); i > 0 {
-		return strings.ReplaceAll(strings.TrimLeft(box.Raw[:i], " \t\n"), `"`, "")
-	}
-	return box.Name
 }
 
 var hostShape = regexp.MustCompile(`(?i)[a-z0-9_.\-\x80-\xff]+`)
