@@ -41,6 +41,7 @@ var Plan = []Room{
 	{"3 Faces", "portal", "The pages a sender or an operator sees.", []string{"account", "delivery", "filter", "intake", "journal", "locale", "mail", "notice", "spool"}},
 	{"3 Faces", "api", "The same acts over HTTP+JSON on the operator's local socket.", []string{"account", "delivery", "dkim", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "spool"}},
 	{"3 Faces", "milter", "The filter as a service for Postfix and Sendmail: header fields, quarantine, refusals.", []string{"account", "filter", "mail"}},
+	{"3 Faces", "spamd", "The filter as a service in SpamAssassin's protocol: for spamc, Exim, procmail.", []string{"account", "filter", "learn", "locale", "mail"}},
 	{"3 Faces", "cli", "The same acts from a shell: through the running server's socket, or directly where no server is needed.",
 		[]string{"account", "api", "app", "config", "dkim", "locale", "mail", "world"}},
 
