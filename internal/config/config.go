@@ -222,6 +222,29 @@ type Filter struct {
 	Scores    map[string]float64 `key:"scores"`
 	Rules     []string           `key:"rules"` // folders
 	DNSBL     DNSBL              `key:"dnsbl"`
+	Clamd     Clamd              `key:"clamd"`
+	Rspamd    Rspamd             `key:"rspamd"`
+}
+
+// Clamd is a virus scanner that is asked about every message. Address "" = none.
+type Clamd struct {
+	Address     string        `key:"address"` // unix:PATH or host:port
+	Timeout     time.Duration `key:"timeout"`
+	OnError     string        `key:"on_error"` // pass, defer
+	MaxSize     Size          `key:"max_size"`
+	Connections int           `key:"connections"`
+}
+
+// Rspamd is a spam filter that is asked about every message. URL "" = none.
+type Rspamd struct {
+	URL         string        `key:"url"`
+	Password    Secret        `key:"password_file"`
+	Timeout     time.Duration `key:"timeout"`
+	OnError     string        `key:"on_error"` // pass, defer
+	MaxSize     Size          `key:"max_size"`
+	Connections int           `key:"connections"`
+	Factor      float64       `key:"factor"`
+	MaxPoints   float64       `key:"max_points"`
 }
 
 // DNSBL chooses the blocklists asked.

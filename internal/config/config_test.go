@@ -434,6 +434,8 @@ func TestWarnings(t *testing.T) {
 		{"short link", "held: {keep: 10d, link_ttl: 1d}", "stops working"},
 		{"useless smarthost key", "delivery: {smarthost: {user: x}}", "delivery.smarthost.user: has no effect"},
 		{"short name", "hostname: gate", "no full host name"},
+		{"virus scanner with a small measure", "filter: {clamd: {address: '127.0.0.1:3310'}}", "filter.clamd.max_size: smaller than limits.message_size (50MiB): messages between are refused"},
+		{"virus scanner with a small measure, open", "filter: {clamd: {address: 'unix:/run/clamd.ctl', on_error: pass}}", "without a look for viruses"},
 		{"soft errors", "limits: {soft_errors: 50}", "never delayed"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

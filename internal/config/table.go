@@ -126,6 +126,18 @@ func customerKeys() []Key {
 }
 
 func filterKeys() []Key {
+	scanner := func(path, def, doc string) Key {
+		return Key{Path: path, Default: def, Unit: timeUnit, Min: "1s", Max: "5m", Doc: doc}
+	}
+	onError := func(path, def, doc string) Key {
+		return Key{Path: path, Default: def, Enum: []string{"pass", "defer"}, Doc: doc}
+	}
+	scannerSize := func(path, doc string) Key {
+		return Key{Path: path, Default: "25MB", Unit: sizeUnit, Min: "64KiB", Max: "1GiB", Doc: doc}
+	}
+	scannerConnections := func(path, doc string) Key {
+		return Key{Path: path, Default: "8", Min: "1", Max: "1000", Doc: doc}
+	}
 	return []Key{
 		{Path: "filter", Doc: "How messages are tested."},
 		{Path: "filter.enabled", Default: "true", Doc: "false lets everything pass untested."},
@@ -141,6 +153,21 @@ func filterKeys() []Key {
 		{Path: "filter.dnsbl.extra[].name", Required: true, Unit: "text", Sample: "own", Doc: "Shown to people."},
 		{Path: "filter.dnsbl.extra[].zone", Required: true, Unit: "domain", Sample: "bl.example.org", Doc: "Where it is asked in DNS."},
 		{Path: "filter.dnsbl.extra[].kind", Default: "ip", Enum: []string{"ip", "domain"}, Doc: "What it lists."},
+		{Path: "filter.clamd", Doc: "ClamAV's daemon, asked about every message. What it finds holds the message, and only an operator may release it."},
+		{Path: "filter.clamd.address", Unit: "unix:FILE or host:port", Sample: "unix:/run/clamav/clamd.ctl", Doc: "Where it listens. Its protocol has no encryption: on this machine or in a private network only. Empty: not asked."},
+		scanner("filter.clamd.timeout", "15s", "Wait for its answer about one message; filter.deadline does not shorten it."),
+		onError("filter.clamd.on_error", "defer", "What happens to a message that it gives no answer about: pass = judged without it, with a line in the verdict; defer = the client is asked to come back (451), or is refused (552) when the message is larger than max_size."),
+		scannerSize("filter.clamd.max_size", "Larger messages are not sent to it. Its own StreamMaxLength must not be smaller."),
+		scannerConnections("filter.clamd.connections", "Messages it is asked about at one time; no more than its MaxThreads."),
+		{Path: "filter.rspamd", Doc: "An rspamd server, asked about every message for a second opinion on spam."},
+		{Path: "filter.rspamd.url", Unit: "URL", Sample: "http://127.0.0.1:11333", Doc: "Its normal worker, or a proxy worker. http:// is for this machine or a private network only. Empty: not asked."},
+		{Path: "filter.rspamd.password_file", Unit: "file", Sample: "/etc/postern/rspamd-password", Doc: "File with its password, where it wants one."},
+		scanner("filter.rspamd.timeout", "15s", "Wait for its answer about one message; filter.deadline does not shorten it."),
+		onError("filter.rspamd.on_error", "pass", "As in filter.clamd."),
+		scannerSize("filter.rspamd.max_size", "Larger messages are not sent to it. Its own max_message must not be smaller."),
+		scannerConnections("filter.rspamd.connections", "Messages it is asked about at one time."),
+		{Path: "filter.rspamd.factor", Default: "8", Unit: "points", Min: "0.1", Max: "15", Doc: "Points of a message that rspamd would just reject. What it would mark or reject gets the share of that by which its score is on the way to a rejection; what it would let pass gets none."},
+		{Path: "filter.rspamd.max_points", Default: "10", Unit: "points", Min: "0.1", Max: "15", Doc: "Most points a message gets for what rspamd says."},
 		{Path: "held", Doc: "Messages that wait for a person."},
 		{Path: "held.keep", Default: "72h", Unit: timeUnit, Min: "1h", Max: "60d", Restart: true, Doc: "How long. Then the message expires and its sender is told."},
 		{Path: "held.digest_after", Default: "15m", Unit: timeUnit, Min: "0s", Max: "24h", Restart: true, Doc: "After a notice, further held messages of the same sender are gathered for this long into one notice."},

@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/account"
 	"postern/internal/mail"
+	"postern/internal/opinion"
 )
 
 // validation looks at what single keys cannot tell: whether the values fit one another and the world.
@@ -303,8 +304,41 @@ func (v *validation) filter() {
 		}
 		zones[x.Zone] = true
 	}
+	v.scanners()
 	if v.Held.LinkTTL < v.Held.Keep {
 		v.doubt("held.link_ttl", "the link in a notice stops working before the message expires (held.keep: %s)", formatDuration(v.Held.Keep))
+	}
+}
+
+// scanners asks the trade that speaks to them whether it can.
+func (v *validation) scanners() {
+	c, r := v.Filter.Clamd, v.Filter.Rspamd
+	if c.Address != "" {
+		if err := opinion.CheckClamdAddress(c.Address); err != nil {
+			v.bad("filter.clamd.address", "%q: %s; expected unix:/run/clamav/clamd.ctl or 127.0.0.1:3310", clip(c.Address), err)
+		}
+	}
+	if r.URL != "" {
+		if err := opinion.CheckRspamdURL(r.URL); err != nil {
+			v.bad("filter.rspamd.url", "%s; expected http://127.0.0.1:11333, or https:// to a server elsewhere", err) // may hold a password
+		}
+	} else if r.Password != "" && !v.told("filter.rspamd.url") {
+		v.bad("filter.rspamd.password_file", "there is no rspamd to show it to; expected filter.rspamd.url too, or no password")
+	}
+	for _, x := range []struct {
+		key, onError string
+		on           bool
+		size         Size
+	}{{"filter.clamd", c.OnError, c.Address != "", c.MaxSize}, {"filter.rspamd", r.OnError, r.URL != "", r.MaxSize}} {
+		switch {
+		case !x.on:
+		case !v.Filter.Enabled:
+			v.doubt(x.key, "is not asked while filter.enabled is false")
+		case x.onError == "defer" && x.size < v.Limits.MessageSize:
+			v.doubt(x.key+".max_size", "smaller than limits.message_size (%s): messages between are refused", formatSize(v.Limits.MessageSize))
+		case x.onError == "pass" && x.size < v.Limits.MessageSize && x.key == "filter.clamd":
+			v.doubt(x.key+".max_size", "smaller than limits.message_size (%s): larger messages leave without a look for viruses", formatSize(v.Limits.MessageSize))
+		}
 	}
 }
 
