@@ -259,7 +259,19 @@ func (a *App) openFilter(_ context.Context, c *config.Config) (err error) {
 
 func (a *App) filterOptions(c *config.Config, r dns.Resolver) filter.Options {
 	return filter.Options{Resolver: r, Accounts: a.accounts, Lists: lists(c.Filter.DNSBL), Guard: a.guard, Deadline: c.Filter.Deadline,
-		Queries: c.DNS.Budget, Scores: c.Filter.Scores, Disabled: !c.Filter.Enabled, Learn: a.learn, Rules: a.rules, Logger: a.log, Unsigned: !c.DKIM.Sign}
+		Queries: c.DNS.Budget, Scores: c.Filter.Scores, Disabled: !c.Filter.Enabled, Learn: a.learn, Rules: a.rules, Logger: a.log, Unsigned: !c.DKIM.Sign,
+		TLS: tlsTowards(c.Delivery)}
+}
+
+// tlsTowards is what delivery will do about TLS, in the filter's words.
+func tlsTowards(d config.Delivery) string {
+	switch {
+	case d.Smarthost.Host != "":
+		return filter.TLSSmarthost
+	case d.TLS == "none":
+		return filter.TLSNever
+	}
+	return filter.TLSOffered
 }
 
 // retestOptions are those of "test again": records are asked anew, and a message counts once for its sender.

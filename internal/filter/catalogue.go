@@ -41,7 +41,7 @@ type check struct {
 }
 
 // lateChecks look at what all others found, in the order of their numbers.
-var lateChecks = map[string]int{"verdicts of rules": 1, "reputation": 2}
+var lateChecks = map[string]int{"verdicts of rules": 1, "reputation": 2, "providers": 3}
 
 // patient reports whether a check has a time of its own instead of the deadline.
 func (c check) patient() bool { return c.name == "opinions" }
@@ -177,5 +177,6 @@ func checks() []check {
 		{"rules", nil, false, checkRules},
 		{"verdicts of rules", nil, false, finishRules},
 		{"reputation", []string{"AWL"}, false, checkReputation},
+		{"providers", nil, false, checkReadiness},
 	}
 }

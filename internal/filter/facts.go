@@ -7,7 +7,9 @@ import (
 	"strings"
 	"sync"
 
+	"postern/internal/account"
 	"postern/internal/dkim"
+	"postern/internal/dmarc"
 	"postern/internal/dns"
 	"postern/internal/mail"
 	"postern/internal/spf"
@@ -20,6 +22,12 @@ type facts struct {
 
 	dkimOnce sync.Once
 	dkim     dkimFact
+
+	dmarcOnce sync.Once
+	dmarc     dmarcFact
+
+	reverseOnce sync.Once
+	reverse     []reverseFact
 
 	reachMu sync.Mutex
 	reach   map[mail.Domain]*reachFact
@@ -74,6 +82,14 @@ func (m *memory) Query(ctx context.Context, name string, typ dns.Type) dns.Answe
 	return a
 }
 
+// known returns an answer that was given before, without asking.
+func (m *memory) known(name string, typ dns.Type) (dns.Answer, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	a, ok := m.answers[question{strings.ToLower(strings.TrimSuffix(name, ".")), typ}]
+	return a, ok
+}
+
 // spfOf answers for the reverse path, or for the HELO name when the reverse path is null (RFC 7208 2.4).
 func (s *scan) spfOf(ctx context.Context) *spfFact {
 	s.facts.spfOnce.Do(func() {
@@ -103,6 +119,95 @@ func (s *scan) spfOf(ctx context.Context) *spfFact {
 	})
 	return &s.facts.spf
 }
+
+// worst returns the worst certain result over all addresses, for that is what the receiver of mail from there acts on, and what was
+// found at each address that has it. The zero result: none is certain.
+func (f *spfFact) worst() (spfResult, []string) {
+	rank := map[spf.Result]int{spf.Pass: 1, spf.None: 2, spf.Neutral: 3, spf.SoftFail: 4, spf.PermError: 5, spf.Fail: 6}
+	worst := spfResult{}
+	var evidence []string
+	for _, r := range f.measured {
+		if r.Result == spf.TempError {
+			continue
+		}
+		if rank[r.Result] > rank[worst.Result] {
+			worst, evidence = r, nil
+		}
+		if r.Result == worst.Result {
+			evidence = append(evidence, spfEvidence(r))
+		}
+	}
+	return worst, evidence
+}
+
+// dmarcFact is DMARC of the author's domain, as receivers will judge it.
+type dmarcFact struct {
+	from    mail.Domain // "": there is no author
+	outcome dmarc.Outcome
+	unknown string // why a failure would be a guess, "" when it would not
+}
+
+// dmarcOf answers for the author: SPF must pass from every egress address, DKIM by a signature that verifies, ours included.
+func (s *scan) dmarcOf(ctx context.Context) *dmarcFact {
+	s.facts.dmarcOnce.Do(func() {
+		from, ok := s.fromDomain()
+		if !ok {
+			return
+		}
+		sp, dk := s.spfOf(ctx), s.dkimOf(ctx)
+		s.facts.dmarc = dmarcFact{from: from, outcome: dmarc.Evaluate(ctx, s.resolver, from, sp.passes, dk.valid),
+			unknown: strings.Trim(sp.unknown+"; "+dk.unknown, "; ")}
+	})
+	return &s.facts.dmarc
+}
+
+// reverseFact is what a receiver finds about one egress address on connect.
+type reverseFact struct {
+	egress account.Egress
+	ptr    dns.Answer
+	back   dns.Status // whether one of its names leads back
+	hello  dns.Status // whether the HELO name leads to it; Nothing when that is no name
+}
+
+// names are the names of the address, those that were confirmed or tried.
+func (r reverseFact) names() string {
+	var out []string
+	for _, rec := range r.ptr.Records[:min(len(r.ptr.Records), maxReverseNames)] {
+		out = append(out, rec.Host)
+	}
+	return strings.Join(out, ", ")
+}
+
+// maxReverseNames is how many names of an address are confirmed: receivers look at a few only.
+const maxReverseNames = 5
+
+// reverseOf answers for every egress address that is configured.
+func (s *scan) reverseOf(ctx context.Context) []reverseFact {
+	s.facts.reverseOnce.Do(func() {
+		for _, e := range s.Egress {
+			if !e.IP.IsValid() {
+				continue
+			}
+			r := reverseFact{egress: e, ptr: dns.PTR(ctx, s.resolver, e.IP), back: dns.Nothing, hello: dns.Nothing}
+			for _, rec := range r.ptr.Records[:min(len(r.ptr.Records), maxReverseNames)] {
+				if status := dns.LeadsTo(ctx, s.resolver, rec.Host, e.IP); status != dns.Nothing {
+					r.back = status
+				}
+				if r.back == dns.Found {
+					break
+				}
+			}
+			if named(e) {
+				r.hello = dns.LeadsTo(ctx, s.resolver, e.HELO, e.IP)
+			}
+			s.facts.reverse = append(s.facts.reverse, r)
+		}
+	})
+	return s.facts.reverse
+}
+
+// named reports whether an egress address says a name in HELO, and not an address literal.
+func named(e account.Egress) bool { return e.HELO != "" && !strings.HasPrefix(e.HELO, "[") }
 
 // dkimFact is what receivers will find: the signatures the message carries, and the one we will add.
 type dkimFact struct {

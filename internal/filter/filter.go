@@ -72,6 +72,7 @@ type Options struct {
 	Scores   map[string]float64 // points by test name that replace the catalogue's; 0 switches a test off
 	Opinions []Opinion          // other scanners, asked beside the network tests in their own time
 	Unsigned bool               // we add no DKIM signature: only those in the message count
+	TLS      string             // what delivery does: TLSOffered, TLSNever or TLSSmarthost; "": not known
 	Disabled bool               // run nothing: every verdict is empty (an operator's choice for trusted networks)
 	Logger   *slog.Logger
 	Now      func() time.Time // default time.Now
@@ -301,6 +302,7 @@ type scan struct {
 
 	facts              // results that several checks share, each computed once (facts.go)
 	running *rules.Run // the rules, between their patterns and their verdict
+	cards   Cards      // the providers' cards
 	bayes   bool       // what was learned has an answer for this message
 
 	mu      sync.Mutex
@@ -378,7 +380,7 @@ func (s *scan) notMeasured(test, why string) {
 // verdict adds up. Hits are ordered by points, highest first, then by name, so that a verdict reads the same each time. A test that
 // fired is not unknown, even if a part of its question stayed open.
 func (s *scan) verdict(threshold float64) Verdict {
-	v := Verdict{Threshold: threshold, Hits: s.hits}
+	v := Verdict{Threshold: threshold, Hits: s.hits, Providers: s.cards}
 	if v.Hits == nil {
 		v.Hits = []Hit{}
 	}

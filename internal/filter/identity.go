@@ -29,20 +29,7 @@ func checkSPF(ctx context.Context, s *scan) {
 	}
 	names := map[spf.Result]string{spf.Pass: "SPF_PASS", spf.Fail: "SPF_FAIL", spf.SoftFail: "SPF_SOFTFAIL", spf.Neutral: "SPF_NEUTRAL",
 		spf.None: "SPF_NONE", spf.PermError: "SPF_PERMERROR"}
-	rank := map[spf.Result]int{spf.Pass: 1, spf.None: 2, spf.Neutral: 3, spf.SoftFail: 4, spf.PermError: 5, spf.Fail: 6}
-	worst := spfResult{}
-	var evidence []string
-	for _, r := range f.measured {
-		if r.Result == spf.TempError {
-			continue
-		}
-		if rank[r.Result] > rank[worst.Result] {
-			worst, evidence = r, nil
-		}
-		if r.Result == worst.Result {
-			evidence = append(evidence, spfEvidence(r))
-		}
-	}
+	worst, evidence := f.worst()
 	if _, literal := s.Envelope.ReversePath.Domain.Literal(); literal {
 		s.notMeasured("SPF_PASS", "an address literal has no SPF record")
 		return
@@ -233,12 +220,11 @@ func (s *scan) ourSignatures(f *dkimFact) (unpublished []ourKey, valid []dkim.Ke
 // checkDMARC judges alignment as receivers will (RFC 9989): SPF must pass from every egress address, DKIM by a signature
 // that verifies, ours included. Where SPF or DKIM is unknown, a failure would be a guess and is reported as unknown.
 func checkDMARC(ctx context.Context, s *scan) {
-	from, ok := s.fromDomain()
-	if !ok {
+	f := s.dmarcOf(ctx)
+	from, out := f.from, f.outcome
+	if from == "" {
 		return // MISSING_FROM says it
 	}
-	sp, dk := s.spfOf(ctx), s.dkimOf(ctx)
-	out := dmarc.Evaluate(ctx, s.resolver, from, sp.passes, dk.valid)
 	args := map[string]string{"Domain": string(from), "Record": out.Policy.Record, "PolicyDomain": string(out.Policy.Domain),
 		"Sender": string(s.Envelope.ReversePath.Domain), "Mechanisms": strings.Join(spfMechanisms(s.Egress), " ")}
 	if s.Envelope.ReversePath.IsNull() {
@@ -255,8 +241,8 @@ func checkDMARC(ctx context.Context, s *scan) {
 		s.hit("DMARC_MISSING", args, evidence)
 	case dmarc.PermError: // an address literal can have no policy
 	case dmarc.Fail:
-		if sp.unknown != "" || dk.unknown != "" {
-			s.notMeasured("DMARC_PASS", strings.Trim(sp.unknown+"; "+dk.unknown, "; "))
+		if f.unknown != "" {
+			s.notMeasured("DMARC_PASS", f.unknown)
 			return
 		}
 		test := map[string]string{"quarantine": "DMARC_FAIL_QUARANTINE", "reject": "DMARC_FAIL_REJECT"}[out.Applied]
@@ -355,60 +341,38 @@ func checkRecipients(ctx context.Context, s *scan) {
 // checkReverseDNS looks at each egress address as a receiver does on connect: it has a name, the name leads back to it, and
 // the HELO name is its own.
 func checkReverseDNS(ctx context.Context, s *scan) {
-	measured := false
-	for _, e := range s.Egress {
-		if e.IP.IsValid() {
-			measured = true
-			s.reverseOf(ctx, e)
-			s.helloOf(ctx, e)
-		}
-	}
-	if !measured {
+	facts := s.reverseOf(ctx)
+	if len(facts) == 0 {
 		s.notMeasured("RDNS_NONE", "the gateway's egress addresses are not configured (delivery.pools)")
 	}
+	for _, r := range facts {
+		s.reportReverse(r)
+		s.reportHello(r)
+	}
 }
 
-// maxReverseNames is how many names of an address are confirmed: receivers look at a few only.
-const maxReverseNames = 5
-
-func (s *scan) reverseOf(ctx context.Context, e account.Egress) {
-	args := map[string]string{"IP": e.IP.String(), "Hello": e.HELO}
-	ptr := dns.PTR(ctx, s.resolver, e.IP)
-	switch ptr.Status {
-	case dns.TryLater:
-		s.notMeasured("RDNS_NONE", "PTR of "+e.IP.String()+": "+reason(ptr.Err))
-		return
-	case dns.Nothing:
+func (s *scan) reportReverse(r reverseFact) {
+	e := r.egress
+	args := map[string]string{"IP": e.IP.String(), "Hello": e.HELO, "Name": r.names()}
+	switch {
+	case r.ptr.Status == dns.TryLater:
+		s.notMeasured("RDNS_NONE", "PTR of "+e.IP.String()+": "+reason(r.ptr.Err))
+	case r.ptr.Status == dns.Nothing:
 		s.hit("RDNS_NONE", args, dns.ReverseName(e.IP)+": no PTR record")
-		return
-	}
-	var names []string
-	state := dns.Nothing
-	for _, rec := range ptr.Records[:min(len(ptr.Records), maxReverseNames)] {
-		names = append(names, rec.Host)
-		switch dns.LeadsTo(ctx, s.resolver, rec.Host, e.IP) {
-		case dns.Found:
-			return
-		case dns.TryLater:
-			state = dns.TryLater
-		}
-	}
-	args["Name"] = strings.Join(names, ", ")
-	if state == dns.TryLater {
+	case r.back == dns.TryLater:
 		s.notMeasured("RDNS_MISMATCH", "addresses of "+args["Name"]+": no answer")
-		return
+	case r.back == dns.Nothing:
+		s.hit("RDNS_MISMATCH", args, e.IP.String()+" PTR "+args["Name"]+", which has another address")
 	}
-	s.hit("RDNS_MISMATCH", args, e.IP.String()+" PTR "+args["Name"]+", which has another address")
 }
 
-func (s *scan) helloOf(ctx context.Context, e account.Egress) {
-	if e.HELO == "" || strings.HasPrefix(e.HELO, "[") {
-		return
-	}
-	switch dns.LeadsTo(ctx, s.resolver, e.HELO, e.IP) {
-	case dns.Nothing:
+func (s *scan) reportHello(r reverseFact) {
+	e := r.egress
+	switch {
+	case !named(e):
+	case r.hello == dns.Nothing:
 		s.hit("HELO_MISMATCH", map[string]string{"IP": e.IP.String(), "Hello": e.HELO}, "HELO "+e.HELO+" has no address "+e.IP.String())
-	case dns.TryLater:
+	case r.hello == dns.TryLater:
 		s.notMeasured("HELO_MISMATCH", "addresses of "+e.HELO+": no answer")
 	}
 }
