@@ -97,7 +97,7 @@ func bounded(next http.Handler) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
 		defer cancel()
 		most := int64(maxBody)
-		if r.URL.Path == learnPath {
+		if r.URL.Path == learnPath || r.URL.Path == classifyPath {
 			most = maxLessonBody
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, most+1)

@@ -41,6 +41,8 @@ type Learned struct {
 func (s *server) addLearn(a huma.API) {
 	huma.Register(a, huma.Operation{OperationID: "learn", Method: http.MethodPost, Path: learnPath, Summary: "Learn wanted or unwanted mail",
 		DefaultStatus: http.StatusOK, MaxBodyBytes: maxLessonBody, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}}, s.learn)
+	huma.Register(a, huma.Operation{OperationID: "classify", Method: http.MethodPost, Path: classifyPath, Summary: "Say how like spam a message is",
+		DefaultStatus: http.StatusOK, MaxBodyBytes: maxLessonBody, Errors: []int{http.StatusConflict, http.StatusUnprocessableEntity}}, s.classify)
 }
 
 // learnPath takes whole messages: its requests may be larger than the others'.
@@ -59,42 +61,101 @@ func (s *server) learn(ctx context.Context, in *struct {
 			return nil, err
 		}
 	}
+	out, err := Teach(ctx, s.o.Learn, r)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	s.o.Logger.Info("mail learned", "class", r.Class, "customer", r.Customer, "messages", len(r.Messages), "changed", out.Changed, "actor", in.actor())
+	return &body[Learned]{out}, nil
+}
+
+// Teach does what a LearnRequest asks for. The error is a problem when the request is wrong, else the database's.
+func Teach(ctx context.Context, ledger *learn.Ledger, r LearnRequest) (Learned, error) {
 	if len(r.Messages) > maxLessonMessages {
-		return nil, invalid(fmt.Sprintf("messages: %d in one request (at most %d)", len(r.Messages), maxLessonMessages))
+		return Learned{}, invalid(fmt.Sprintf("messages: %d in one request (at most %d)", len(r.Messages), maxLessonMessages))
 	}
 	var messages []*mail.Message
 	for i, raw := range r.Messages {
 		m := mail.Parse(raw, mail.DefaultLimits())
 		if len(m.Header) == 0 {
-			return nil, invalid(fmt.Sprintf("messages: number %d is no message: it has no header; nothing was learned", i+1))
+			return Learned{}, invalid(fmt.Sprintf("messages: number %d is no message: it has no header; nothing was learned", i+1))
 		}
 		messages = append(messages, m)
 	}
 	var n int
 	var err error
 	if r.Class == "forget" {
-		n, err = s.o.Learn.Forget(ctx, r.Customer, messages...)
+		n, err = ledger.Forget(ctx, r.Customer, messages...)
 	} else {
-		n, err = s.o.Learn.Learn(ctx, r.Customer, learn.Class(r.Class), messages...)
+		n, err = ledger.Learn(ctx, r.Customer, learn.Class(r.Class), messages...)
 	}
 	if err != nil {
-		return nil, s.fail(err)
+		return Learned{}, err
 	}
 	out := Learned{Changed: n, Known: len(messages) - n, Need: learn.MinCorpus}
-	if out.Spam, out.Ham, err = s.o.Learn.Totals(ctx, r.Customer); err != nil {
-		return nil, s.fail(err)
+	if out.Spam, out.Ham, err = ledger.Totals(ctx, r.Customer); err != nil {
+		return Learned{}, err
 	}
 	spam, ham := out.Spam, out.Ham
 	if r.Customer != "" {
-		moreSpam, moreHam, err := s.o.Learn.Totals(ctx, learn.Base)
+		moreSpam, moreHam, err := ledger.Totals(ctx, learn.Base)
 		if err != nil {
-			return nil, s.fail(err)
+			return Learned{}, err
 		}
 		spam, ham = spam+moreSpam, ham+moreHam
 	}
 	out.Enough = spam >= learn.MinCorpus && ham >= learn.MinCorpus
-	s.o.Logger.Info("mail learned", "class", r.Class, "customer", r.Customer, "messages", len(messages), "changed", n, "actor", in.actor())
-	return &body[Learned]{out}, nil
+	return out, nil
+}
+
+// ClassifyRequest asks how like spam a message is.
+type ClassifyRequest struct {
+	Customer string `json:"customer,omitempty" maxLength:"100" doc:"Whose experience is asked, beside everybody's"`
+	Message  []byte `json:"message" doc:"A whole message, in base64"`
+}
+
+// classifyPath takes a whole message.
+const classifyPath = "/v1/learn/classify"
+
+// Classification is how like spam a message is.
+type Classification struct {
+	Measured    bool    `json:"measured" doc:"False when too little was learned, or nothing of the message is known; the probability means nothing then"`
+	Probability float64 `json:"probability" doc:"That the message is spam, 0 to 1"`
+	Clues       []Clue  `json:"clues" nullable:"false" doc:"What decided, strongest first"`
+	Known       int     `json:"known" doc:"Tokens of the message that were seen before"`
+	Spam        int64   `json:"spam" doc:"Unwanted messages that the answer rests on"`
+	Ham         int64   `json:"ham" doc:"Wanted messages that the answer rests on"`
+}
+
+// Clue is a token that speaks for or against a message.
+type Clue struct {
+	Text        string  `json:"text"`
+	Probability float64 `json:"probability" doc:"That a message which holds it is spam, 0 to 1"`
+}
+
+func (s *server) classify(ctx context.Context, in *struct{ Body ClassifyRequest }) (*body[Classification], error) {
+	if s.o.Learn == nil {
+		return nil, problem(http.StatusConflict, "off", "this gateway learns nothing")
+	}
+	r, err := s.o.Learn.Classify(ctx, in.Body.Customer, mail.Parse(in.Body.Message, mail.DefaultLimits()))
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	out := Classification{Measured: r.Measured, Probability: r.Probability, Clues: make([]Clue, len(r.Clues)), Known: r.Known, Spam: r.Spam, Ham: r.Ham}
+	for i, c := range r.Clues {
+		out.Clues[i] = Clue{c.Text, c.Probability}
+	}
+	return &body[Classification]{out}, nil
+}
+
+// Classify asks how like spam a message is, after what the gateway learned for a customer. It is a filter.Classify.
+func (c *Client) Classify(ctx context.Context, customer string, m *mail.Message) (learn.Result, error) {
+	r, err := send[Classification](ctx, c, http.MethodPost, classifyPath, ClassifyRequest{Customer: customer, Message: m.Raw})
+	out := learn.Result{Measured: r.Measured, Probability: r.Probability, Known: r.Known, Spam: r.Spam, Ham: r.Ham}
+	for _, x := range r.Clues {
+		out.Clues = append(out.Clues, learn.Clue{Text: x.Text, Probability: x.Probability})
+	}
+	return out, err
 }
 
 // Learn teaches the gateway what wanted and unwanted mail is.

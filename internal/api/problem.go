@@ -50,6 +50,9 @@ var answers = []struct {
 
 // fail turns an error of a room into a problem. What is not foreseen is the server's trouble, logged and told.
 func (s *server) fail(err error) error {
+	if said := huma.StatusError(nil); errors.As(err, &said) {
+		return err
+	}
 	for _, a := range answers {
 		if errors.Is(err, a.is) {
 			if a.advice == "" {

@@ -89,6 +89,7 @@ type Hit struct {
 	Name     string   `json:"name,omitempty"`
 	Explain  string   `json:"explain,omitempty"`
 	Fix      string   `json:"fix,omitempty"`
+	Rule     string   `json:"rule,omitempty" doc:"Definition of the rule behind it; only where it was asked for"`
 }
 
 // Fact is one line of the journal.

@@ -107,6 +107,9 @@ func (s *RuleScanner) Scan(ctx context.Context, in RuleInput) filter.Verdict {
 	return v
 }
 
+// Rule is the definition of a rule with the place where it stands.
+func (s *RuleScanner) Rule(name string) string { return s.set.Rule(name).Definition() }
+
 // Describe returns what a rule says of itself in a language, "" if nothing.
 func (s *RuleScanner) Describe(rule, language string) string { return s.set.Describe(rule, language) }
 

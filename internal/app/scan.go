@@ -18,6 +18,7 @@ import (
 // signing keys and no customers. Make one with NewScanner.
 type Scanner struct {
 	filter    *filter.Filter
+	rules     *filter.RuleBook
 	threshold float64
 	egress    []account.Egress
 }
@@ -40,8 +41,9 @@ func (offline) Query(context.Context, string, dns.Type) dns.Answer {
 	return dns.Answer{Status: dns.TryLater, Err: errLocal}
 }
 
-// NewScanner makes the filter of a configuration. A local one asks no network.
-func NewScanner(c *config.Config, local bool, log *slog.Logger) (*Scanner, error) {
+// NewScanner makes the filter of a configuration. A local one asks no network. classify says how like spam a message is; nil: nobody is
+// asked.
+func NewScanner(c *config.Config, local bool, classify filter.Classify, log *slog.Logger) (*Scanner, error) {
 	a := &App{log: log, guard: dnsbl.NewGuard(nil)}
 	if err := a.openRules(c); err != nil {
 		return nil, err
@@ -60,12 +62,12 @@ func NewScanner(c *config.Config, local bool, log *slog.Logger) (*Scanner, error
 		}
 		o.Resolver = resolver
 	}
-	o.Accounts, o.Unsigned, o.Disabled = nil, true, false
+	o.Accounts, o.Unsigned, o.Disabled, o.Classify = nil, true, false, classify
 	f, err := filter.New(o)
 	if err != nil {
 		return nil, err
 	}
-	s := &Scanner{filter: f, threshold: c.Filter.Threshold}
+	s := &Scanner{filter: f, rules: a.rules, threshold: c.Filter.Threshold}
 	for _, p := range c.Delivery.AccountPools() {
 		if p.Name == account.DefaultPool {
 			s.egress = p.Egress
@@ -73,6 +75,9 @@ func NewScanner(c *config.Config, local bool, log *slog.Logger) (*Scanner, error
 	}
 	return s, nil
 }
+
+// Rule is the definition of a rule, "" of a test that is none.
+func (s *Scanner) Rule(test string) string { return s.rules.Definition(test) }
 
 // Scan tests one message.
 func (s *Scanner) Scan(ctx context.Context, in ScanInput) (filter.Verdict, error) {

@@ -2,14 +2,17 @@ package cli
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"postern/internal/api"
+	"postern/internal/app"
 )
 
 // learnBatch is how many messages go into one request: one transaction each.
@@ -27,24 +30,27 @@ func (c *command) learn() *cobra.Command {
 
 func (c *command) learnClass(class, short string) *cobra.Command {
 	var customer string
-	cmd := &cobra.Command{Use: class + " FILE...|FOLDER...|-", Short: short, Args: several("files with a message each, folders of them, or - for standard input"),
+	var mbox bool
+	cmd := &cobra.Command{Use: class + " FILE...|FOLDER...|-", Short: short, Args: several("files with a message each, folders of them, mailboxes, or - for standard input"),
 		Example: "  postern learn " + class + " Junk/*.eml\n  postern learn " + class + " --customer shop /var/mail/samples"}
 	cmd.Flags().StringVar(&customer, "customer", "", "`id` of the customer it counts for (default: everybody)")
+	cmd.Flags().BoolVar(&mbox, "mbox", false, "the files are mailboxes with several messages")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
+		letters, err := c.letters(args, mbox)
 		if err != nil {
 			return err
 		}
-		files, err := messageFiles(args)
+		teach, done, err := c.teacher(cmd.Context())
 		if err != nil {
 			return err
 		}
+		defer done()
 		sum := api.Learned{}
 		flush := func(r *api.LearnRequest) error {
 			if len(r.Messages) == 0 {
 				return nil
 			}
-			got, err := server.Learn(cmd.Context(), *r)
+			got, err := teach(cmd.Context(), *r)
 			if err != nil {
 				return fmt.Errorf("%w%s", err, soFar(sum))
 			}
@@ -53,8 +59,8 @@ func (c *command) learnClass(class, short string) *cobra.Command {
 			return nil
 		}
 		r, size := &api.LearnRequest{Class: class, Customer: customer}, 0
-		for _, name := range files {
-			raw, err := c.lesson(name)
+		for l := range letters {
+			raw, err := lesson(l)
 			if err != nil {
 				return fmt.Errorf("%w%s", err, soFar(sum))
 			}
@@ -72,6 +78,30 @@ func (c *command) learnClass(class, short string) *cobra.Command {
 		return c.printLearned(class, sum)
 	}
 	return c.jsonFlag(cmd)
+}
+
+// teacher is who learns: the running gateway or, where none runs, its database.
+func (c *command) teacher(ctx context.Context) (func(context.Context, api.LearnRequest) (api.Learned, error), func(), error) {
+	server, err := c.server()
+	if err != nil {
+		return nil, nil, err
+	}
+	_, down := server.Status(ctx)
+	if !errors.Is(down, api.ErrNoServer) {
+		return server.Learn, func() {}, nil
+	}
+	conf, err := c.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.socket != "" { // a gateway was named: another one's database is not meant
+		return nil, nil, down
+	}
+	e, err := app.OpenExperience(ctx, conf, true, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w\nIts database cannot be used either: %w", down, err)
+	}
+	return e.Teach, func() { _ = e.Close() }, nil
 }
 
 func (c *command) printLearned(class string, sum api.Learned) error {
@@ -129,26 +159,17 @@ func messageFiles(args []string) ([]string, error) {
 	return out, nil
 }
 
-// lesson reads one message; the line that mailbox files put before each is left out.
-func (c *command) lesson(name string) ([]byte, error) {
-	in := c.Stdin
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = f.Close() }()
-		in = f
-	}
-	raw, err := io.ReadAll(io.LimitReader(in, api.MaxLesson))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if bytes.HasPrefix(raw, []byte("From ")) {
+// lesson is a message to learn; the line that mailbox files put before each is left out.
+func lesson(l letter) ([]byte, error) {
+	raw := l.raw
+	switch {
+	case l.err != nil:
+		return nil, l.err
+	case bytes.HasPrefix(raw, []byte("From ")):
 		_, raw, _ = bytes.Cut(raw, []byte("\n"))
 	}
-	if len(bytes.TrimSpace(raw)) == 0 {
-		return nil, fmt.Errorf("%s: the message is empty", name)
+	if len(raw) > api.MaxLesson {
+		raw = raw[:api.MaxLesson] // its end teaches nothing that its beginning does not
 	}
 	return raw, nil
 }

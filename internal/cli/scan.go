@@ -1,14 +1,13 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"iter"
 	"log/slog"
 	"net/netip"
-	"os"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,9 +18,6 @@ import (
 	"postern/internal/locale"
 	"postern/internal/mail"
 )
-
-// scanLimit is the size of a message above which scan reads no further, in bytes: what large receivers take, with room.
-const scanLimit = 100 << 20
 
 // scanHit and scanned are the documented output of scan --json.
 type scanHit struct {
@@ -44,7 +40,8 @@ type scanFlags struct {
 	local                     bool
 	ip, hello, from, language string
 	to, rules                 []string
-	allHits                   bool
+	allHits, mbox, explain    bool
+	untaught                  bool
 	address                   netip.Addr
 	reverse                   mail.Address
 	sender                    bool // --from was given
@@ -53,14 +50,15 @@ type scanFlags struct {
 
 func (c *command) scan() *cobra.Command {
 	var f scanFlags
-	cmd := &cobra.Command{Use: "scan FILE...|-", Short: "Test messages as the gateway would, without a server", Args: several("files with a message each, or - for standard input"),
-		Long: "Test messages as the gateway would, without a server, and say for each test what it found and what to change.\n" +
+	cmd := &cobra.Command{Use: "scan FILE...|FOLDER...|-", Short: "Test messages as the gateway would, without a server", Args: several("files with a message each, folders of them, or - for standard input"),
+		Long: "Test messages as the gateway would, without a server, and say for each test what it found and what to change. A mailbox (a name that\n" +
+			"ends in .mbox, or any with --mbox) is read message by message. What a gateway of this configuration learned is asked.\n" +
 			"The tests look at a message as its receivers will: --ip and --helo are the address and name it leaves from (default: those of the\n" +
 			"configuration). --from and --to are the envelope (default: taken from the header). The gateway's own signature is not there.\n" +
 			"Exit code 1 when a message would be held.\n" +
 			"With --rules only the rules of those folders run, and no network is asked: rules that need it are left out.\n\n" +
 			"--json prints one line for each file: {\"file\",\"score\",\"raw\",\"threshold\",\"held\",\"hits\":[{\"test\",\"points\",\"evidence\"}]}",
-		Example: "  postern scan message.eml\n  postern scan --local --json *.eml\n  postern scan --ip 192.0.2.25 --helo mx.example.org --lang fr - < message.eml"}
+		Example: "  postern scan message.eml\n  postern scan --explain --lang fr message.eml\n  postern scan --local --json *.eml\n  postern scan --ip 192.0.2.25 --helo mx.example.org --lang fr - < message.eml"}
 	cmd.Flags().BoolVar(&f.local, "local", false, "ask no network: tests that need it are shown as not measured")
 	cmd.Flags().StringVar(&f.ip, "ip", "", "`address` the message leaves from")
 	cmd.Flags().StringVar(&f.hello, "helo", "", "`name` said in EHLO from there")
@@ -68,6 +66,9 @@ func (c *command) scan() *cobra.Command {
 	cmd.Flags().StringSliceVar(&f.to, "to", nil, "envelope `recipient`; may be given again")
 	cmd.Flags().StringVar(&f.language, "lang", locale.English, "language of names and explanations: `en` or fr")
 	cmd.Flags().StringArrayVar(&f.rules, "rules", nil, "run only the rules of this `folder`, .cf files in SpamAssassin's language; may be given again")
+	cmd.Flags().BoolVar(&f.mbox, "mbox", false, "the files are mailboxes with several messages")
+	cmd.Flags().BoolVar(&f.explain, "explain", false, "show how the score comes about, what would let the message pass, and the rule behind each hit")
+	cmd.Flags().BoolVar(&f.untaught, "untaught", false, "do not ask what was learned (tests BAYES_…)")
 	cmd.Flags().BoolVar(&f.allHits, "all-hits", false, "with --rules: show sub-rules (__) too")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := f.check(cmd); err != nil {
@@ -119,41 +120,46 @@ func (f *scanFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
-func (c *command) runScan(ctx context.Context, f scanFlags, files []string) error {
+// scan is what tests one message.
+type scan func(ctx context.Context, raw []byte) (api.Verdict, error)
+
+func (c *command) runScan(ctx context.Context, f scanFlags, args []string) error {
 	conf, err := c.load()
 	if err != nil {
 		return err
 	}
-	scan, err := c.scanner(conf, f)
+	test, done, err := c.scanner(ctx, conf, f)
 	if err != nil {
 		return err
 	}
-	held, failed := false, false
-	for i, name := range files {
-		raw, err := c.message(name)
-		if err != nil {
-			c.warn("%v", err)
-			failed = true
-			continue
-		}
-		words, err := scan(ctx, raw)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		held = held || words.Held
-		if c.json {
-			err = c.object(scanResult(name, words))
-		} else {
-			if i > 0 {
-				_, _ = fmt.Fprintln(c.Stdout)
-			}
-			err = c.printScan(name, words)
-		}
-		if err != nil {
-			return err
-		}
+	defer done()
+	letters, err := c.letters(args, f.mbox)
+	if err != nil {
+		return err
 	}
+	held, failed, first := false, false, true
+	err = ordered(ctx, letters, scanners(f), test, func(l letter, v api.Verdict, err error) error {
+		switch {
+		case l.err != nil:
+			c.warn("%v", l.err)
+			failed = true
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s: %w", l.name, err)
+		}
+		held = held || v.Held
+		if c.json {
+			return c.object(scanResult(l.name, v))
+		}
+		if !first {
+			_, _ = fmt.Fprintln(c.Stdout)
+		}
+		first = false
+		return c.printScan(l.name, v, f)
+	})
 	switch {
+	case err != nil:
+		return err
 	case failed:
 		return errSaid
 	case held:
@@ -162,27 +168,106 @@ func (c *command) runScan(ctx context.Context, f scanFlags, files []string) erro
 	return nil
 }
 
-// scanner returns what tests one message: the gateway's own tests or, with --rules, those rules alone.
-func (c *command) scanner(conf *config.Config, f scanFlags) (func(ctx context.Context, raw []byte) (api.Verdict, error), error) {
-	if len(f.rules) > 0 {
-		return c.ruleScanner(conf, f)
+// scanners is how many messages are tested at once: answers of the network are waited for, the processor is not.
+func scanners(f scanFlags) int {
+	if f.local || len(f.rules) > 0 {
+		return runtime.GOMAXPROCS(0)
 	}
-	scanner, err := app.NewScanner(conf, f.local, slog.New(slog.DiscardHandler))
+	return 8
+}
+
+// ordered tests messages side by side and reports them in their order. It stops at the first error of report.
+func ordered(ctx context.Context, letters iter.Seq[letter], workers int, test scan, report func(letter, api.Verdict, error) error) error {
+	type tested struct {
+		letter
+		verdict api.Verdict
+		failed  error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	line := make(chan chan tested, workers)
+	go func() {
+		defer close(line)
+		for l := range letters {
+			one := make(chan tested, 1)
+			select {
+			case line <- one: // room for as many as may be under way
+			case <-ctx.Done():
+				return
+			}
+			if l.err != nil {
+				one <- tested{letter: l}
+				continue
+			}
+			go func() {
+				v, err := test(ctx, l.raw)
+				one <- tested{letter{name: l.name}, v, err}
+			}()
+		}
+	}()
+	for one := range line {
+		t := <-one
+		if err := report(t.letter, t.verdict, t.failed); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// scanner returns what tests one message: the gateway's own tests or, with --rules, those rules alone; and what to call at the end.
+func (c *command) scanner(ctx context.Context, conf *config.Config, f scanFlags) (scan, func(), error) {
+	nothing := func() {}
+	if len(f.rules) > 0 {
+		test, err := c.ruleScanner(conf, f)
+		return test, nothing, err
+	}
+	classify, done := c.experience(ctx, conf, f)
+	scanner, err := app.NewScanner(conf, f.local, classify, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return nil, err
+		done()
+		return nil, nothing, err
 	}
 	catalog, err := locale.New()
 	if err != nil {
-		return nil, err
+		done()
+		return nil, nothing, err
 	}
 	return func(ctx context.Context, raw []byte) (api.Verdict, error) {
 		v, err := scanner.Scan(ctx, f.input(wireForm(raw)))
-		return api.Words(catalog, f.language, v), err
-	}, nil
+		out := api.Words(catalog, f.language, v)
+		if f.explain {
+			for i := range out.Hits {
+				out.Hits[i].Rule = scanner.Rule(out.Hits[i].Test)
+			}
+		}
+		return out, err
+	}, done, nil
+}
+
+// experience is where what was learned is asked: the database itself or, while a gateway uses it, the gateway. nil: nowhere.
+func (c *command) experience(ctx context.Context, conf *config.Config, f scanFlags) (app.Classify, func()) {
+	nothing := func() {}
+	if f.untaught {
+		return nil, nothing
+	}
+	e, err := app.OpenExperience(ctx, conf, false, slog.New(slog.DiscardHandler))
+	switch {
+	case err == nil:
+		return e.Classify(), func() { _ = e.Close() }
+	case errors.Is(err, app.ErrNoExperience):
+		return nil, nothing
+	}
+	if server, own := c.server(); own == nil {
+		if _, down := server.Status(ctx); down == nil {
+			return server.Classify, nothing
+		}
+	}
+	c.warn("what was learned is not asked: %v", err)
+	return nil, nothing
 }
 
 // ruleScanner tests with the rules of folders. The message is not brought into its form on the wire: rules see the line ends of the file.
-func (c *command) ruleScanner(conf *config.Config, f scanFlags) (func(ctx context.Context, raw []byte) (api.Verdict, error), error) {
+func (c *command) ruleScanner(conf *config.Config, f scanFlags) (scan, error) {
 	scanner, err := app.NewRuleScanner(f.rules, conf.Filter.Threshold)
 	if err != nil {
 		return nil, usagef("--rules: %v", err)
@@ -196,7 +281,11 @@ func (c *command) ruleScanner(conf *config.Config, f scanFlags) (func(ctx contex
 		v := scanner.Scan(ctx, in)
 		out := api.Verdict{Score: v.Score, Raw: v.Raw, Threshold: v.Threshold, Held: v.Held, Hits: []api.Hit{}, Unknown: v.Unknown}
 		for _, h := range v.Hits {
-			out.Hits = append(out.Hits, api.Hit{Test: h.Test, Points: h.Points, Evidence: h.Evidence, Name: scanner.Describe(h.Test, f.language)})
+			hit := api.Hit{Test: h.Test, Points: h.Points, Evidence: h.Evidence, Name: scanner.Describe(h.Test, f.language)}
+			if f.explain {
+				hit.Rule = scanner.Rule(h.Test)
+			}
+			out.Hits = append(out.Hits, hit)
 		}
 		return out, nil
 	}, nil
@@ -206,49 +295,6 @@ func scanResult(name string, v api.Verdict) scanned {
 	out := scanned{File: name, Score: v.Score, Raw: v.Raw, Threshold: v.Threshold, Held: v.Held, Hits: []scanHit{}}
 	for _, h := range v.Hits {
 		out.Hits = append(out.Hits, scanHit{h.Test, h.Points, h.Evidence})
-	}
-	return out
-}
-
-// message reads one message as it is.
-func (c *command) message(name string) ([]byte, error) {
-	var r io.Reader = c.Stdin
-	if name != "-" {
-		file, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = file.Close() }()
-		r = file
-	}
-	if r == nil {
-		return nil, errors.New("-: there is no standard input")
-	}
-	raw, err := io.ReadAll(io.LimitReader(r, scanLimit+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%s: %w", name, err)
-	case len(raw) > scanLimit:
-		return nil, fmt.Errorf("%s: is larger than %s, the most that scan reads", name, size(scanLimit))
-	case len(bytes.TrimSpace(raw)) == 0:
-		return nil, fmt.Errorf("%s: is empty; expected a message", name)
-	}
-	return raw, nil
-}
-
-// wireForm drops the "From " line and makes every line end CRLF; a lone CR stays, it is a fault of the message.
-func wireForm(raw []byte) []byte {
-	if bytes.HasPrefix(raw, []byte("From ")) {
-		if end := bytes.IndexByte(raw, '\n'); end >= 0 {
-			raw = raw[end+1:]
-		}
-	}
-	out := make([]byte, 0, len(raw)+bytes.Count(raw, []byte{'\n'}))
-	for i, b := range raw {
-		if b == '\n' && (i == 0 || raw[i-1] != '\r') {
-			out = append(out, '\r')
-		}
-		out = append(out, b)
 	}
 	return out
 }
@@ -291,11 +337,14 @@ func (f scanFlags) input(raw []byte) app.ScanInput {
 	return in
 }
 
-func (c *command) printScan(name string, v api.Verdict) error {
+func (c *command) printScan(name string, v api.Verdict, f scanFlags) error {
 	if _, err := fmt.Fprintln(c.Stdout, c.paint(bold, clean(name))); err != nil {
 		return err
 	}
-	return c.printVerdict(v)
+	if err := c.printVerdict(v); err != nil || !f.explain {
+		return err
+	}
+	return c.printSum(v)
 }
 
 // printVerdict prints the score, and each test with what it found, what it means and what to change.
@@ -332,6 +381,9 @@ func (c *command) printVerdict(v api.Verdict) error {
 			strings.Repeat(" ", widest-textWidth(test)), clean(h.Name))
 		for _, e := range h.Evidence {
 			_, _ = fmt.Fprintln(c.Stdout, c.paint(dim, indent+"found: "+clean(e)))
+		}
+		if h.Rule != "" {
+			_, _ = fmt.Fprint(c.Stdout, c.paint(dim, wrap("rule: "+clean(h.Rule), indent, c.columns)))
 		}
 		if h.Points < 0.05 {
 			continue // speaks for the message, or weighs nothing: there is nothing to change

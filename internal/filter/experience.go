@@ -20,12 +20,12 @@ const ledgerTime = 2 * time.Second
 
 // checkBayes asks how like spam the message is, after what was learned. Too little experience is no answer and says nothing.
 func checkBayes(ctx context.Context, s *scan) {
-	if s.o.Learn == nil {
+	if s.o.Classify == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, ledgerTime)
 	defer cancel()
-	r, err := s.o.Learn.Classify(ctx, s.Customer.ID, s.Message)
+	r, err := s.o.Classify(ctx, s.Customer.ID, s.Message)
 	if err != nil {
 		s.o.Logger.Warn("experience not asked", "check", "bayes", "error", err)
 		s.notMeasured("BAYES_50", "what was learned cannot be read now")

@@ -63,6 +63,7 @@ type Options struct {
 	Lists    []dnsbl.List    // blocklists asked; nil: the directory's default ones; empty: none
 	Guard    *dnsbl.Guard    // remembers zones that refuse our resolver; nil: a new one
 	Learn    *learn.Ledger   // what experience taught; nil: not asked, and its tests are silent
+	Classify Classify        // asked instead of Learn how like spam a message is; nil: Learn is asked
 	ReadOnly bool            // no sender is remembered for what is tested: messages that were tested before
 	Rules    *RuleBook       // rules in SpamAssassin's language; nil: our own
 	Offline  bool            // Resolver answers nothing: rules count with the points they have without network tests
@@ -80,6 +81,9 @@ type Options struct {
 	// Asked hears of every question to another scanner; err is nil when it gave an opinion. nil: nobody hears.
 	Asked func(scanner string, took time.Duration, err error)
 }
+
+// Classify says how like spam a message is, after what was learned for a customer. (*learn.Ledger).Classify is one.
+type Classify func(ctx context.Context, customer string, m *mail.Message) (learn.Result, error)
 
 // Filter runs the tests. It is safe for concurrent use.
 type Filter struct {
@@ -148,6 +152,9 @@ func newSettings(o Options) (*settings, error) {
 	}
 	if o.Guard == nil {
 		o.Guard = dnsbl.NewGuard(o.Now)
+	}
+	if o.Classify == nil && o.Learn != nil {
+		o.Classify = o.Learn.Classify
 	}
 	if o.Rules == nil {
 		own, err := ownBook()

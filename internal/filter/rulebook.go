@@ -106,6 +106,14 @@ func (b *RuleBook) Report() *rules.LoadReport { return b.report }
 // Bayes.
 func (b *RuleBook) Tests() []Test { return b.tests }
 
+// Definition is how a rule is written and where it stands, "" of what is no rule.
+func (b *RuleBook) Definition(test string) string {
+	if _, ok := b.groups[test]; !ok {
+		return ""
+	}
+	return b.set.Rule(test).Definition()
+}
+
 // Score sets of SpamAssassin's language: a rule may have other points with network tests, and with Bayes.
 const (
 	scoreNetwork = 1
