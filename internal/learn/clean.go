@@ -79,6 +79,7 @@ func (l *Ledger) Clean(ctx context.Context) error {
 		{"old tokens", func() error { return l.cleanOld(ctx) }},
 		{"tokens above the limit", func() error { return l.cleanMany(ctx) }},
 		{"old senders", func() error { return l.cleanSenders(ctx) }},
+		{"old behaviour", func() error { return l.cleanBehaviour(ctx) }},
 		{"old messages", func() error {
 			for {
 				var n int64

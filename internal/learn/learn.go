@@ -1,5 +1,6 @@
-// Package learn is the ledger of experience: which words stand in spam and which in wanted mail (Bayes), and how the messages of
-// a sender scored so far (reputation, as SpamAssassin's AWL and TxRep). It gives figures; package filter makes points of them.
+// Package learn is the ledger of experience: which words stand in spam and which in wanted mail (Bayes), how the messages of
+// a sender scored so far (reputation, as SpamAssassin's AWL and TxRep), and how a sender sends (behaviour: how much, to whom, with what
+// success). It gives figures; package filter makes points of them.
 //
 // # Bayes
 //
@@ -15,6 +16,11 @@
 // from a network under somebody's answer ([Sender]), so that a forger does not inherit a good name; where nobody answers, a good
 // mean helps nobody, it can only harm.
 //
+// # Behaviour
+//
+// [Ledger.Observe] counts a message of an [Identity] and returns how it sends, compared with its own past; [Ledger.Judged] and
+// [Ledger.Settled] add what became of it. See behaviour.go.
+//
 // # Life and failure
 //
 // Reads come from a bounded cache; the rest of a message's tokens is read in one transaction. Learn, Forget, Erase and Record are
@@ -25,9 +31,9 @@
 //
 // # Who calls it
 //
-// filter: Classify, Adjust, Remember. app: Run, Teach. api: Learn, Forget, Erase.
+// filter: Classify, Adjust, Remember, Observe, Judged. feedback: Settled. app: Run, Teach. api: Learn, Forget, Erase.
 //
-// Nothing readable of a message is stored: tokens, messages and senders are digests.
+// Nothing readable of a message is stored but the author's address of a letter to many: tokens, messages, senders and recipients are digests.
 package learn
 
 import (
@@ -74,6 +80,10 @@ type Options struct {
 	KeepFor      time.Duration // how long an unused token, a sender or the memory that a message was learned is kept; default 365 days
 	Waiting      int           // Teach and Remember that may wait for Run; default 1000
 
+	Node           string // name of this node of a cluster
+	BehaviourBytes int64  // memory for identities, about; default 64 MB (some 20,000 busy ones)
+	SeenRecipients int    // recipients remembered per customer, at 8 to 22 bytes; default 1,048,576
+
 	Reputation Reputation
 }
 
@@ -98,6 +108,8 @@ type Ledger struct {
 
 	usedMu sync.Mutex
 	used   map[string]map[int64]struct{} // tokens that decided something since the last turn of Run, by scope
+
+	behaviour *behaviours
 }
 
 // topic wakes the other nodes of a cluster when something was learned.
@@ -126,6 +138,12 @@ func New(o Options) (*Ledger, error) {
 	if o.Waiting <= 0 {
 		o.Waiting = 1000
 	}
+	if o.BehaviourBytes <= 0 {
+		o.BehaviourBytes = 64 << 20
+	}
+	if o.SeenRecipients <= 0 {
+		o.SeenRecipients = 1 << 20
+	}
 	r := &o.Reputation
 	for _, p := range []struct {
 		name  string
@@ -146,7 +164,8 @@ func New(o Options) (*Ledger, error) {
 	if r.MinCount <= 0 {
 		r.MinCount = 3
 	}
-	l := &Ledger{o: o, db: o.DB, log: o.Logger, queue: make(chan job, o.Waiting), used: make(map[string]map[int64]struct{})}
+	l := &Ledger{o: o, db: o.DB, log: o.Logger, queue: make(chan job, o.Waiting), used: make(map[string]map[int64]struct{}),
+		behaviour: newBehaviours(10 * o.Waiting)}
 	l.cache.most = o.CachedTokens
 	return l, nil
 }
@@ -188,7 +207,7 @@ func (l *Ledger) post(j job) bool {
 	}
 }
 
-// Lost is how many Teach and Remember found no room or could not be written, since the start.
+// Lost is how many Teach, Remember and Settled found no room or could not be written, since the start.
 func (l *Ledger) Lost() int64 { return l.lost.Load() }
 
 // Run does the work of the queue, hears what other nodes learned, and cleans up. When ctx ends it finishes what is in the queue and
@@ -196,6 +215,9 @@ func (l *Ledger) Lost() int64 { return l.lost.Load() }
 func (l *Ledger) Run(ctx context.Context) error {
 	heard, stop := l.db.Watch(topic)
 	defer stop()
+	counted := make(chan struct{})
+	go func() { defer close(counted); l.runBehaviour(ctx) }()
+	defer func() { <-counted }()
 	clean := time.NewTimer(10 * time.Minute)
 	defer clean.Stop()
 	for ctx.Err() == nil {

@@ -164,7 +164,7 @@ func writeCounts(tx *store.Tx, scope string, ids []int64, tokens map[int64]delta
 	})
 }
 
-// Erase removes everything that a scope has learned and how its senders scored: its customer is gone.
+// Erase removes everything that a scope has learned, how its senders scored and how they behaved: its customer is gone.
 func (l *Ledger) Erase(ctx context.Context, scope string) error {
 	if scope == Base {
 		return fmt.Errorf("%w: the base is not a customer's", ErrInvalid)
@@ -177,6 +177,9 @@ func (l *Ledger) Erase(ctx context.Context, scope string) error {
 		}
 		return nil
 	})
+	if err == nil {
+		err = l.eraseBehaviour(ctx, scope)
+	}
 	for err == nil {
 		var ids []int64
 		if ids, err = l.ids(ctx, sqlScopeTokens, scope, cleanRows); err != nil || len(ids) == 0 {
