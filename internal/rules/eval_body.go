@@ -170,9 +170,9 @@ func stockInfo(c *scan, r *Rule) bool {
 }
 
 func bodyLength(c *scan, r *Rule) bool {
-	n := len(c.v.message.Body)
+	n := len(c.v.section.body)
 	if c.v.crlf {
-		n -= bytes.Count(c.v.message.Body, []byte("\r\n"))
+		n -= bytes.Count(c.v.section.body, []byte("\r\n"))
 	}
 	return float64(n) <= r.num(0)
 }

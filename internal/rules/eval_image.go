@@ -48,7 +48,7 @@ func (c *scan) images() *imageFacts {
 				strings.TrimSpace(strings.ToLower(n.header("content-transfer-encoding"))) != "base64" {
 				continue
 			}
-			w, h := imageSize(kind, n.part.Decoded())
+			w, h := imageSize(kind, n.decode())
 			for _, k := range []string{kind, "all"} {
 				f.count[k]++
 				if w <= 0 || h <= 0 {

@@ -168,7 +168,7 @@ func bounceRelay(c *scan, _ *Rule) bool {
 		return false
 	}
 	field := ""
-	for _, line := range splitLines(c.v.message.Body) {
+	for _, line := range splitLines(c.v.section.body) {
 		s := strings.TrimRight(string(line), "\r\n")
 		if strings.HasPrefix(s, " ") || strings.HasPrefix(s, "\t") {
 			if field != "" && len(field) < headerValMax {

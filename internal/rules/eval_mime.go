@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"regexp"
 	"strings"
-
-	"postern/internal/mail"
 )
 
 // mimeEvals look at the structure and the encodings of the parts (SpamAssassin's MIMEEval).
@@ -142,7 +140,7 @@ func (c *scan) mimeFacts() *mimeFacts {
 		if f.alternative && textBytes >= 0 && htmlBytes > 0 {
 			f.ratio = float64(textBytes) / float64(htmlBytes)
 		}
-		f.missingBoundary = c.v.hasDefect(mail.DefectMIMENotClosed)
+		f.missingBoundary = c.v.flags.open
 		return f
 	})
 }
@@ -175,15 +173,6 @@ func (f *mimeFacts) headers(media, cte, disposition, charset string) {
 	}
 }
 
-func (v *View) hasDefect(code string) bool {
-	for _, d := range v.message.Defects {
-		if d.Code == code {
-			return true
-		}
-	}
-	return false
-}
-
 func (c *scan) htmlTop() bool {
 	return strings.HasPrefix(strings.ToLower(c.get("Content-Type")), "text/html")
 }
@@ -200,46 +189,22 @@ func multipartRatio(c *scan, r *Rule) bool {
 	return x >= r.num(0) && x < r.num(1)
 }
 
-// parseFlags answers what happened while the message was parsed, from our own parser's defects.
+// parseFlags answers what happened while the message was taken apart.
 func parseFlags(c *scan, r *Rule) bool {
-	v := c.v
+	f := &c.v.flags
 	switch r.arg(0) {
 	case "missing_head_body_separator":
-		return v.noSeparator(false) || !bytes.Contains(v.message.Raw, []byte("\n\n")) && !bytes.Contains(v.message.Raw, []byte("\n\r\n"))
+		return f.noSeparator
 	case "truncated_header", "truncated_headers":
-		return v.truncated
+		return f.headerTruncated
 	case "missing_mime_head_body_separator":
-		return v.noSeparator(true)
+		return f.partSeparator
 	case "missing_mime_headers":
-		return v.partWithoutHeaders()
+		return f.partHeaders
 	case "mime_epilogue_exists":
-		for _, n := range v.nodes {
-			if len(bytes.Trim(n.part.Epilogue, " \t\r\n\f\v.")) > 0 {
-				return true
-			}
-		}
+		return f.epilogue
 	case "mimepart_limit_exceeded":
-		return v.hasDefect(mail.DefectMIMETooMany)
-	}
-	return false
-}
-
-// noSeparator reports whether the empty line between header and body is missing, in the message's own header or in that of a part.
-func (v *View) noSeparator(inPart bool) bool {
-	for _, d := range v.message.Defects {
-		if d.Code == mail.DefectHeaderNoSeparator && strings.HasPrefix(d.Where, "part") == inPart {
-			return true
-		}
-	}
-	return false
-}
-
-// partWithoutHeaders looks for a part of a multipart that has none.
-func (v *View) partWithoutHeaders() bool {
-	for _, n := range v.nodes {
-		if n.inMultipart() && len(n.fields) == 0 {
-			return true
-		}
+		return f.tooManyParts
 	}
 	return false
 }

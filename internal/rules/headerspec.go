@@ -3,6 +3,7 @@ package rules
 import (
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 
 	"postern/internal/mail"
@@ -154,22 +155,47 @@ func (v *View) field(name string, raw, unfoldRaw bool) []string {
 }
 
 func (v *View) allHeaders(raw bool) []string {
-	out := make([]string, 0, len(v.fields))
+	if raw {
+		return v.pristineFields()
+	}
+	// All fields of one name come before those of the next in what the limit counts.
+	out := make([]string, len(v.fields))
 	size := 0
 	for i := range v.fields {
-		f := &v.fields[i]
-		line := f.name + ":" + f.raw
-		if raw && v.crlf {
-			line = strings.ReplaceAll(line, "\n", "\r\n")
+		list := v.byName[strings.ToLower(v.fields[i].name)]
+		if list[0] != i {
+			continue
 		}
-		if !raw {
-			line = f.name + ": " + f.decode()
+		for _, k := range list {
+			f := &v.fields[k]
+			line := f.name + ": " + f.decode()
+			if size += len(line); size > headersMax {
+				v.flags.headerTruncated = true
+				return slices.DeleteFunc(out, func(s string) bool { return s == "" })
+			}
+			out[k] = line
 		}
-		if size += len(line); size > headersMax {
-			v.truncated = true
-			break
+	}
+	return out
+}
+
+// pristineFields returns the header as it is, field by field; what is no field is among them, and so is the empty line if it is CRLF.
+func (v *View) pristineFields() []string {
+	b := v.pristine
+	var out []string
+	begin := -1
+	for at := 0; at < min(len(b), headerBytes) && len(out) < headerFields; {
+		end := lineEnd(b, at)
+		if b[at] != ' ' && b[at] != '\t' {
+			if begin >= 0 {
+				out = append(out, string(b[begin:at]))
+			}
+			begin = at
 		}
-		out = append(out, line)
+		at = end
+	}
+	if begin >= 0 && string(b[begin:]) != "\n" {
+		out = append(out, string(b[begin:]))
 	}
 	return out
 }

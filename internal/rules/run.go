@@ -182,7 +182,7 @@ func (c *scan) patterns() {
 	c.run(p.body, c.body())
 	c.run(p.raw, c.v.rawChunks())
 	c.run(p.uri, c.uriList())
-	c.run(p.full, [][]byte{c.v.fullText()})
+	c.run(p.full, [][]byte{c.v.full})
 }
 
 // body returns the lines that body rules run on.
@@ -369,7 +369,7 @@ func (c *scan) template(i int) {
 	case URI:
 		texts = c.uriList()
 	case Full:
-		texts = [][]byte{c.v.fullText()}
+		texts = [][]byte{c.v.full}
 	}
 	if r.shell != nil && !r.negated {
 		possible := false

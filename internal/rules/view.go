@@ -24,17 +24,15 @@ const (
 
 // View is a message as SpamAssassin shows it to its rules. Most of it is made at the first use.
 type View struct {
-	message *mail.Message
+	section
 	options ViewOptions
 
-	fields  []field
 	byName  map[string][]int // lower-case name -> fields
-	crlf    bool
-	nodes   []*node // all parts, each before its children
+	nodes   []*node          // all parts, each before its children
 	relays  relays
 	body    [][]byte // line 0 is the subject
 	raw     [][]byte
-	full    []byte
+	full    []byte // the message as it came, without the line that a mailbox puts before it
 	html    []*htmlView
 	details []*uriDetail
 	uris    [][]byte
@@ -42,7 +40,6 @@ type View struct {
 
 	haveRelays, haveBody, haveRaw, haveURIs bool
 	uriTruncated                            bool
-	truncated                               bool // a header was cut
 	memo                                    map[string]any
 }
 
@@ -75,18 +72,17 @@ type spec struct {
 
 // node is one part of the message with the type SpamAssassin gives it.
 type node struct {
-	part      *mail.Part
 	fields    []field
 	mediaType string // lower case; text/* is text/plain but for html, calendar and x-vcard
 	effective string
 	boundary  string
 	charset   string
 	name      string
-	missing   bool // no usable Content-Type
 	leaf      bool
-	crlf      bool // lines of the message end in CRLF
 	children  []*node
+	raw       []byte // of leaves: the undecoded text, lines end in LF
 
+	inMultipart  bool
 	decoded      []byte
 	rendered     text
 	html         *htmlView
@@ -100,49 +96,35 @@ type text struct {
 	wide bool
 }
 
-// NewView prepares a message. The message must not change while the View is used.
+// NewView prepares a message. The message must not change while the View is used. It looks at the bytes alone: what rules are to see of
+// damaged messages is not what our own parser makes of them.
 func NewView(m *mail.Message, o ViewOptions) *View {
-	v := &View{message: m, options: o, byName: map[string][]int{}, specs: map[string]spec{}, memo: map[string]any{}}
-	first := bytes.IndexByte(m.Raw, '\n')
-	v.crlf = first > 0 && m.Raw[first-1] == '\r' || bytes.HasSuffix(m.Raw, []byte("\r\n"))
-	if o.Received != "" {
-		v.fields = append(v.fields, field{name: "Received", raw: " " + strings.TrimSpace(o.Received) + "\n"})
+	v := &View{section: readSection(m.Raw), options: o, byName: map[string][]int{}, specs: map[string]spec{}, memo: map[string]any{}}
+	v.full = m.Raw[len(m.Raw)-len(v.pristine)-len(v.section.body):]
+	all := v.fields
+	t := &tree{flags: &v.flags, open: map[string]int{}}
+	t.message(&v.section, treeDepth)
+	v.nodes = t.nodes
+	for _, n := range t.open {
+		v.flags.open = v.flags.open || n != 0
 	}
-	var cut bool
-	fields, cut := makeFields(m.Header)
-	v.truncated = cut
-	for _, f := range fields {
+	v.fields = nil
+	if o.Received != "" {
+		received := field{name: "Received", raw: " " + strings.TrimSpace(o.Received) + "\n"}
+		v.fields = append(v.fields, received)
+		v.pristine = append([]byte(received.name+":"+received.raw), v.pristine...)
+	}
+	for i := range all {
 		// What an earlier SpamAssassin wrote is no property of the message.
-		if len(f.name) < 7 || !strings.EqualFold(f.name[:7], "X-Spam-") {
-			v.fields = append(v.fields, f)
+		if len(all[i].name) < 7 || !strings.EqualFold(all[i].name[:7], "X-Spam-") {
+			v.fields = append(v.fields, all[i])
 		}
 	}
 	for i := range v.fields {
 		name := strings.ToLower(v.fields[i].name)
 		v.byName[name] = append(v.byName[name], i)
 	}
-	v.nodes = v.addNode(m.Root, nil)
 	return v
-}
-
-func makeFields(h mail.Header) (fields []field, cut bool) {
-	fields = make([]field, 0, len(h))
-	for _, f := range h {
-		_, value, _ := bytes.Cut(f.Raw, []byte(":"))
-		raw := strings.ReplaceAll(string(value), "\r\n", "\n")
-		if !strings.HasSuffix(raw, "\n") {
-			raw += "\n"
-		}
-		name := f.Name
-		if len(name) > headerKeyMax {
-			name, cut = name[:headerKeyMax], true
-		}
-		if len(raw) > headerValMax {
-			raw, cut = raw[:headerValMax], true
-		}
-		fields = append(fields, field{name: name, raw: raw})
-	}
-	return fields, cut
 }
 
 // decode returns the decoded form of a field.
@@ -163,45 +145,13 @@ func unfold(s string) string {
 	return foldedLine.ReplaceAllString(s, " ")
 }
 
-// addNode walks the MIME tree.
-func (v *View) addNode(p *mail.Part, list []*node) []*node {
-	n := &node{part: p, leaf: len(p.Children) == 0, crlf: v.crlf}
-	n.fields, _ = makeFields(p.Header)
-	if n.inMultipart() { // headers of parts are kept without the space behind the colon
-		for i := range n.fields {
-			n.fields[i].raw = strings.TrimLeft(n.fields[i].raw, spaces)
-		}
-	}
-	ct := parseContentType(n.header("content-type"))
-	n.mediaType, n.boundary, n.charset, n.name, n.missing = ct.media, ct.boundary, ct.charset, ct.name, ct.missing
-	if strings.HasPrefix(n.mediaType, "multipart/") && n.leaf {
-		n.mediaType = "text/plain" // without a boundary, or one that never comes
-	}
-	if n.missing && p.Parent != nil && strings.EqualFold(p.Parent.MediaType, "multipart/digest") {
-		n.mediaType = "message/rfc822"
-	}
-	if m := dispositionName.FindStringSubmatch(n.header("content-disposition")); m != nil {
-		n.name = m[1]
-	}
-	n.effective = n.mediaType
-	if htmlName.MatchString(n.name) {
-		n.effective = "text/html"
-	}
-	list = append(list, n)
-	for _, c := range p.Children {
-		at := len(list)
-		list = v.addNode(c, list)
-		n.children = append(n.children, list[at])
-	}
-	return list
-}
-
 var (
 	dispositionName = regexp.MustCompile(`(?i)name=\s*"?([^";]+)"?`)
 	htmlName        = regexp.MustCompile(`(?i)\.s?html?$`)
 	ctBoundary      = regexp.MustCompile(`(?i)\bboundary\s*=\s*("[^"]+|[^\s";]+)`)
 	ctCharset       = regexp.MustCompile(`(?i)\bcharset\s*=\s*["']?(.*?)["']?(?:;|$)`)
 	ctName          = regexp.MustCompile(`(?i)\b(?:file)?name\s*=\s*["']?(.*?)["']?(?:;|$)`)
+	ctNamePart      = regexp.MustCompile(`(?i)\b(?:file)?name\*(\d+)\s*=\s*["']?(.*?)["']?(?:;|$)`)
 	ctMedia         = regexp.MustCompile(`^[^/]+(?:/[^/\s]*)?`)
 	plainText       = regexp.MustCompile(`^text(?:$|\W)`)
 )
@@ -228,6 +178,15 @@ func parseContentType(value string) contentType {
 	if m := ctName.FindStringSubmatch(value); m != nil {
 		c.name = m[1]
 	}
+	if c.name == "" {
+		var parts [20]string // of a name in several pieces (RFC 2231 section 3)
+		for _, m := range ctNamePart.FindAllStringSubmatch(value, len(parts)) {
+			if n := atoi(m[1]); n < len(parts) {
+				parts[n] = m[2]
+			}
+		}
+		c.name = strings.Join(parts[:], "")
+	}
 	media, _, _ := strings.Cut(strings.TrimLeft(value, " \t\r\n"), ";")
 	media = strings.ToLower(ctMedia.FindString(media))
 	if media == "" {
@@ -253,32 +212,6 @@ func (n *node) header(name string) string {
 		}
 	}
 	return ""
-}
-
-// decode returns the part without its transfer encoding; lines of text end in LF.
-func (n *node) decode() []byte {
-	if n.haveDecoded {
-		return n.decoded
-	}
-	n.haveDecoded = true
-	b := n.part.Decoded()
-	plain := n.part.Encoding != "base64" && n.part.Encoding != "quoted-printable"
-	text := strings.HasPrefix(n.mediaType, "text") || strings.HasPrefix(n.mediaType, "message")
-	if bytes.IndexByte(b, '\r') >= 0 && (plain && n.crlf || n.part.Encoding == "quoted-printable" || text && !plain) {
-		b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
-	}
-	if plain {
-		b = fewerBlankLines(b)
-		if n.inMultipart() {
-			b = breakLongLines(b)
-		}
-	}
-	n.decoded = b
-	return b
-}
-
-func (n *node) inMultipart() bool {
-	return n.part.Parent != nil && strings.HasPrefix(n.part.Parent.MediaType, "multipart/")
 }
 
 // breakLongLines puts a line end into lines of parts of multiparts every 2,048 bytes, as SpamAssassin does while it splits them.
@@ -312,44 +245,45 @@ func breakLongLines(b []byte) []byte {
 	return out
 }
 
-// lines returns the undecoded lines of a part, each with its LF.
-func (n *node) lines() [][]byte {
-	b := n.part.Raw
-	if n.crlf {
-		b = bytes.ReplaceAll(b, []byte("\r\n"), []byte("\n"))
-	}
-	if n.inMultipart() {
-		b = breakLongLines(b)
-	}
-	return splitLines(b)
-}
-
-// mostBlankLines is how many blank lines in a row are kept.
-const mostBlankLines = 20
-
-// fewerBlankLines shortens long runs of blank lines: the first and the last 19 stay.
+// fewerBlankLines shortens runs of more than 20 blank lines: the first and the last 19 stay, and one more at the very beginning.
 func fewerBlankLines(b []byte) []byte {
-	if bytes.Count(b, []byte{'\n'}) <= mostBlankLines {
-		return b
-	}
 	var out []byte
-	lines := splitLines(b)
-	cut := 0 // lines before are in out or in b as they are
-	for i := 0; i < len(lines); {
-		end := i
-		for end < len(lines) && len(bytes.TrimSpace(lines[end])) == 0 {
-			end++
+	kept := 0          // what stands before is in out
+	begin, run := 0, 0 // of the blank lines before at
+	for at := 0; ; {
+		end := lineEnd(b, at)
+		if at < len(b) && len(bytes.Trim(b[at:end], spaces)) == 0 {
+			if run == 0 {
+				begin = at
+			}
+			run++
+			at = end
+			continue
 		}
-		if end-i > mostBlankLines {
-			out = append(out, bytes.Join(lines[cut:i+1], nil)...)
-			cut = end - mostBlankLines + 1
+		first := 1
+		if begin == 0 {
+			first = 2
 		}
-		i = max(end, i+1)
+		if run > mostBlank-1+first {
+			low, high := begin, at
+			for range first {
+				low = lineEnd(b, low)
+			}
+			for range mostBlank - 1 {
+				high = bytes.LastIndexByte(b[:high-1], '\n') + 1
+			}
+			out = append(out, b[kept:low]...)
+			kept = high
+		}
+		run = 0
+		if at = end; at >= len(b) {
+			break
+		}
 	}
-	if cut == 0 {
+	if kept == 0 {
 		return b
 	}
-	return append(out, bytes.Join(lines[cut:], nil)...)
+	return append(out, b[kept:]...)
 }
 
 func splitLines(b []byte) [][]byte {
@@ -374,14 +308,6 @@ func (v *View) leaves() []*node {
 		}
 	}
 	return out
-}
-
-// fullText returns the message as it came.
-func (v *View) fullText() []byte {
-	if v.full == nil {
-		v.full = v.message.Raw
-	}
-	return v.full
 }
 
 // remember computes a value once for the message.
