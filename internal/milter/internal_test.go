@@ -1,0 +1,171 @@
+package milter
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"postern/internal/account"
+	"postern/internal/filter"
+	"postern/internal/store"
+	"postern/internal/store/storetest"
+)
+
+// TestComplete: the message that is judged is the one that will leave.
+func TestComplete(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 21, 18, 40, 0, 0, time.UTC)
+	s := &Server{o: Options{Hostname: "gate.test"}}
+	s.o.Limits.fill()
+	fields := []string{"From", " A <a@shop.test>", "Subject", "  two spaces", "X-Postern-Score", " 0", "X-None", "", "X-Tab", "\ttab",
+		"DKIM-Signature", " v=1;\n\td=shop.test;\n b=abc", "X-Crlf", " a\r\n b"}
+	const kept = "From: A <a@shop.test>\r\nSubject:  two spaces\r\nX-None:\r\nX-Tab:\ttab\r\n" +
+		"DKIM-Signature: v=1;\r\n\td=shop.test;\r\n b=abc\r\nX-Crlf: a\r\n b\r\n\r\nbody\r\n..dots\r\n"
+	for _, tc := range []struct {
+		name          string
+		client        client
+		macros        map[string]string
+		rcpt          []string
+		authenticated bool
+		received      string
+	}{
+		{"all known", client{"other.test", netip.MustParseAddr("198.51.100.1")},
+			map[string]string{"j": "mta.test", "i": "4XyZ", "client_name": "web1.shop.test", "client_addr": "192.0.2.3", "tls_version": "TLSv1.3"}, []string{"<b@there.test>"}, true,
+			"from web1 (web1.shop.test [192.0.2.3])\r\n by mta.test (Postern) with ESMTPSA id 4XyZ for <b@there.test>;\r\n Sat, 21 Nov 2026 18:40:00 +0000"},
+		{"nothing known", client{}, nil, nil, false, "from web1 ([unknown]) by gate.test (Postern) with ESMTP id unknown; Sat, 21 Nov 2026 18:40:00 +0000"},
+		{"no name, IPv6", client{"unknown", netip.MustParseAddr("2001:db8::1")}, map[string]string{"i": "a b\r\nX: y"}, []string{"<b@there.test>", "<c@there.test>"}, false,
+			"from web1 ([IPv6:2001:db8::1]) by gate.test (Postern) with ESMTP id a?b??X:?y; Sat, 21 Nov 2026 18:40:00 +0000"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			x := newSession(s, nil)
+			x.client, x.hello, x.terms.options = tc.client, "web1", leadingSpace
+			x.begin([]byte("<a@shop.test>\x00SMTPUTF9\x00"))
+			for k, v := range tc.macros {
+				x.macros[k] = v
+			}
+			for _, r := range tc.rcpt {
+				if err := x.gather(packet{cmdRcpt, []byte(r + "\x00")}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i := 0; i < len(fields); i += 2 {
+				if err := x.gather(packet{cmdHeader, []byte(fields[i] + "\x00" + fields[i+1] + "\x00")}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, piece := range []string{"body\r", "\n..dots\r\n"} {
+				if err := x.gather(packet{cmdBody, []byte(piece)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := string(x.complete(now, tc.authenticated))
+			received, rest, _ := strings.Cut(got, "From: A")
+			if rest = "From: A" + rest; rest != kept {
+				t.Errorf("message %q\nexpected %q", rest, kept)
+			}
+			if got, want := strings.Join(strings.Fields(received), " "), "Received: "+strings.Join(strings.Fields(tc.received), " "); got != want {
+				t.Errorf("trace field %q\nexpected    %q", got, want)
+			}
+			if s := x.envelope.ReversePath.String(); s != "a@shop.test" {
+				t.Errorf("reverse path %q", s)
+			}
+			x.reset()
+			if s.inFlight.Load() < 0 {
+				t.Error("more memory given back than taken")
+			}
+		})
+	}
+}
+
+func TestAddress(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ given, completed, want string }{
+		{"<a@b.test>", "", "a@b.test"}, {"a@b.test", "x@y.test", "a@b.test"}, {"<>", "x@y.test", ""}, {"", "x@y.test", ""},
+		{"<root>", "root@host.test", "root@host.test"}, {"<root>", "", ""}, {"<@>", "<", ""},
+	} {
+		if got := address(tc.given, tc.completed).String(); got != tc.want {
+			t.Errorf("address(%q, %q) = %q; expected %q", tc.given, tc.completed, got, tc.want)
+		}
+	}
+}
+
+func TestStatusIsFolded(t *testing.T) {
+	t.Parallel()
+	v := filter.Verdict{Score: 4.26, Threshold: 3, Held: true}
+	for range 40 {
+		v.Hits = append(v.Hits, filter.Hit{Test: "A_TEST_OF_SOME_LENGTH"})
+	}
+	text := status(v)
+	for line := range strings.SplitSeq("X-Postern-Status: "+text, "\n") {
+		if len(line) > 78 {
+			t.Errorf("line of %d octets: %q", len(line), line)
+		}
+	}
+	if flat := strings.NewReplacer("\n", "", "\t", "").Replace(text); strings.Count(flat, "A_TEST_OF_SOME_LENGTH") != 40 || !strings.HasPrefix(flat, "Yes, score=4.3 required=3.0tests=A_") {
+		t.Errorf("%q", text)
+	}
+}
+
+func TestReadPacketTakesNoMoreThanComes(t *testing.T) {
+	t.Parallel()
+	_, buf, err := readPacket(bufio.NewReader(bytes.NewReader([]byte{0, 0x10, 0, 0, 'B', 'x'})), nil, func() {})
+	if !errors.Is(err, io.ErrUnexpectedEOF) || cap(buf) > 128<<10 {
+		t.Errorf("%v, %d bytes for one", err, cap(buf))
+	}
+}
+
+// FuzzConversation feeds whole conversations: nothing may panic, hang or keep memory.
+func FuzzConversation(f *testing.F) {
+	accounts, err := account.New(account.Options{DB: storetest.SQLite(f, store.MainSchema())})
+	if err != nil {
+		f.Fatal(err)
+	}
+	tests, err := filter.New(filter.Options{Disabled: true})
+	if err != nil {
+		f.Fatal(err)
+	}
+	packets := func(all ...string) (b []byte) {
+		for _, p := range all {
+			b = appendPacket(b, p[0], p[1:])
+		}
+		return b
+	}
+	offer := "O\x00\x00\x00\x06\x00\x00\x01\xff\x00\x1f\xff\xff"
+	f.Add(packets(offer, "DCj\x00mta\x00{client_addr}\x00192.0.2.1\x00", "Cweb\x004\x00\x19192.0.2.1\x00", "Hweb\x00", "DMi\x00a\x00", "M<a@b.c>\x00SIZE=1\x00",
+		"R<d@e.f>\x00", "LSubject\x00 x\n y\x00", "LX-Postern-Score\x00 1\x00", "Bbody\r\n", "E", "A", "M<>\x00", "E", "K", "Q"))
+	f.Add(packets(offer, "Cx\x006\x00\x00IPv6:2001:db8::1\x00", "Cx\x00L\x00\x00/s\x00", "M\x00", "R\x00", "L:\x00\x00", "T", "U", "N", "Ex"))
+	f.Add(packets("O\x00\x00\x00\x02\x00\x00\x00\x3f\x00\x00\x00\x3f", "Cx\x00U", "H", "M", "R", "Lx\x00\x00", "E"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := New(Options{Hostname: "gate.test", Accounts: accounts, Filter: tests, Logger: slog.New(slog.DiscardHandler), Limits: Limits{MessageBytes: 1000}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		here, there := net.Pipe()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = io.Copy(io.Discard, there)
+		}()
+		go func() {
+			_, _ = there.Write(b)
+			_ = there.Close()
+		}()
+		x := newSession(s, here)
+		x.run(context.Background())
+		_ = here.Close()
+		<-done
+		x.reset()
+		if n := s.inFlight.Load(); n != 0 {
+			t.Errorf("%d bytes kept", n)
+		}
+	})
+}
