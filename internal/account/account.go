@@ -12,6 +12,9 @@
 // hash. DKIM private keys are kept in the clear: the database file must be readable by Postern's user only
 // (mode 0600, which store sees to), and so must its backups. Neither is ever logged.
 //
+// Tuning (tuning.go) is points of tests that differ, and allow and deny lists, for one customer or for everybody, from the file or made here.
+// Tuned answers the filter from memory; what a match is worth is the filter's matter.
+//
 // # What it does not
 //
 // It asks no network, judges no message and sends nothing. Whether a domain really belongs to the customer
@@ -103,9 +106,11 @@ type Ledger struct {
 	logger *slog.Logger
 	pools  map[string]Pool
 
-	refreshing sync.Mutex // one reader of the database at a time, so that an older state never replaces a newer one
-	state      atomic.Pointer[snapshot]
-	gate       *gate
+	refreshing   sync.Mutex // one reader of the database at a time, so that an older state never replaces a newer one
+	tuning       Tuning     // of the configuration file tuningSource; guarded by refreshing
+	tuningSource string
+	state        atomic.Pointer[snapshot]
+	gate         *gate
 }
 
 // New checks the options and makes a ledger. It does not read the database: Refresh, SyncConfig and Run do.
@@ -148,6 +153,7 @@ func (l *Ledger) Refresh(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("account: read: %w", err)
 	}
+	r.file, r.fileSource = l.tuning, l.tuningSource
 	l.state.Store(newSnapshot(r))
 	return nil
 }
@@ -208,6 +214,7 @@ type snapshot struct {
 	domains     map[mail.Domain]*Customer
 	credentials map[string]*Credential
 	keys        map[mail.Domain][]KeyRecord // newest first
+	tuning      tuningState
 }
 
 func newSnapshot(r rows) *snapshot {
@@ -217,6 +224,7 @@ func newSnapshot(r rows) *snapshot {
 		domains:     map[mail.Domain]*Customer{},
 		credentials: map[string]*Credential{},
 		keys:        map[mail.Domain][]KeyRecord{},
+		tuning:      newTuningState(r.tuning, r.file, r.fileSource),
 	}
 	for i := range r.customers {
 		c := &r.customers[i].Customer

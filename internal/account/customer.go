@@ -220,7 +220,7 @@ func (l *Ledger) PutCustomer(ctx context.Context, c Customer) error {
 			return err
 		case err == nil && old.gone:
 			// A new customer under a name that left the configuration must not inherit its passwords.
-			if err := deleteCredentials(t, c.ID); err != nil {
+			if err := disinherit(t, c.ID); err != nil {
 				return err
 			}
 		case err == nil && old.Origin == OriginConfig:
@@ -247,7 +247,7 @@ func fromConfig(old row) error {
 	return fmt.Errorf("%w: customer %s stands in %s; change it there", ErrFromConfig, old.ID, old.source)
 }
 
-// DeleteCustomer removes a customer with networks, domains and credentials. DKIM keys stay. Errors: ErrNotFound,
+// DeleteCustomer removes a customer with networks, domains, credentials, points and list entries. DKIM keys stay. Errors: ErrNotFound,
 // ErrFromConfig.
 func (l *Ledger) DeleteCustomer(ctx context.Context, id string) error {
 	return l.write(ctx, func(t *store.Tx) error {
@@ -261,7 +261,7 @@ func (l *Ledger) DeleteCustomer(ctx context.Context, id string) error {
 		if old.Origin == OriginConfig {
 			return fromConfig(old)
 		}
-		if err := deleteCredentials(t, id); err != nil {
+		if err := disinherit(t, id); err != nil {
 			return err
 		}
 		return deleteCustomer(t, id)

@@ -22,6 +22,9 @@ type rows struct {
 	customers   []row
 	credentials []Credential
 	keys        []KeyRecord
+	tuning      Tuning
+	file        Tuning // what the configuration file says of points and lists
+	fileSource  string
 }
 
 const customerColumns = `id, name, language, contact, pool, mode, threshold, self_release, release_ceiling, any_from, suspended, origin, source, gone`
@@ -103,7 +106,12 @@ func readAll(t *store.Tx) (rows, error) {
 		k.Domain = mail.Domain(domain)
 		all.keys = append(all.keys, k)
 	}
-	return all, keys.Err()
+	if err := keys.Err(); err != nil {
+		return rows{}, err
+	}
+	var err error
+	all.tuning, err = readTuning(t)
+	return all, err
 }
 
 func readPairs(t *store.Tx, query string, each func(a, b string) error) error {
@@ -175,7 +183,11 @@ func deleteCustomer(t *store.Tx, id string) error {
 	return err
 }
 
-func deleteCredentials(t *store.Tx, customer string) error {
+// disinherit removes what a new customer of the same id must not inherit: credentials, other points, list entries.
+func disinherit(t *store.Tx, customer string) error {
+	if err := deleteTuning(t, customer); err != nil {
+		return err
+	}
 	_, err := t.Exec(`DELETE FROM account_credential WHERE customer = ?`, customer)
 	return err
 }
