@@ -41,6 +41,23 @@ func (a *App) openRules(c *config.Config) error {
 // mostProblems is how many faulty rules the log names at a start: a folder of thousands would drown it.
 const mostProblems = 20
 
+// CheckRules reads the .cf files of folders, or our own rules when there is none, and says what became of them, and which rules cannot run
+// with the reason.
+func CheckRules(dirs []string) (*rules.LoadReport, map[string]string, error) {
+	if len(dirs) == 0 {
+		book, err := filter.LoadRules(nil)
+		if err != nil {
+			return nil, nil, err
+		}
+		return book.Report(), book.Unsupported(), nil
+	}
+	set, report, err := rules.Load(dirs, rules.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	return report, set.Unsupported(), nil
+}
+
 // RuleScanner tests messages with rules in SpamAssassin's language alone, without the gateway's own tests: for `postern scan --rules`.
 // It asks no network.
 type RuleScanner struct {

@@ -102,6 +102,9 @@ func groupOf(file string) Group {
 // Report says what was read and what was not understood.
 func (b *RuleBook) Report() *rules.LoadReport { return b.report }
 
+// Unsupported are the rules that cannot run, with the reason.
+func (b *RuleBook) Unsupported() map[string]string { return b.set.Unsupported() }
+
 // Tests are the rules that have points of their own and can run here, by group and name. Points are those with network tests and without
 // Bayes.
 func (b *RuleBook) Tests() []Test { return b.tests }
