@@ -3,6 +3,7 @@ package rules
 import (
 	"encoding/base64"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -18,6 +19,7 @@ var (
 	plainASCII    = regexp.MustCompile(`(?i)^(?:US-)?ASCII$`)
 	latin1Charset = regexp.MustCompile(`(?i)^(?:ISO-?8859-1|Windows-1252|CP1252)$`)
 	utf8Charset   = regexp.MustCompile(`(?i)^UTF-?8$`)
+	jis7Charset   = regexp.MustCompile(`(?i)^(?:iso-2022-jp(?:-1)?|7bit-jis)$`)
 	utf16Charset  = regexp.MustCompile(`(?i)^UTF[ -]?16`)
 )
 
@@ -68,6 +70,12 @@ func decodeDeclared(b []byte, declared string, insist, triedUTF8 bool) (string, 
 			return string(b), true
 		}
 		return strings.ToValidUTF8(string(b), "\uFFFD"), insist
+	}
+	if !insist && jis7Charset.MatchString(declared) {
+		// Perl's decoder ends at the first octet that is not of seven bits, and takes what came before for all there is.
+		if i := slices.IndexFunc(b, func(c byte) bool { return c >= 0x80 }); i >= 0 {
+			b = b[:i]
+		}
 	}
 	var enc encoding.Encoding
 	if utf16Charset.MatchString(declared) {

@@ -32,6 +32,7 @@ func parseDate(s string) (int64, bool) {
 		s = strings.Replace(s, m[0], " ", 1)
 	} else if m := monthFirst.FindStringSubmatch(s); m != nil {
 		month, day, year = m[1], m[2], m[3]
+		s = strings.Replace(s, m[0], " ", 1) // with the time of day, which counts as midnight
 	} else {
 		return 0, false
 	}

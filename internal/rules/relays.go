@@ -106,9 +106,9 @@ type shape struct {
 	names   []string
 	looked  bool
 	unless  *regexp.Regexp // the shape does not apply to such a field, nil for none
-	qmail   bool // the server writes "unknown" where it did not look the name up
-	none    bool // the field speaks of no hop worth telling
-	fetch   bool // mail was fetched, not received
+	qmail   bool           // the server writes "unknown" where it did not look the name up
+	none    bool           // the field speaks of no hop worth telling
+	fetch   bool           // mail was fetched, not received
 }
 
 func shapeOf(names, pattern string, looked bool) shape {

@@ -37,6 +37,9 @@ func (v *View) bodyLines() [][]byte {
 	}
 	v.haveBody = true
 	leaves := v.leaves()
+	if len(leaves) == 0 {
+		return nil // a multipart that holds nothing shows no subject either
+	}
 	var parts []text
 	wide := false
 	for _, n := range leaves {

@@ -50,7 +50,7 @@ type scan struct {
 	captured map[string][]string
 	skipped  map[int]bool
 	stripped [][]byte // body lines as an eval left them; nil: as they are in the View
-	current  int // rule at work, for note
+	current  int      // rule at work, for note
 }
 
 // Run is a message half way: all patterns and functions have run, metas have not. Make one with Begin; it serves one goroutine and one Finish.

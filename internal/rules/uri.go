@@ -63,7 +63,7 @@ func (c *scan) uriDetails() []*uriDetail {
 	once := map[string]bool{}
 	for _, d := range v.details {
 		for _, u := range d.cleaned {
-			if !once[u] {
+			if u != "" && !once[u] {
 				once[u] = true
 				v.uris = append(v.uris, []byte(u))
 			}
