@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"postern/internal/account"
+	"postern/internal/filter"
 	"postern/internal/intake"
 	"postern/internal/journal"
 	"postern/internal/learn"
@@ -36,6 +37,8 @@ var answers = []struct {
 	{spool.ErrNotHeld, http.StatusConflict, "not-held", "the message is not held any more; explain tells where it stands"},
 	{intake.ErrNotKept, http.StatusConflict, "not-kept", "the message was refused in session and not kept; its sender must send it again"},
 	{intake.ErrTooSoon, http.StatusTooManyRequests, "too-soon", "the message was tested a moment ago; wait five seconds"},
+	{filter.ErrUnscanned, http.StatusServiceUnavailable, "not-scanned", "a scanner gave no answer about the message, so it stays held; see to the scanner, then test again"},
+	{filter.ErrUnscannable, http.StatusConflict, "unscannable", "the message is larger than a scanner takes now, so it stays held; release it, drop it, or raise the scanner's max_size"},
 	{spool.ErrDamaged, http.StatusConflict, "damaged", "the stored bytes are not those that were accepted; restore the body from a backup or drop the message"},
 	{spool.ErrLost, http.StatusConflict, "elsewhere", "another node owns the message now; ask there"},
 	{spool.ErrFull, http.StatusInsufficientStorage, "full", "the disk is nearly full; free some space"},

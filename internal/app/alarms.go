@@ -92,6 +92,7 @@ func (a *App) alarm(ctx context.Context) {
 				strings.Join(lines, "\n")+"\n\nUsually the name server is a public or shared one. Run an own recursive resolver on this machine and name it in "+
 				"dns.servers, or use the list's key-based access.\n")
 	}
+	a.scannerAlarms(tell)
 	for key, h := range a.findings.take() {
 		if h.Test == "RCVD_IN_DNSWL_BLOCKED" || h.Test == "URIBL_BLOCKED" {
 			continue // the refusals above say it

@@ -77,6 +77,7 @@ type App struct {
 	delivery        *delivery.Delivery
 	metrics         *metrics
 	findings        findings
+	scanners        scanners
 	certificate     atomic.Pointer[tls.Certificate]
 
 	doors  []door
@@ -260,7 +261,7 @@ func (a *App) openFilter(_ context.Context, c *config.Config) (err error) {
 func (a *App) filterOptions(c *config.Config, r dns.Resolver) filter.Options {
 	return filter.Options{Resolver: r, Accounts: a.accounts, Lists: lists(c.Filter.DNSBL), Guard: a.guard, Deadline: c.Filter.Deadline,
 		Queries: c.DNS.Budget, Scores: c.Filter.Scores, Disabled: !c.Filter.Enabled, Learn: a.learn, Rules: a.rules, Logger: a.log, Unsigned: !c.DKIM.Sign,
-		TLS: tlsTowards(c.Delivery)}
+		TLS: tlsTowards(c.Delivery), Opinions: a.opinions(c), Asked: a.scannerAsked}
 }
 
 // tlsTowards is what delivery will do about TLS, in the filter's words.

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/http/pprof"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"postern/internal/intake"
 	"postern/internal/locale"
 	"postern/internal/notice"
+	"postern/internal/opinion"
 	"postern/internal/smtp"
 	"postern/internal/spool"
 )
@@ -34,6 +36,8 @@ type metrics struct {
 	score     prometheus.Histogram
 	scan      prometheus.Histogram
 	duration  prometheus.Histogram
+	opinions  *prometheus.CounterVec
+	opinionIn *prometheus.HistogramVec
 	reloadOK  prometheus.Gauge
 	reloadAt  prometheus.Gauge
 	testNames map[string]bool
@@ -54,11 +58,15 @@ func newMetrics(a *App, catalog *locale.Catalog, links *notice.Links) *metrics {
 	m.duration = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "postern_delivery_duration_seconds",
 		Help:    "Time from our 250 to the receiver's.",
 		Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 900, 3600, 14400, 86400}})
+	m.opinions = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_opinion_questions_total",
+		Help: "Questions to other scanners by what came of them: answered, too_large, unavailable, protocol (an answer that cannot be understood)."}, []string{"scanner", "result"})
+	m.opinionIn = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "postern_opinion_duration_seconds", Help: "Time of one question to another scanner.",
+		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60}}, []string{"scanner"})
 	m.reloadOK = prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_config_reload_success", Help: "1 if the last reading of the configuration was taken, 0 if it was refused."})
 	m.reloadAt = prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_config_reload_timestamp_seconds", Help: "When the configuration was last read with success."})
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "postern_build_info", Help: "Always 1; the label tells the version."}, []string{"version"})
 	build.WithLabelValues(a.version).Set(1)
-	m.registry.MustRegister(m.messages, m.attempts, m.hits, m.score, m.scan, m.duration, m.reloadOK, m.reloadAt, build, &spoolFigures{app: a},
+	m.registry.MustRegister(m.messages, m.attempts, m.hits, m.score, m.scan, m.duration, m.opinions, m.opinionIn, m.reloadOK, m.reloadAt, build, &spoolFigures{app: a},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.reloaded(true)
 	for _, t := range filter.Tests() {
@@ -71,6 +79,21 @@ func newMetrics(a *App, catalog *locale.Catalog, links *notice.Links) *metrics {
 func (m *metrics) intake(event string)      { m.messages.WithLabelValues(event).Inc() }
 func (m *metrics) delivery(event, _ string) { m.attempts.WithLabelValues(event).Inc() }
 func (m *metrics) took(d time.Duration)     { m.duration.Observe(d.Seconds()) }
+
+// opinion counts a question to another scanner.
+func (m *metrics) opinion(scanner string, took time.Duration, err error) {
+	result := "answered"
+	switch {
+	case errors.Is(err, opinion.ErrTooLarge):
+		result = "too_large"
+	case errors.Is(err, opinion.ErrProtocol):
+		result = "protocol"
+	case err != nil:
+		result = "unavailable"
+	}
+	m.opinions.WithLabelValues(scanner, result).Inc()
+	m.opinionIn.WithLabelValues(scanner).Observe(took.Seconds())
+}
 
 func (m *metrics) tested(v filter.Verdict) {
 	m.score.Observe(v.Score)

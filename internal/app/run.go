@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +47,7 @@ func (a *App) Run(ctx context.Context) error {
 	start(&work, "intake", func() error { return a.intake.Run(works) })
 	start(&work, "delivery", func() error { return a.delivery.Run(works) })
 	start(&work, "watch", func() error { return a.watch(works) })
+	start(&work, "scanners", func() error { a.greetScanners(doors); return nil })
 	for _, d := range a.doors {
 		start(&doorWork, d.name, func() error { return d.server.Serve(doors, d.listener) })
 	}
@@ -154,11 +156,19 @@ func (a *App) take(ctx context.Context, next *config.Config) error {
 	a.certificate.Store(certificate)
 	a.setLevel(next)
 	a.config.Store(next)
+	if slices.ContainsFunc(changed, isScanner) {
+		a.greetScanners(ctx)
+	}
 	a.log.Info("configuration reloaded", "changed", strings.Join(changed, " "))
 	if len(restart) > 0 {
 		a.log.Warn("these changes take effect at the next start", "keys", strings.Join(restart, " "))
 	}
 	return nil
+}
+
+// isScanner reports whether a key is about another scanner.
+func isScanner(key string) bool {
+	return strings.HasPrefix(key, "filter.clamd") || strings.HasPrefix(key, "filter.rspamd")
 }
 
 func (a *App) setLevel(c *config.Config) {

@@ -50,7 +50,7 @@ func NewScanner(c *config.Config, local bool, classify filter.Classify, log *slo
 	}
 	o := a.filterOptions(c, offline{})
 	if local {
-		o.Lists, o.Offline = []dnsbl.List{}, true
+		o.Lists, o.Opinions, o.Offline = []dnsbl.List{}, nil, true
 	} else {
 		r := dns.Options{Timeout: c.DNS.Timeout, Attempts: c.DNS.Attempts, CacheEntries: c.DNS.CacheEntries, Logger: log}
 		for _, s := range c.DNS.Servers {

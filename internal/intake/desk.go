@@ -63,7 +63,7 @@ type View struct {
 	Asked      bool // the operator was asked
 	CanRetest  bool
 	CanRelease bool   // by the sender himself, under the customer's policy
-	WhyNot     string // "policy" or "ceiling" when he may not
+	WhyNot     string // "policy", "ceiling" or "locked" (a virus) when he may not
 	Ceiling    float64
 	Facts      []journal.Fact // the message's life, oldest first
 }
@@ -170,8 +170,10 @@ func (d *Desk) permit(v *View) {
 	if v.Status != Waiting {
 		return
 	}
-	v.CanRetest = true
+	v.CanRetest = !v.Verdict.Locked
 	switch {
+	case v.Verdict.Locked:
+		v.WhyNot = "locked"
 	case !v.Customer.SelfRelease || v.forOperator():
 		v.WhyNot = "policy"
 	case v.Verdict.Score > v.Customer.ReleaseCeiling:
@@ -207,11 +209,14 @@ func (d *Desk) held(ctx context.Context, id mail.QueueID) (View, error) {
 
 // Retest runs the tests again on the stored message, with DNS answers asked anew. A message that comes out at or under the
 // threshold is released at once: it is now what any new message would be. The sender's test does not release what waits for the
-// operator (forOperator).
+// operator (forOperator), and a message in which a virus was found is for the operator to test.
 func (d *Desk) Retest(ctx context.Context, id mail.QueueID, actor string) (View, error) {
 	v, err := d.held(ctx, id)
 	if err != nil {
 		return v, err
+	}
+	if actor == bySender && v.Verdict.Locked { // a scanner that is away for a while would set the virus free
+		return v, ErrNotAllowed
 	}
 	if !d.mayTest(id) {
 		return v, ErrTooSoon
@@ -224,10 +229,13 @@ func (d *Desk) Retest(ctx context.Context, id mail.QueueID, actor string) (View,
 	if err != nil {
 		return v, fmt.Errorf("retest %s: %w", id, err)
 	}
-	verdict, err := d.in.o.Fresh.Run(ctx, filter.Input{
+	verdict, err := d.in.o.Fresh.Run(ctx, filter.Input{QueueID: id,
 		Message: mail.Parse(body, d.in.o.MailSize), Envelope: work.Envelope, ClientIP: work.ClientIP, Hello: work.Hello,
 		Authenticated: work.Credential != "", Credential: work.Credential, Customer: v.Customer, Egress: d.in.o.Accounts.Pool(work.Pool).Egress, Received: work.Received, Now: d.in.o.Now(),
 	})
+	if err == nil && v.Verdict.Locked && verdict.Open() {
+		err = filter.ErrUnscanned // the virus stands until a scanner takes it back
+	}
 	if err != nil {
 		return v, fmt.Errorf("retest %s: %w", id, err)
 	}
@@ -383,7 +391,7 @@ func (d *Desk) fact(kind journal.Kind, w spool.Work, actor string) journal.Fact 
 
 // heldMail puts a verdict into the words of the customer's language, for the notice.
 func (in *Intake) heldMail(m spool.Message, c account.Customer, v filter.Verdict) notice.HeldMail {
-	h := notice.HeldMail{Message: m, Threshold: v.Threshold, CanRelease: c.SelfRelease && v.Score <= c.ReleaseCeiling}
+	h := notice.HeldMail{Message: m, Threshold: v.Threshold, CanRelease: c.SelfRelease && !v.Locked && v.Score <= c.ReleaseCeiling}
 	h.Message.Body = nil
 	for _, hit := range v.Hits {
 		if hit.Points <= 0 {

@@ -150,14 +150,11 @@ func (s *session) Data(ctx context.Context, t *smtp.Transaction, raw []byte) (sm
 		return smtp.Reply{}, err
 	}
 	verdict, err := s.in.o.Filter.Run(ctx, filter.Input{
-		Message: m, Envelope: t.Envelope, ClientIP: s.conn.ClientIP, Hello: s.conn.Hello, Authenticated: s.known, Credential: s.credential.User,
+		QueueID: id, Message: m, Envelope: t.Envelope, ClientIP: s.conn.ClientIP, Hello: s.conn.Hello, Authenticated: s.known, Credential: s.credential.User,
 		Customer: s.customer, Egress: s.in.o.Accounts.Pool(s.customer.Pool).Egress, Now: now,
 	})
 	if err != nil {
-		// An untested message is never taken: the client keeps it and tries again.
-		s.in.o.Logger.Error("message not tested", "queue_id", id, "account", s.customer.ID, "error", err)
-		s.in.o.Count("refused:filter")
-		return smtp.Reply{}, &smtp.Error{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "The message could not be tested; try again later"}
+		return smtp.Reply{}, s.notTested(id, err)
 	}
 	s.in.o.Tested(verdict)
 	item, err := s.item(id, t.Envelope, m, raw, verdict, now)
@@ -168,6 +165,25 @@ func (s *session) Data(ctx context.Context, t *smtp.Transaction, raw []byte) (sm
 		return s.reject(ctx, item, verdict, now)
 	}
 	return s.keep(ctx, item, verdict)
+}
+
+// notTested is the answer where the filter has no verdict: an untested message is never taken. The client keeps it and tries again, unless
+// that cannot help. A scanner that fails is watched elsewhere: a line for every message would say nothing more.
+func (s *session) notTested(id mail.QueueID, err error) error {
+	later := &smtp.Error{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "The message could not be tested; try again later"}
+	switch {
+	case errors.Is(err, filter.ErrUnscannable):
+		s.in.o.Count("refused:unscannable")
+		return &smtp.Error{Code: 552, Enhanced: smtp.Enhanced{5, 3, 4}, Text: "The message is larger than the scanner of this gateway takes; send less at a time"}
+	case errors.Is(err, filter.ErrUnscanned):
+		s.in.o.Count("refused:scanner")
+		s.in.o.Logger.Debug("message not scanned", "queue_id", id, "account", s.customer.ID, "error", err)
+		later.Text = "The message could not be scanned; try again later"
+	default:
+		s.in.o.Count("refused:filter")
+		s.in.o.Logger.Error("message not tested", "queue_id", id, "account", s.customer.ID, "error", err)
+	}
+	return later
 }
 
 // item builds what is stored.

@@ -185,7 +185,7 @@ func (m *messagePage) state(v intake.View) state {
 		case v.WhyNot == "ceiling":
 			who = m.T("who.ceiling", "Score", m.number(v.Verdict.Score, ceiling), "Ceiling", ceiling)
 		}
-		if m.site.retestHelps(v.Verdict) {
+		if v.CanRetest && m.site.retestHelps(v.Verdict) {
 			answer("who", who+" "+m.T("who.retest", "Threshold", threshold))
 		} else {
 			answer("who", who+" "+m.T("who.resend"))
@@ -279,6 +279,8 @@ func (m *messagePage) forms(v intake.View) acts {
 		a.Release = m.URL(m.Path + "/release")
 	case v.WhyNot == "ceiling":
 		a.NoRelease = m.T("act.release.ceiling", "Ceiling", v.Ceiling)
+	case v.WhyNot == "locked":
+		a.NoRelease = m.T("act.release.locked")
 	default:
 		a.NoRelease = m.T("act.release.policy")
 	}
@@ -370,6 +372,8 @@ var refusals = []struct {
 	{intake.ErrNotAllowed, http.StatusForbidden, "not_allowed"},
 	{intake.ErrAlreadyDone, http.StatusConflict, "already_asked"},
 	{intake.ErrNotFound, http.StatusGone, "not_held"},
+	{filter.ErrUnscanned, http.StatusServiceUnavailable, "not_scanned"},
+	{filter.ErrUnscannable, http.StatusServiceUnavailable, "not_scanned"},
 	{errNoQuestion, http.StatusUnprocessableEntity, "no_question"},
 	{errLongQuestion, http.StatusUnprocessableEntity, "long_question"},
 }
