@@ -51,6 +51,7 @@ type goldenCase struct {
 	Tamper        bool               `yaml:"tamper"`  // the body is changed after signing
 	Login         string             `yaml:"login"`   // credential
 	History       []float64          `yaml:"history"` // scores of the sender's earlier messages
+	Domains       []string           `yaml:"domains"` // the customer's
 	Clamd         string             `yaml:"clamd"`   // what clamd says: "OK", "NAME FOUND", or "unavailable"; empty: not asked
 	Rspamd        string             `yaml:"rspamd"`  // what rspamd says: "ACTION/SCORE/REQUIRED/SYMBOL"; empty: not asked
 }
@@ -108,7 +109,10 @@ func (c goldenCase) raw(t testing.TB) []byte {
 func (c goldenCase) input(t testing.TB) Input {
 	t.Helper()
 	in := Input{Message: mail.Parse(c.raw(t), mail.DefaultLimits()), Hello: c.Hello, Authenticated: c.Authenticated, Credential: c.Login, Now: testNow,
-		Customer: account.Customer{ID: "c", Threshold: c.Threshold}}
+		Customer: account.Customer{ID: "case-" + c.name, Threshold: c.Threshold}}
+	for _, d := range c.Domains {
+		in.Customer.Domains = append(in.Customer.Domains, mail.Domain(d))
+	}
 	var err error
 	if c.From != "<>" {
 		if in.Envelope.ReversePath, err = mail.ParseAddress(c.From); err != nil {
@@ -353,6 +357,14 @@ func TestEveryTestHasCases(t *testing.T) {
 			if !catalogue[n] {
 				t.Errorf("%s: no test %s", c.name, n)
 			}
+		}
+	}
+	for _, x := range scenarios {
+		for _, n := range x.shows {
+			hit[n] = x.name
+		}
+		for _, n := range x.near {
+			near[n] = x.name
 		}
 	}
 	owner := map[string]string{}

@@ -142,6 +142,18 @@ func nativeTests() []Test {
 		{Name: "BAYES_999", Points: 0.2, Group: GroupExperience},
 		{Name: "AWL", Points: 0, Group: GroupExperience},
 
+		// Behaviour: one alone warns, two together hold (behaviour.go).
+		{Name: "FIRST_TIME_RECIPIENTS", Points: 1.6, Group: GroupBehaviour},
+		{Name: "UNKNOWN_USERS", Points: 1.7, Group: GroupBehaviour},
+		{Name: "REJECTED_SHARE", Points: 1.2, Group: GroupBehaviour},
+		{Name: "VOLUME_UNUSUAL", Points: 1.8, Group: GroupBehaviour},
+		{Name: "MANY_SENDERS", Points: 1.2, Group: GroupBehaviour},
+		{Name: "SENDER_CHANGED", Points: 0.5, Group: GroupBehaviour},
+		{Name: "BULK_ALIKE", Points: 1.7, Group: GroupBehaviour},
+		{Name: "FROM_FOREIGN_DOMAIN", Points: 0.5, Group: GroupBehaviour},
+		{Name: "ROLE_SENDER", Points: 0.8, Group: GroupBehaviour},
+		{Name: "NOREPLY_SENDER", Points: 0.01, Group: GroupBehaviour},
+
 		// Other scanners (opinion.go). A virus holds the message whatever the points; those of rspamd's word are the message's own, these are
 		// where it would reject.
 		{Name: virusFound, Points: 100, Group: GroupOpinion},
@@ -173,6 +185,8 @@ func checks() []check {
 		{"title", []string{"HTML_TITLE_SUBJ_DIFF"}, false, checkTitle},
 		{"structure", []string{"MIME_HTML_ONLY", "MIME_HTML_ONLY_MULTI"}, false, checkStructure},
 		{"alternative", []string{"MPART_ALT_DIFF"}, false, checkAlternative},
+		{"own sender", []string{"FROM_FOREIGN_DOMAIN", "ROLE_SENDER", "NOREPLY_SENDER"}, false, checkOwnSender},
+		{"behaviour", countedTests, false, checkBehaviour},
 		{"bayes", learn.AllClasses(), false, checkBayes},
 		{"rules", nil, false, checkRules},
 		{"verdicts of rules", nil, false, finishRules},

@@ -104,14 +104,15 @@ func checkReputation(ctx context.Context, s *scan) {
 	}
 }
 
-// behaviour is the score that a sender answers for, and that his mean is made of: without what only the operator can mend, and
-// without the test string, which says nothing of anybody.
+// behaviour is the score that a sender answers for, and that his mean is made of: without what only the operator can mend, without
+// the tests that compare him with his past already, which a good mean would forgive, and without the test string, which says nothing of
+// anybody.
 func (s *scan) behaviour() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sum := 0.0
 	for _, h := range s.hits {
-		if !s.operator[h.Test] && h.Test != "AWL" && h.Test != "GTUBE" {
+		if !s.operator[h.Test] && h.Test != "AWL" && h.Test != "GTUBE" && !slices.Contains(countedTests, h.Test) {
 			sum += h.Points
 		}
 	}

@@ -11,8 +11,8 @@ type Explanation struct {
 
 // placeholders are all the arguments that the texts of tests may use. Values are what the hit carries, from outside: to be escaped
 // by whoever shows the texts as HTML.
-var placeholders = []string{"Date", "Domain", "Domains", "Hello", "IP", "List", "Mechanisms", "Name", "Now", "PolicyDomain", "Record",
-	"Sender", "Subject", "Suggested", "Tag", "Target", "Title", "URL", "What", "Why", "Zone"}
+var placeholders = []string{"Date", "Domain", "Domains", "Hello", "Hours", "IP", "List", "Mechanisms", "Messages", "Name", "Now", "Number", "PolicyDomain",
+	"Record", "Sender", "Share", "Subject", "Suggested", "Tag", "Target", "Title", "URL", "Usual", "What", "Why", "Zone"}
 
 // Explain puts a hit into words. The texts are in package locale; the hit's arguments fill their placeholders, and one that the
 // hit does not carry (a verdict stored by an older version, an answer that had no such part) reads "not known" in lang. Of a test

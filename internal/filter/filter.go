@@ -217,6 +217,7 @@ type Input struct {
 	Egress        []account.Egress // addresses and HELO names it may leave from
 	Received      time.Time        // when we accepted it: the Date field is compared with this; zero: see arrival
 	Now           time.Time        // zero: the filter's clock
+	Earlier       *Verdict         // of the same message when it came: what its sender did then stands, however long ago
 }
 
 // Run tests one message. The error is not nil only when the filter itself is broken, ctx ended, or a scanner without which no message
@@ -283,6 +284,7 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 		set.o.Learn.Remember(s.sender(lateCtx), s.behaviour())
 	}
 	v := s.verdict(threshold)
+	s.judged(v)
 	v.At, v.Elapsed = in.Now, set.o.Now().Sub(start)
 	return v, nil
 }
@@ -311,6 +313,8 @@ type scan struct {
 	running *rules.Run // the rules, between their patterns and their verdict
 	cards   Cards      // the providers' cards
 	bayes   bool       // what was learned has an answer for this message
+
+	observed *learn.Behaviour // the sender's, counted; nil: not counted
 
 	mu      sync.Mutex
 	hits    []Hit

@@ -231,7 +231,7 @@ func (d *Desk) Retest(ctx context.Context, id mail.QueueID, actor string) (View,
 	}
 	verdict, err := d.in.o.Fresh.Run(ctx, filter.Input{QueueID: id,
 		Message: mail.Parse(body, d.in.o.MailSize), Envelope: work.Envelope, ClientIP: work.ClientIP, Hello: work.Hello,
-		Authenticated: work.Credential != "", Credential: work.Credential, Customer: v.Customer, Egress: d.in.o.Accounts.Pool(work.Pool).Egress, Received: work.Received, Now: d.in.o.Now(),
+		Authenticated: work.Credential != "", Credential: work.Credential, Customer: v.Customer, Egress: d.in.o.Accounts.Pool(work.Pool).Egress, Received: work.Received, Now: d.in.o.Now(), Earlier: &v.Verdict,
 	})
 	if err == nil && v.Verdict.Locked && verdict.Open() {
 		err = filter.ErrUnscanned // the virus stands until a scanner takes it back

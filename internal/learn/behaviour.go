@@ -62,6 +62,7 @@ type Behaviour struct {
 	scope      string
 	at         time.Time
 	recipients int
+	firstTime  int // strangers who count: mail to them was not tried in this hour before
 	newcomer   bool
 	text       uint64
 	hasText    bool
@@ -209,8 +210,12 @@ func (l *Ledger) Observe(ctx context.Context, o Observation) (Behaviour, error) 
 	s, table := b.subjects[keys[0]], b.seen[out.scope]
 	table.used = o.At
 	for _, h := range hashes {
-		if table.attempt(h, o.At, !o.Look) {
+		stranger, counts := table.attempt(h, o.At, !o.Look)
+		if stranger {
 			out.Strangers++
+		}
+		if counts {
+			out.firstTime++
 		}
 	}
 	out.Forgetful = table.full
@@ -219,7 +224,7 @@ func (l *Ledger) Observe(ctx context.Context, o Observation) (Behaviour, error) 
 		author = clip(strings.ToLower(o.Author.String()), maxSender)
 	}
 	if !o.Look {
-		s.count(o.At, len(hashes), out.Strangers)
+		s.count(o.At, len(hashes), out.firstTime)
 		s.author(o.At, author)
 		b.touched(s)
 	}
@@ -229,7 +234,7 @@ func (l *Ledger) Observe(ctx context.Context, o Observation) (Behaviour, error) 
 		b.observePlace(&out, b.subjects[keys[1]], keys[0], o.Look)
 	}
 	if out.hasText {
-		out.Alike = b.texts.look(out.text, short(keys[0]), out.Strangers, o.At, !o.Look)
+		out.Alike = b.texts.look(out.text, short(keys[0]), out.Strangers, out.firstTime, o.At, !o.Look)
 	}
 	if hasForm && author != "" && (bulk || len(hashes) >= bulkTo || out.Own.Hour.Recipients >= campaignFrom) {
 		out.Changed = s.letter(form, author, len(hashes), o.At, !o.Look)
@@ -269,7 +274,7 @@ func (b *behaviours) observePlace(out *Behaviour, p *subject, id digest, look bo
 	out.newcomer = !out.Own.Established
 	if !look {
 		if out.newcomer {
-			p.count(out.at, out.recipients, out.Strangers)
+			p.count(out.at, out.recipients, out.firstTime)
 		} else {
 			p.own.add(out.at, cMessages, 1)
 		}
@@ -392,7 +397,7 @@ func (l *Ledger) Judged(o Behaviour, held, alarm, likeness bool) {
 		}
 		if !held {
 			s.own.add(o.at, cAccepted, o.recipients)
-			s.own.add(o.at, cAcceptedFirst, o.Strangers)
+			s.own.add(o.at, cAcceptedFirst, o.firstTime)
 		}
 		if alarm {
 			grow(&s.own.dayAt(slotOf(o.at, 24*time.Hour)).alarms, 1)

@@ -288,9 +288,9 @@ type Likeness struct {
 	Since      time.Time
 }
 
-// look counts a message with strangers among its recipients and says what is known of its text. A text that was sent for long is a
-// product's own words, and tells nothing.
-func (c *clusters) look(h uint64, id uint32, strangers int, at time.Time, count bool) (l Likeness) {
+// look counts a message with strangers among its recipients, so many of whom count now, and says what is known of its text. A text that
+// was sent for long is a product's own words, and tells nothing.
+func (c *clusters) look(h uint64, id uint32, strangers, counting int, at time.Time, count bool) (l Likeness) {
 	now := slotOf(at, tenMinutes)
 	i := c.find(h, now)
 	if i < 0 {
@@ -307,13 +307,13 @@ func (c *clusters) look(h uint64, id uint32, strangers int, at time.Time, count 
 	k := slices.IndexFunc(x.senders, func(s alikeSender) bool { return s.id == id })
 	if count && strangers > 0 {
 		grow(&x.messages, 1)
-		grow(&x.strangers, uint32(strangers))
+		grow(&x.strangers, uint32(counting))
 		if k < 0 && len(x.senders) < alikeSenders {
 			x.senders = append(x.senders, alikeSender{id: id})
 			k = len(x.senders) - 1
 		}
 		if k >= 0 {
-			grow(&x.senders[k].strangers, uint32(strangers))
+			grow(&x.senders[k].strangers, uint32(counting))
 		}
 	}
 	young := x.first+uint32(alikeKnown/tenMinutes) > now

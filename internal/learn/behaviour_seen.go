@@ -67,29 +67,30 @@ func (t *seenTable) find(h uint64) (i int, found bool) {
 	return i, false
 }
 
-// attempt reports whether a recipient is a stranger who counts now, and notes that mail to him was tried.
-func (t *seenTable) attempt(h uint64, at time.Time, note bool) (stranger bool) {
+// attempt reports whether a recipient never got mail of the customer (stranger), and whether he counts as one now: not when mail to him was tried
+// in the same hour. note: this is such a try.
+func (t *seenTable) attempt(h uint64, at time.Time, note bool) (stranger, counts bool) {
 	hour := uint64(slotOf(at, time.Hour)) & stampMask
 	if len(t.slots) > 0 {
 		if i, found := t.find(h); found {
 			e := t.slots[i]
 			if e&attemptMark == 0 {
-				return false
+				return false, false
 			}
-			if age := (hour - e) & stampMask; age == 0 {
-				return false
+			if (hour-e)&stampMask == 0 {
+				return true, false
 			}
 			if note {
 				t.slots[i] = h | attemptMark | hour
 			}
-			return true
+			return true, true
 		}
 	}
 	if note && t.room(at, true) {
 		t.put(h | attemptMark | hour)
 		t.attempted++
 	}
-	return true
+	return true, true
 }
 
 // deliver notes that a recipient got mail. first: he is new. write: the row in the database is to be written; a known recipient's

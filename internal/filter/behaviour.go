@@ -1,0 +1,282 @@
+package filter
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"postern/internal/learn"
+	"postern/internal/mail"
+)
+
+// The tests of behaviour that count: they compare a sender with his own past (learn.Observe). They say nothing of the message itself, so that
+// the sender's mean (AWL) neither forgives nor remembers them.
+var countedTests = []string{"FIRST_TIME_RECIPIENTS", "UNKNOWN_USERS", "REJECTED_SHARE", "VOLUME_UNUSUAL", "MANY_SENDERS", "SENDER_CHANGED", "BULK_ALIKE"}
+
+// Limits of the tests, in recipients. Each is a floor: below it nobody is judged. With a history, it takes several times the busiest
+// hour or day of that history as well.
+const (
+	volumeHour, volumeDay     = 40, 200  // with a history
+	newHour, newDay           = 100, 400 // without one
+	newcomerHour, newcomerDay = 50, 200  // a new name at a place with a history: a script that was not there yesterday
+	volumeTimes               = 4        // times the busiest hour or day
+
+	firstHour, firstDay                 = 25, 100 // recipients never written to before
+	firstNewcomerHour, firstNewcomerDay = 40, 150
+	firstAlike                          = 10 // an hour, when others send the same text
+	firstTimes                          = 4  // times the busiest hour or day
+	firstShare                          = 2  // times the usual share of such recipients, or ...
+	firstFar                            = 20 // ... so many times the busiest hour or day: for who writes to strangers every day
+
+	unknownLeast, unknownShare = 8, 0.05  // of 24 hours
+	refusedLeast, refusedShare = 10, 0.10 // of 24 hours
+
+	sendersLeast, sendersNew, sendersTimes = 10, 20, 3 // author addresses of a day
+
+	alikeIdentities, alikeStrangers = 3, 30 // others who send the text; recipients never written to before, together
+)
+
+// checkBehaviour compares how the sender sends with how he used to. A message is judged once, when it comes: if it is tested again, what was
+// found then stands, because waiting makes no stranger an acquaintance.
+func checkBehaviour(ctx context.Context, s *scan) {
+	if s.o.Learn == nil || s.Customer.ID == "" {
+		return
+	}
+	if s.Earlier != nil {
+		for _, h := range s.Earlier.Hits {
+			if slices.Contains(countedTests, h.Test) {
+				s.hit(h.Test, h.Args, h.Evidence...)
+			}
+		}
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, ledgerTime)
+	defer cancel()
+	from, _ := s.fromDomain()
+	o := learn.Observation{Identity: learn.IdentityOf(s.Customer.ID, s.Credential, s.ClientIP, from, s.Message.Raw), At: s.Now, Message: s.Message,
+		Recipients: s.Envelope.Recipients, Look: s.o.ReadOnly}
+	for _, b := range s.Message.From() {
+		if !b.Address.IsNull() {
+			o.Author = b.Address
+			break
+		}
+	}
+	b, err := s.o.Learn.Observe(ctx, o)
+	if err != nil {
+		s.o.Logger.Warn("behaviour not asked", "account", s.Customer.ID, "error", err)
+		s.notMeasured("VOLUME_UNUSUAL", "how this sender sent so far cannot be read now")
+		return
+	}
+	if !s.o.ReadOnly {
+		s.observed = &b
+	}
+	who := subject{b.Identity.String(), b.Own, b.KnownPlace, b.Alike.Identities >= alikeIdentities, b.Strangers > 0}
+	s.judge(who)
+	if b.Crowd != nil {
+		s.judge(subject{fmt.Sprintf("%d new senders of the last hour, of %s", b.Newcomers, b.Place), *b.Crowd, true, who.alike, who.strangers})
+	}
+	s.judgeSenders(b)
+	if a := b.Alike; a.Identities >= alikeIdentities && a.Recipients >= alikeStrangers {
+		s.hit("BULK_ALIKE", map[string]string{"Number": strconv.Itoa(a.Identities), "Messages": strconv.Itoa(a.Messages)},
+			fmt.Sprintf("nearly the same text from this sender (%s) and %d others since %s: %d messages, to %d recipients that their senders never wrote to before",
+				b.Identity, a.Identities, a.Since.Format("2006-01-02 15:04 UTC"), a.Messages, a.Recipients))
+	}
+	if c := b.Changed; c != nil {
+		s.hit("SENDER_CHANGED", map[string]string{"Sender": c.Sender, "Now": o.Author.String(), "Date": c.Last.Format("2006-01-02")},
+			fmt.Sprintf("a letter of this form went to %d recipients from %s, the last time on %s; this one comes from %s",
+				c.Recipients, c.Sender, c.Last.Format("2006-01-02"), o.Author))
+	}
+}
+
+// judged tells the ledger what became of the message.
+func (s *scan) judged(v Verdict) {
+	if s.observed == nil {
+		return
+	}
+	fired := func(h Hit) bool { return slices.Contains(countedTests, h.Test) && h.Points > 0 }
+	_, likeness := v.Hit("BULK_ALIKE")
+	s.o.Learn.Judged(*s.observed, v.Held, v.Held && slices.ContainsFunc(v.Hits, fired), likeness)
+}
+
+// subject is one sender, or the new ones of a place together, as the limits see him.
+type subject struct {
+	name string
+	learn.Conduct
+	knownPlace bool
+	alike      bool // others send the same text
+	strangers  bool // the message goes to somebody never written to before
+}
+
+// judge holds a conduct against the limits.
+func (s *scan) judge(c subject) {
+	hour, day := newHour, newDay
+	if c.knownPlace {
+		hour, day = newcomerHour, newcomerDay
+	}
+	if c.Established {
+		hour, day = volumeHour, volumeDay
+	}
+	hour, day = max(hour, volumeTimes*c.UsualHour.Recipients), max(day, volumeTimes*c.UsualDay.Recipients)
+	switch {
+	case c.Hour.Recipients > hour:
+		s.volume(c, "1", "in the last hour", c.Hour.Recipients, c.UsualHour.Recipients, hour)
+	case c.Day.Recipients > day:
+		s.volume(c, "24", "in the last 24 hours", c.Day.Recipients, c.UsualDay.Recipients, day)
+	}
+	s.judgeStrangers(c)
+	share := func(n int) float64 { return float64(n) / math.Max(1, float64(c.Settled)) }
+	if c.Unknown >= unknownLeast && share(c.Unknown) >= unknownShare {
+		s.hit("UNKNOWN_USERS", map[string]string{"Number": strconv.Itoa(c.Unknown), "Share": percent(share(c.Unknown))},
+			fmt.Sprintf("%s: in the last 24 hours, %d of %d recipients (%s %%) do not exist, as their servers say; limit %g %%", c.name, c.Unknown, c.Settled,
+				short(share(c.Unknown)), unknownShare*100))
+	}
+	if c.Refused >= refusedLeast && share(c.Refused) >= refusedShare {
+		s.hit("REJECTED_SHARE", map[string]string{"Number": strconv.Itoa(c.Refused), "Share": percent(share(c.Refused))},
+			fmt.Sprintf("%s: in the last 24 hours, servers refused the message for %d of %d recipients (%s %%); limit %g %%", c.name, c.Refused, c.Settled,
+				short(share(c.Refused)), refusedShare*100))
+	}
+}
+
+// short is a share in percent, rounded as people do.
+func short(p float64) string { return strconv.FormatFloat(math.Round(p*1000)/10, 'f', -1, 64) }
+
+// volume reports more mail than usual.
+func (s *scan) volume(c subject, hours, window string, n, usual, limit int) {
+	s.hit("VOLUME_UNUSUAL", map[string]string{"Number": strconv.Itoa(n), "Usual": strconv.Itoa(usual), "Hours": hours},
+		fmt.Sprintf("%s: %d recipients %s; limit %d (%s)", c.name, n, window, limit, past(c, usual)))
+}
+
+// past says what a limit rests on.
+func past(c subject, usual int) string {
+	if c.Days == 0 {
+		return "no history yet"
+	}
+	return fmt.Sprintf("most before: %d, older days counting less, in %d days of mail", usual, c.Days)
+}
+
+// judgeStrangers looks at recipients that the customer never wrote to. Mail to known ones goes on meanwhile: the owner of a stolen password
+// still reaches his correspondents. Who writes to strangers every day, such as a shop, is measured by much more than his usual.
+func (s *scan) judgeStrangers(c subject) {
+	hour, day := firstHour, firstDay
+	if !c.Established {
+		hour, day = firstNewcomerHour, firstNewcomerDay
+	}
+	if c.alike {
+		hour = firstAlike
+	}
+	if !c.strangers || !c.Established && !c.knownPlace && !c.alike {
+		return // a new customer's first letter goes to strangers only
+	}
+	unusual := func(now, usual learn.Figures, floor int) bool {
+		if now.FirstTime < max(floor, firstTimes*usual.FirstTime) {
+			return false
+		}
+		share := float64(now.FirstTime) / math.Max(1, float64(now.Recipients))
+		return share >= firstShare*c.UsualShare || now.FirstTime >= firstFar*usual.FirstTime
+	}
+	report := func(hours, window string, now, usual learn.Figures) {
+		s.hit("FIRST_TIME_RECIPIENTS", map[string]string{"Number": strconv.Itoa(now.FirstTime), "Usual": strconv.Itoa(usual.FirstTime), "Hours": hours},
+			fmt.Sprintf("%s: %d of %d recipients %s were never written to before (%s)", c.name, now.FirstTime, now.Recipients, window, past(c, usual.FirstTime)))
+	}
+	switch {
+	case unusual(c.Hour, c.UsualHour, hour):
+		report("1", "in the last hour", c.Hour, c.UsualHour)
+	case unusual(c.Day, c.UsualDay, day):
+		report("24", "in the last 24 hours", c.Day, c.UsualDay)
+	}
+}
+
+// judgeSenders looks at the author addresses of one login or script.
+func (s *scan) judgeSenders(b learn.Behaviour) {
+	if b.Identity.Kind != learn.ByLogin && b.Identity.Kind != learn.ByScript {
+		return
+	}
+	limit := sendersNew
+	if b.Own.Established {
+		limit = max(sendersLeast, sendersTimes*b.Own.UsualSenders+1)
+	}
+	if n := b.Own.Senders; n >= limit {
+		s.hit("MANY_SENDERS", map[string]string{"Number": strconv.Itoa(n), "Usual": strconv.Itoa(b.Own.UsualSenders)},
+			fmt.Sprintf("%s: %d different author addresses today; limit %d (%s)", b.Identity, n, limit, past(subject{Conduct: b.Own}, b.Own.UsualSenders)))
+	}
+}
+
+// roles are addresses of functions and of programs, from which no person writes. RFC 2142 reserves some of them.
+var roles = strings.Fields(`postmaster abuse hostmaster root admin administrator webmaster www-data www apache httpd nginx wwwrun nobody daemon
+ mailer-daemon bounce bounces noc security usenet news uucp`)
+
+// users are the accounts of programs. As reverse path they say that nobody set one; bounces go to nobody.
+var users = strings.Fields(`root www-data www apache httpd nginx wwwrun nobody daemon uucp`)
+
+// noreplies are addresses that want no answer.
+var noreplies = strings.Fields(`noreply no-reply no_reply donotreply do-not-reply do_not_reply nepasrepondre ne-pas-repondre ne_pas_repondre`)
+
+// checkOwnSender looks at the addresses that the sender chose for himself. It needs no history.
+func checkOwnSender(_ context.Context, s *scan) {
+	if s.Envelope.ReversePath.IsNull() && len(s.Envelope.Recipients) > 0 {
+		return // a notification (RFC 3464, 3834): it comes from a role
+	}
+	var role, silent, foreign []string
+	note := func(list *[]string, text string) {
+		if !slices.Contains(*list, text) {
+			*list = append(*list, text)
+		}
+	}
+	domain := ""
+	for _, b := range s.Message.From() {
+		if b.Address.IsNull() {
+			continue
+		}
+		local, _, _ := strings.Cut(strings.ToLower(b.Address.Local), "+")
+		switch {
+		case slices.Contains(roles, local):
+			note(&role, "From: "+b.Address.String())
+		case slices.Contains(noreplies, local):
+			note(&silent, "From: "+b.Address.String())
+		}
+		if !s.owns(b.Address.Domain) {
+			domain = string(b.Address.Domain)
+			note(&foreign, fmt.Sprintf("From: %s; domains of the customer: %s", b.Address, domainList(s.Customer.Domains)))
+		}
+	}
+	if p := s.Envelope.ReversePath; !p.IsNull() && slices.Contains(users, strings.ToLower(p.Local)) {
+		note(&role, "reverse path: "+p.String())
+	}
+	if len(role) > 0 {
+		_, address, _ := strings.Cut(role[0], ": ")
+		s.hit("ROLE_SENDER", map[string]string{"Sender": address}, role...)
+	}
+	if len(silent) > 0 {
+		_, address, _ := strings.Cut(silent[0], ": ")
+		s.hit("NOREPLY_SENDER", map[string]string{"Sender": address}, silent...)
+	}
+	if len(foreign) > 0 {
+		s.hit("FROM_FOREIGN_DOMAIN", map[string]string{"Domain": domain, "Domains": domainList(s.Customer.Domains)}, foreign...)
+	}
+}
+
+// owns reports whether a domain is the customer's. Of one without domains nothing can be said.
+func (s *scan) owns(d mail.Domain) bool {
+	if len(s.Customer.Domains) == 0 || d == "" {
+		return true
+	}
+	if s.o.Accounts != nil {
+		return s.o.Accounts.OwnsDomain(s.Customer, d)
+	}
+	return slices.ContainsFunc(s.Customer.Domains, func(own mail.Domain) bool { return d == own || strings.HasSuffix(string(d), "."+string(own)) })
+}
+
+// domainList names a few domains.
+func domainList(all []mail.Domain) string {
+	var names []string
+	for _, d := range all[:min(len(all), 5)] {
+		names = append(names, string(d))
+	}
+	if more := len(all) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d more", more))
+	}
+	return strings.Join(names, ", ")
+}
