@@ -80,6 +80,8 @@ type Config struct {
 	Journal   Journal     `key:"journal"`
 	Notice    Notice      `key:"notice"`
 	DKIM      DKIM        `key:"dkim"`
+	Milter    Milter      `key:"milter"`
+	Spamd     Spamd       `key:"spamd"`
 
 	// Files are the files read, in order; empty for ZeroConfig.
 	Files []string
@@ -109,6 +111,8 @@ type Listen struct {
 	Web         []netip.AddrPort `key:"web"`
 	Metrics     []netip.AddrPort `key:"metrics"`
 	AdminSocket string           `key:"admin_socket"` // "" = see Config.AdminSocket
+	Milter      []Endpoint       `key:"milter"`       // none = service is off
+	Spamd       []Endpoint       `key:"spamd"`        // none = service is off
 }
 
 // Listener is one SMTP service.

@@ -31,7 +31,7 @@ const (
 // Table returns every key in the order of the example.
 func Table() []Key {
 	var all []Key
-	for _, part := range [][]Key{generalKeys(), listenKeys(), limitKeys(), customerKeys(), filterKeys(), deliveryKeys(), otherKeys()} {
+	for _, part := range [][]Key{generalKeys(), listenKeys(), serviceListenKeys(), tlsKeys(), limitKeys(), customerKeys(), filterKeys(), deliveryKeys(), otherKeys(), serviceKeys()} {
 		all = append(all, part...)
 	}
 	return all
@@ -68,6 +68,11 @@ func listenKeys() []Key {
 		{Path: "listen.web", Default: "127.0.0.1:8025", Unit: addressUnit, Restart: true, Doc: "The portal, without TLS: put a web server with HTTPS before it and tell its address in web.base_url."},
 		{Path: "listen.metrics", Default: "127.0.0.1:9025", Unit: addressUnit, Restart: true, Doc: "Prometheus metrics and health answers. No password: keep it local."},
 		{Path: "listen.admin_socket", Unit: "file", Sample: "/run/postern/admin.sock", Restart: true, Doc: "The socket `postern queue` and its like talk to. Who may open it is the operator. Empty: admin.sock in data_dir."},
+	}
+}
+
+func tlsKeys() []Key {
+	return []Key{
 		{Path: "tls", Doc: "The certificate shown to clients."},
 		{Path: "tls.cert_file", Unit: "file", Sample: "/etc/postern/cert.pem", Doc: "Certificate and intermediates, PEM. Empty: a self-signed one is made at the first start. Read again on reload."},
 		{Path: "tls.key_file", Unit: "file", Sample: "/etc/postern/key.pem", Doc: "Its private key, PEM."},

@@ -50,6 +50,7 @@ func (v *validation) run() {
 	v.customers()
 	v.filter()
 	v.delivery()
+	v.services()
 }
 
 func (v *validation) general() {
@@ -100,6 +101,16 @@ func (v *validation) bounds() []bound {
 	add("listen.submissions.address", v.Listen.Submissions.Address)
 	add("listen.web", v.Listen.Web)
 	add("listen.metrics", v.Listen.Metrics)
+	for _, s := range []struct {
+		path string
+		at   []Endpoint
+	}{{"listen.milter", v.Listen.Milter}, {"listen.spamd", v.Listen.Spamd}} {
+		for i, e := range s.at {
+			if e.Addr.IsValid() {
+				all = append(all, bound{fmt.Sprintf("%s[%d]", s.path, i), e.Addr})
+			}
+		}
+	}
 	return all
 }
 

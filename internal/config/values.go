@@ -49,6 +49,9 @@ func kinds() map[reflect.Type]kind {
 	for t, k := range networkKinds() {
 		all[t] = k
 	}
+	for t, k := range serviceKinds() {
+		all[t] = k
+	}
 	return all
 }
 
