@@ -80,10 +80,12 @@ type App struct {
 	scanners        scanners
 	certificate     atomic.Pointer[tls.Certificate]
 
-	doors  []door
-	webs   []web
-	ready  atomic.Bool
-	reload sync.Mutex
+	doors    []door
+	webs     []web
+	services []service
+	serving  serving
+	ready    atomic.Bool
+	reload   sync.Mutex
 }
 
 // door is one SMTP listener.
@@ -125,7 +127,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 	}{
 		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"accounts", a.openAccounts},
 		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"filter", a.openFilter}, {"intake and delivery", a.openWorks},
-		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"pages", a.openFaces},
+		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"services", a.openServices}, {"pages", a.openFaces},
 	} {
 		if err := step.do(ctx, o.Config); err != nil {
 			return nil, fmt.Errorf("%s: %w", step.what, err)
@@ -370,7 +372,7 @@ func (a *App) ownAddrs() []netip.AddrPort {
 	return out
 }
 
-// Addresses returns where a door or page listens: "relay", "submission", "submissions", "web", "metrics"; "" when it is off.
+// Addresses returns where a door or page listens: "relay", "submission", "submissions", "web", "metrics", "milter", "spamd"; "" when it is off.
 func (a *App) Addresses(name string) string {
 	for _, d := range a.doors {
 		if d.name == name {
@@ -380,6 +382,11 @@ func (a *App) Addresses(name string) string {
 	for _, w := range a.webs {
 		if w.name == name {
 			return w.listener.Addr().String()
+		}
+	}
+	for _, s := range a.services {
+		if s.name == name {
+			return s.listener.Addr().String()
 		}
 	}
 	return ""
@@ -410,6 +417,9 @@ func (a *App) close() {
 	}
 	for _, d := range a.doors {
 		_ = d.listener.Close()
+	}
+	for _, s := range a.services {
+		_ = s.listener.Close()
 	}
 	for _, db := range []*store.DB{a.mainDB, a.spoolDB} {
 		if db != nil {

@@ -51,6 +51,9 @@ func (a *App) Run(ctx context.Context) error {
 	for _, d := range a.doors {
 		start(&doorWork, d.name, func() error { return d.server.Serve(doors, d.listener) })
 	}
+	for _, s := range a.services {
+		start(&doorWork, s.name, func() error { return s.serve(doors, s.listener) })
+	}
 	for _, w := range a.webs {
 		start(&doorWork, w.name, func() error { return serveWeb(doors, w) })
 	}
@@ -78,6 +81,9 @@ func (a *App) announce() {
 	var where []any
 	for _, d := range a.doors {
 		where = append(where, slog.String(d.name, d.listener.Addr().String()))
+	}
+	for _, s := range a.services {
+		where = append(where, slog.String(s.name, s.listener.Addr().String()))
 	}
 	for _, w := range a.webs {
 		where = append(where, slog.String(w.name, w.listener.Addr().String()))
@@ -151,6 +157,7 @@ func (a *App) take(ctx context.Context, next *config.Config) error {
 	}
 	_ = a.filter.Reload(a.filterOptions(next, a.resolver)) // checked above
 	_ = a.retests.Reload(a.retestOptions(next))
+	a.reloadServices(next)
 	a.delivery.Tune(tuning(next))
 	a.intake.SetExpire(next.Delivery.Expire)
 	a.certificate.Store(certificate)

@@ -47,7 +47,7 @@ var Plan = []Room{
 
 	{"4 Roof", "config", "Reads the YAML, refuses what it does not know, gathers each room's own settings.", []string{"account", "mail", "opinion", "smtp"}},
 	{"4 Roof", "app", "Builds every room, starts and stops them in order; the only place that knows all.",
-		[]string{"account", "api", "config", "delivery", "dkim", "dns", "dnsbl", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "opinion", "portal", "report", "rules", "smtp", "spool", "store"}},
+		[]string{"account", "api", "config", "delivery", "dkim", "dns", "dnsbl", "filter", "intake", "journal", "learn", "locale", "mail", "milter", "notice", "opinion", "portal", "report", "rules", "smtp", "spamd", "spool", "store"}},
 	{"4 Roof", "world", "A small internet on loopback: DNS, providers with their manners, senders. Used by `postern demo` and end-to-end tests.",
 		[]string{"account", "app", "config", "dkim", "dmarc", "dns", "journal", "locale", "mail", "smtp", "spf"}},
 	{"4 Roof", "house", "This plan and the test that enforces it.", nil},
