@@ -26,7 +26,7 @@ const (
 
 	firstHour, firstDay                 = 25, 100 // recipients never written to before
 	firstNewcomerHour, firstNewcomerDay = 40, 150
-	firstAlike                          = 10 // an hour, when others send the same text
+	firstAlike                          = 6  // an hour, when others send the same text
 	firstTimes                          = 4  // times the busiest hour or day
 	firstShare                          = 2  // times the usual share of such recipients, or ...
 	firstFar                            = 20 // ... so many times the busiest hour or day: for who writes to strangers every day

@@ -413,7 +413,7 @@ func (l *Ledger) Judged(o Behaviour, held, alarm, likeness bool) {
 
 // Settled counts the end of a recipient's delivery. It does not wait: what finds no room in the queue is lost and counted (Lost).
 func (l *Ledger) Settled(s Settlement) {
-	if s.Fate < Delivered || s.Fate > Refused {
+	if s.Fate < Delivered || s.Fate > Refused || s.Identity.Customer == "" {
 		return
 	}
 	select {
@@ -423,13 +423,15 @@ func (l *Ledger) Settled(s Settlement) {
 	}
 }
 
-// settle counts one settlement.
-func (l *Ledger) settle(ctx context.Context, o Settlement) error {
-	b := l.behaviour
+// Settle counts the end of a recipient's delivery, for who may wait. The error is the database's.
+func (l *Ledger) Settle(ctx context.Context, o Settlement) error {
+	b, scope := l.behaviour, o.Identity.Customer
+	if scope == "" {
+		return nil
+	}
 	if err := l.openBehaviour(ctx); err != nil {
 		return err
 	}
-	scope := o.Identity.Customer
 	keys := []digest{o.Identity.key()}
 	if place, wider := o.Identity.wider(); wider {
 		place.Kind = "new at " + place.Kind

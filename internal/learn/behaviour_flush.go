@@ -271,7 +271,7 @@ func (l *Ledger) runBehaviour(ctx context.Context) {
 func (l *Ledger) settleOne(ctx context.Context, s Settlement) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), workTime)
 	defer cancel()
-	if err := l.settle(ctx, s); err != nil {
+	if err := l.Settle(ctx, s); err != nil {
 		l.lost.Add(1)
 		l.log.Warn("the end of a delivery was not counted", "account", s.Identity.Customer, "error", err)
 	}
