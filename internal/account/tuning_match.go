@@ -90,6 +90,12 @@ type Match struct {
 	Unsure bool    // recipients that are not known any more could change it
 }
 
+// Lists reports whether there is any list to ask.
+func (t Tuned) Lists() bool {
+	has := func(s *tunedScope) bool { return s != nil && (s.allow != nil || s.deny != nil || s.sends != nil) }
+	return has(t.all) || has(t.own)
+}
+
 // Match looks the message up. It costs some map lookups, nothing when there is no list.
 func (t Tuned) Match(s Subject, now time.Time) Match {
 	var m Match

@@ -52,6 +52,8 @@ type goldenCase struct {
 	Login         string             `yaml:"login"`   // credential
 	History       []float64          `yaml:"history"` // scores of the sender's earlier messages
 	Domains       []string           `yaml:"domains"` // the customer's
+	Lists         []string           `yaml:"lists"`   // "allow ENTRY", "deny ENTRY" for everybody; "own ENTRY" of the sender
+	Ceiling       float64            `yaml:"ceiling"` // release ceiling of a sender who may release
 	Clamd         string             `yaml:"clamd"`   // what clamd says: "OK", "NAME FOUND", or "unavailable"; empty: not asked
 	Rspamd        string             `yaml:"rspamd"`  // what rspamd says: "ACTION/SCORE/REQUIRED/SYMBOL"; empty: not asked
 }
@@ -109,7 +111,7 @@ func (c goldenCase) raw(t testing.TB) []byte {
 func (c goldenCase) input(t testing.TB) Input {
 	t.Helper()
 	in := Input{Message: mail.Parse(c.raw(t), mail.DefaultLimits()), Hello: c.Hello, Authenticated: c.Authenticated, Credential: c.Login, Now: testNow,
-		Customer: account.Customer{ID: "case-" + c.name, Threshold: c.Threshold}}
+		Customer: account.Customer{ID: "case-" + c.name, Threshold: c.Threshold, SelfRelease: c.Ceiling > 0, ReleaseCeiling: c.Ceiling}}
 	for _, d := range c.Domains {
 		in.Customer.Domains = append(in.Customer.Domains, mail.Domain(d))
 	}
@@ -255,6 +257,10 @@ func TestCases(t *testing.T) {
 			if len(c.History) > 0 {
 				o.Learn = c.past(t, in)
 			}
+			if len(c.Lists) > 0 {
+				o.Accounts = testLedger(t)
+				tunedFor(t, o.Accounts, in.Customer.ID, c.Lists...)
+			}
 			f := testFilter(t, o)
 			v, err := f.Run(t.Context(), in)
 			if err != nil {
@@ -285,7 +291,7 @@ func TestCases(t *testing.T) {
 				t.Errorf("%s:\n%s\ngot:\n%s(%v)", want, old, text, err)
 			}
 			checkTexts(t, catalog, v)
-			if len(unknown) == 0 {
+			if len(unknown) == 0 && !slices.Contains(hits, customerAllowed) { // that one depends on what all others find
 				checkEachAlone(t, f, in, hits)
 			}
 		})

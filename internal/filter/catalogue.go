@@ -21,6 +21,7 @@ const (
 	GroupDanger     Group = "danger"     // our rules on fraud, phishing and abused scripts
 	GroupSpam       Group = "spam"       // our rules on the marks of advertising nobody asked for
 	GroupRules      Group = "rules"      // the operator's own rules
+	GroupDecisions  Group = "decisions"  // what people decided: lists of allowed and denied senders
 )
 
 // Test is a row of the catalogue. Its name, explanation and fix in each language stand in package locale under
@@ -41,7 +42,7 @@ type check struct {
 }
 
 // lateChecks look at what all others found, in the order of their numbers.
-var lateChecks = map[string]int{"verdicts of rules": 1, "reputation": 2, "providers": 3}
+var lateChecks = map[string]int{"verdicts of rules": 1, "reputation": 2, "providers": 3, "decisions": 4}
 
 // patient reports whether a check has a time of its own instead of the deadline.
 func (c check) patient() bool { return c.name == "opinions" }
@@ -159,6 +160,11 @@ func nativeTests() []Test {
 		{Name: virusFound, Points: 100, Group: GroupOpinion},
 		{Name: rspamdSuspect, Points: DefaultFactor, Group: GroupOpinion},
 		{Name: noOpinion, Points: 0, Group: GroupOpinion},
+
+		// Lists (tuning.go). Points of the sender's own entries are the distance from his threshold to his ceiling.
+		{Name: denyListed, Points: listPoints, Group: GroupDecisions, Operator: true},
+		{Name: allowListed, Points: -listPoints, Group: GroupDecisions, Operator: true},
+		{Name: customerAllowed, Points: 0, Group: GroupDecisions},
 	}
 }
 
@@ -192,5 +198,6 @@ func checks() []check {
 		{"verdicts of rules", nil, false, finishRules},
 		{"reputation", []string{"AWL"}, false, checkReputation},
 		{"providers", nil, false, checkReadiness},
+		{"decisions", []string{allowListed, denyListed, customerAllowed}, false, checkDecisions},
 	}
 }

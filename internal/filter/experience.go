@@ -112,7 +112,7 @@ func (s *scan) behaviour() float64 {
 	defer s.mu.Unlock()
 	sum := 0.0
 	for _, h := range s.hits {
-		if !s.operator[h.Test] && h.Test != "AWL" && h.Test != "GTUBE" && !slices.Contains(countedTests, h.Test) {
+		if !s.operator[h.Test] && h.Test != "AWL" && h.Test != "GTUBE" && !slices.Contains(countedTests, h.Test) && !decided(h.Test) {
 			sum += h.Points
 		}
 	}

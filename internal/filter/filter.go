@@ -78,6 +78,9 @@ type Options struct {
 	Logger   *slog.Logger
 	Now      func() time.Time // default time.Now
 
+	// Customers are the points that the configuration gives customers, by id: they are checked here, and come to count through Accounts.
+	Customers map[string]map[string]float64
+
 	// Asked hears of every question to another scanner; err is nil when it gave an opinion. nil: nobody hears.
 	Asked func(scanner string, took time.Duration, err error)
 }
@@ -97,6 +100,7 @@ type settings struct {
 	points   map[string]float64
 	off      map[string]bool // tests that the operator switched off
 	operator map[string]bool // tests that say nothing of the sender
+	groups   map[string]Group
 	checks   []check
 	book     *RuleBook
 }
@@ -163,9 +167,9 @@ func newSettings(o Options) (*settings, error) {
 		}
 		o.Rules = own
 	}
-	f := &settings{o: o, book: o.Rules, points: make(map[string]float64), off: make(map[string]bool), operator: make(map[string]bool), checks: checks()}
+	f := &settings{o: o, book: o.Rules, points: make(map[string]float64), off: make(map[string]bool), operator: make(map[string]bool), groups: make(map[string]Group), checks: checks()}
 	for _, t := range append(nativeTests(), o.Rules.Tests()...) {
-		f.points[t.Name], f.operator[t.Name] = t.Points, t.Operator
+		f.points[t.Name], f.operator[t.Name], f.groups[t.Name] = t.Points, t.Operator, t.Group
 	}
 	errs := []error{checkedOpinions(o.Opinions)}
 	for name, p := range o.Scores {
@@ -176,16 +180,19 @@ func newSettings(o Options) (*settings, error) {
 		if math.IsNaN(p) || math.Abs(p) > 100 {
 			errs = append(errs, fmt.Errorf("filter.scores.%s: points must lie between -100 and 100", name))
 		}
-		if name == "AWL" && p != 0 {
-			errs = append(errs, fmt.Errorf("filter.scores.%s: its points depend on the sender's past; 0 switches it off, nothing else can be set", name))
-		}
-		if name == rspamdSuspect && p != 0 {
-			errs = append(errs, fmt.Errorf("filter.scores.%s: its points are made of rspamd's, see filter.rspamd.factor; 0 switches it off", name))
-		}
-		if why, fixed := fixedScores[name]; fixed && len(o.Opinions) > 0 {
+		if why := fixedPoints(name, p); why != "" && (len(o.Opinions) > 0 || fixedScores[name] == "") {
 			errs = append(errs, fmt.Errorf("filter.scores.%s: %s", name, why))
 		}
 		f.points[name], f.off[name] = p, p == 0
+	}
+	for id, scores := range o.Customers {
+		for name, p := range scores {
+			if _, ok := f.points[name]; !ok {
+				errs = append(errs, fmt.Errorf("customer %s: scores.%s: no test of that name", id, name))
+			} else if why := fixedPoints(name, p); why != "" {
+				errs = append(errs, fmt.Errorf("customer %s: scores.%s: %s", id, name, why))
+			}
+		}
 	}
 	return f, errors.Join(errs...)
 }
@@ -243,6 +250,10 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 	defer cancel()
 	s := &scan{Input: in, settings: set, keys: &f.keys,
 		resolver: remember(dns.WithBudget(set.o.Resolver, set.o.Queries)), lists: dns.WithBudget(set.o.Resolver, 2*set.o.Queries)}
+
+	if set.o.Accounts != nil {
+		s.tuned = set.o.Accounts.Tuned(in.Customer.ID)
+	}
 
 	var wg sync.WaitGroup
 	for _, c := range set.checks {
@@ -315,6 +326,7 @@ type scan struct {
 	bayes   bool       // what was learned has an answer for this message
 
 	observed *learn.Behaviour // the sender's, counted; nil: not counted
+	tuned    account.Tuned    // points and lists of the customer: one state of them for the whole message
 
 	mu      sync.Mutex
 	hits    []Hit
@@ -346,6 +358,9 @@ func (s *scan) caught(check string) {
 // once however often it is reported: later evidence joins the first.
 func (s *scan) hit(test string, args map[string]string, evidence ...string) {
 	points, ok := s.points[test]
+	if set, tuned := s.set(test); tuned {
+		points = set
+	}
 	if !ok {
 		panic("filter: hit of a test that is not in the catalogue: " + test)
 	}
@@ -354,7 +369,7 @@ func (s *scan) hit(test string, args map[string]string, evidence ...string) {
 
 // hitFor is hit with points that belong to this message alone.
 func (s *scan) hitFor(test string, points float64, args map[string]string, evidence ...string) {
-	if s.off[test] {
+	if s.silent(test) {
 		return
 	}
 	s.mu.Lock()
@@ -383,7 +398,7 @@ func (s *scan) notMeasured(test, why string) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.off[test] && !slices.ContainsFunc(s.unknown, func(u Unknown) bool { return u.Test == test }) {
+	if !s.silent(test) && !slices.ContainsFunc(s.unknown, func(u Unknown) bool { return u.Test == test }) {
 		s.unknown = append(s.unknown, Unknown{Test: test, Why: clip(why, maxEvidenceText)})
 	}
 }
@@ -406,9 +421,9 @@ func (s *scan) verdict(threshold float64) Verdict {
 	slices.SortFunc(v.Unknown, func(a, b Unknown) int { return strings.Compare(a.Test, b.Test) })
 	for _, h := range v.Hits {
 		v.Raw += h.Points
-		v.Locked = v.Locked || h.Test == virusFound
+		v.Locked = v.Locked || h.Test == virusFound || h.Test == denyListed
 	}
-	v.Raw = math.Round(v.Raw*1000)/1000 + 0 // + 0: never a negative zero
+	v.Raw = thousandth(v.Raw)
 	v.Score = math.Min(MaxScore, math.Max(0, v.Raw))
 	v.Held = v.Score > threshold || v.Locked
 	return v

@@ -126,7 +126,7 @@ const (
 // checkRules runs the patterns of the rules. What they add up to is decided by finishRules, when the other tests are done.
 func checkRules(ctx context.Context, s *scan) {
 	view := rules.NewView(s.Message, rules.ViewOptions{HasEnvelope: true, ReversePath: s.Envelope.ReversePath.String(), Now: s.Received})
-	s.running = s.book.set.Begin(view, rules.RunOptions{Context: ctx, Scores: s.o.Scores})
+	s.running = s.book.set.Begin(view, rules.RunOptions{Context: ctx, Scores: s.ruleScores()})
 }
 
 // finishRules lets rules look at what the filter's own tests found, and takes over what they say.
@@ -147,6 +147,11 @@ func finishRules(_ context.Context, s *scan) {
 	}
 	result := s.running.FinishSet(set, given)
 	for _, h := range result.Hits {
+		if points, ok := s.set(h.Rule); ok {
+			h.Score = points
+		} else if points, ok := s.o.Scores[h.Rule]; ok {
+			h.Score = points
+		}
 		args := map[string]string{"What": h.Evidence}
 		if s.book.groups[h.Rule] == GroupRules {
 			args["Describe"], args["DescribeFR"] = s.book.set.Describe(h.Rule, ""), s.book.set.Describe(h.Rule, "fr")
