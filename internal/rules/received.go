@@ -33,6 +33,13 @@ var (
 	anyIP       = regexp.MustCompile(`\[` + ipPattern + `\]`)
 	mappedIP    = regexp.MustCompile(`(?i)^0*:0*:(?:0*:)*ffff:(\d+\.\d+\.\d+\.\d+)$`)
 	unsafeChars = regexp.MustCompile(`[\s\x00#\[\]()<>|]`)
+	gmailAuth   = regexp.MustCompile(` by mx\.google\.com with ESMTPS id [a-z0-9]{1,4}sm[0-9]{2,9}[a-z]{3}\.[0-9]{1,3}\.[0-9]{4}\.(?:[0-6][0-9]\.){4}[0-6][0-9]`)
+	gmailCipher = regexp.MustCompile(`\(version=([^ ]+) cipher=([^)]+)\)`)
+	gmxAuth     = regexp.MustCompile(`from \S* \((?:HELO|EHLO) \S*\) \[` + ipPattern + `\] by (mail\.gmx\.(?:net|com)) \([^)]+\) with (ESMTP|SMTP)`)
+	criticalOK  = regexp.MustCompile(`\) by .+ \(\d{1,2}\.\d\.\d{3}(?:\.\d{1,3})?\) \(authenticated as .+\) id `)
+	pieceHelo   = regexp.MustCompile(` \((\S+)\) `)
+	pieceIP     = regexp.MustCompile(` \[` + ipPattern + `(?:\.\d+)?\] `)
+	pieceBy     = regexp.MustCompile(`by (\S+) `)
 	firstWord   = regexp.MustCompile(`^(\S+)[^-A-Za-z0-9.]`)
 )
 
@@ -103,11 +110,22 @@ func authOf(s string) string {
 			return m[1]
 		}
 	}
+	if strings.Contains(s, " by mx.google.com ") && gmailAuth.MatchString(s) {
+		if m := gmailCipher.FindStringSubmatch(s); m != nil {
+			return "GMail - transport=" + m[1] + " cipher=" + m[2]
+		}
+	}
 	if m := authParen.FindStringSubmatch(s); m != nil {
 		return m[1]
 	}
 	if strings.Contains(s, "authenticated") && sendmailOK.MatchString(s) {
 		return "Sendmail"
+	}
+	if m := gmxAuth.FindStringSubmatch(s); m != nil {
+		return "GMX (" + m[3] + " / " + m[2] + ")"
+	}
+	if strings.Contains(s, " (authenticated as ") && criticalOK.MatchString(s) {
+		return "CriticalPath"
 	}
 	if m := postfixAuth.FindStringSubmatch(s); m != nil {
 		if m[1] == "Postfix" {
@@ -134,6 +152,12 @@ func (h *receivedHop) fit(s string, looked *bool) (fit, none bool) {
 		if sh.when != nil && !sh.when.MatchString(s) || sh.unless != nil && sh.unless.MatchString(s) {
 			continue
 		}
+		if sh.pieces {
+			if h.fitPieces(s) {
+				return true, false
+			}
+			continue
+		}
 		m := sh.pattern.FindStringSubmatch(s)
 		if m == nil {
 			continue
@@ -148,10 +172,31 @@ func (h *receivedHop) fit(s string, looked *bool) (fit, none bool) {
 		if !h.assign(sh, m[1:]) {
 			continue
 		}
+		if sh.noID {
+			h.id = ""
+		}
 		*looked = sh.looked && !(sh.qmail && h.rdns == "unknown")
 		return true, false
 	}
 	return false, false
+}
+
+// fitPieces takes what it finds of a field of Exim that has none of its known forms.
+func (h *receivedHop) fitPieces(s string) bool {
+	if first, _, ok := strings.Cut(s, " "); ok {
+		h.rdns = first
+	}
+	if m := pieceHelo.FindStringSubmatch(s); m != nil {
+		h.helo = m[1]
+	}
+	if m := pieceIP.FindStringSubmatch(s); m != nil && validAddress(m[1]) {
+		h.ip = m[1]
+	}
+	m := pieceBy.FindStringSubmatch(s)
+	if m != nil {
+		h.by = m[1]
+	}
+	return m != nil && h.ip != ""
 }
 
 // assign puts the groups where they belong; false when the address is none.

@@ -109,6 +109,8 @@ type shape struct {
 	qmail   bool           // the server writes "unknown" where it did not look the name up
 	none    bool           // the field speaks of no hop worth telling
 	fetch   bool           // mail was fetched, not received
+	noID    bool           // what follows "id" is none
+	pieces  bool           // no pattern: the pieces are looked for one by one
 }
 
 func shapeOf(names, pattern string, looked bool) shape {
@@ -117,6 +119,11 @@ func shapeOf(names, pattern string, looked bool) shape {
 
 func (s shape) given(when string) shape {
 	s.when, s.qmail = regexp.MustCompile(when), when == qmailWith
+	return s
+}
+
+func (s shape) withoutID() shape {
+	s.noID = true
 	return s
 }
 
@@ -133,9 +140,10 @@ func noHop(pattern string) shape {
 // Ecelerity, Exim, Postfix, Lotus Domino, Sendmail, qmail, qpsmtpd, CommuniGate, smap, MailGate and some that name no maker.
 var shapes = []shape{
 	shapeOf("ip by", `IP\b.{10,80}by (\S+) with HTTP`, false).given(` \((?:SquirrelMail|NaSMail) authenticated user `),
+	shapeOf("ip by", `IP by (\S+) \(\S+\) with HTTP \(WebMailUI\)`, false).given(`aol\.com`),
 	shapeOf("helo ip by", `^(\S*) \(\[IP\][^)]{0,40}\) by (\S+) with Microsoft SMTPSVC`, false),
 	noHop(`^mail pickup service by (\S+) with Microsoft SMTPSVC$`),
-	shapeOf("helo ip by", `^(\S+) \(\[?IP(?:%[A-Z0-9._~-]*)?\]?\) by (\S+) `, false).given(` with (?:Microsoft SMTP Server|mapi id) (?:\([^)]+\) )?\d+\.\d+\.\d+\.\d+(?:$| )`),
+	shapeOf("helo ip by", `^(\S+) \(\[?IP(?:%[A-Z0-9._~-]*)?\]?\) by (\S+) `, false).given(` with (?:Microsoft SMTP Server|mapi id) (?:\([^)]+\) )?\d+\.\d+\.\d+\.\d+(?:$| )`).withoutID(),
 	shapeOf("helo ip by", `^(\S+) \(\[?IP\]?(?::\d+)\) by (\S+)(?: \(\S+\))? with \[XMail`, false),
 	shapeOf("ip helo by", `^\(\[IP:\d+\] helo=(\S+)\) by (\S+) `, false).given(`\(ecelerity\b`),
 	shapeOf("ip by", `^\S+ \(\[IP:\d+\]\) by (\S+) `, false).given(`\(ecelerity\b`),
@@ -143,6 +151,7 @@ var shapes = []shape{
 	shapeOf("ip sub by", `^\[IP\] \((.*?)\) by (\S+) `, false).given(`Exim`),
 	shapeOf("rdnshelo ip sub by", `^(\S+) \(\[IP\](.*?)\) by (\S+) `, false).given(`Exim`),
 	shapeOf("rdnshelo ip - by", `^(\S+) \[IP\](:\d+)? by (\S+) `, false).given(`Exim`),
+	{when: regexp.MustCompile(`Exim`), pieces: true},
 	shapeOf("helo rdns ip by", `^(\S+) \((\S+) \[IP\]\) by (\S+) `, true).given(` \(Postfix\) with`),
 	shapeOf("helo rdns ip by", `^(\S+) \((\S+)\[IP\]\) by (\S+) `, true).given(` \(Postfix\) with`),
 	shapeOf("helo ip by", `^(\S+) \( ?IP\) by (\S+)`, false).given(`\(Scalix SMTP Relay`),
@@ -154,6 +163,7 @@ var shapes = []shape{
 	shapeOf("helo ip by", `^(\S+) \(<unknown\S*>\[IP\]\) by (\S+) `, false),
 	shapeOf("helo rdns ip by", `^(\S+) \((\S+\.\S+)\[IP\]\) by (\S+) `, true),
 	shapeOf("helo ident ip by", `^(\S+) \((\S*)@\[IP\].*\) by (\S+) \(`, true),
+	shapeOf("ip by", `^(?:IP )?.*by (\S+\.hotmail\.msn\.com) `, false),
 	shapeOf("rdns helo ip by", `^(\S+) \((?:HELO|EHLO) (\S*)\) \(IP\) by (\S+) \(qpsmtpd/\S+\) with (?:ESMTP|SMTP)`, false),
 	shapeOf("rdns helo ip by", `^(\S+) \(LHLO (\S*)\) \(IP\) by (\S+) with LMTP`, false),
 	shapeOf("rdns helo ip by", `^(\S+) \((?:HELO|EHLO) (\S*)\) \[IP\] by (\S+) \([^)]+\) with (?:ESMTP|SMTP)`, false),
@@ -211,14 +221,21 @@ var shapes = []shape{
 	noHop(`^\S+ \(\S+@\S+ \[LOCAL\]\) `),
 	noHop(`^\(AUTH: \S+\) by \S+ with `),
 	noHop(`^localhost \(localhost \[\[UNIX: localhost\]\]\) by `),
+	noHop(`^\S+\.amazon\.com by \S+\.amazon\.com with ESMTP \(peer crosscheck: `),
 	noHop(`^[^.]+ by \S+ with Novell_GroupWise`),
 	noHop(`^no\.name\.available by \S+ via smtpd \(for `),
 	noHop(`^\S+ by \S+ \(.{0,100}\) with qmail-scanner`),
 	noHop(`^\S+ \(\[unix socket\]\) by \S+ \(Cyrus v[0-9.]*\) with LMTPA`),
 	noHop(`^\S+ by \S+ (?:with|via|for|\()`),
 	noHop(`^\S+ (?:(?:with|via|for) \S+|\(unverified\)) by\b`),
+	noHop(`^\S+ \(unknown\) by \S+ \(SG\) with `),
 	noHop(`^\S+ \(\S+ \[local\]\) by \S+ \(OpenSMTPD\) with `),
 	noHop(`\(LSMTP for`),
+	noHop(`^\(\[LOCAL\]\) with MailEnable `),
+	noHop(`^facebook\.com \([^)]+\) by facebook\.com with Thrift id \S+$`),
+	noHop(`^\S+ named \S+ by gmailapi\.google\.com with HTTPREST$`),
+	noHop(`^\S+ id \S+$`),
+	noHop(`^\[<.*? \(Jetsend`),
 	noHop(`^\(\[LOCAL\]\) with MailEnable `),
 	noHop(`^\S+ id \S+$`),
 	noHop(`^\[<.*? \(Jetsend`),

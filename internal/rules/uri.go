@@ -369,7 +369,7 @@ func httpForms(l *lists, n string, add func(string)) (targets []string) {
 	case dottedNumbers.MatchString(host):
 		parts := dottedNumbers.FindStringSubmatch(host)[1:]
 		for i, p := range parts {
-			parts[i] = octet(p)
+			parts[i] = octet(strings.ToLower(p))
 		}
 		add(proto + strings.Join(parts, ".") + rest)
 	case oneNumber.MatchString(host):
@@ -385,18 +385,18 @@ func httpForms(l *lists, n string, add func(string)) (targets []string) {
 	return targets
 }
 
-// octet reads a number of an IP address as browsers do: hexadecimal, octal or decimal.
+var octalOctet = regexp.MustCompile(`^0+([1-3][0-7]{0,2}|[4-7][0-7]?)$`)
+
+// octet reads a number of an IP address as browsers do, hexadecimal, octal or decimal. Zero is nothing, as in the forms that rules know.
 func octet(s string) string {
-	base := 10
-	switch low := strings.ToLower(s); {
-	case strings.HasPrefix(low, "0x"):
-		s, base = s[2:], 16
-	case len(s) > 1 && s[0] == '0' && strings.Trim(s, "01234567") == "":
-		base = 8
+	if len(s) > 2 && (s[:2] == "0x" || s[:2] == "0X") {
+		if n, err := strconv.ParseUint(s[2:], 16, 64); err == nil {
+			s = strconv.FormatUint(n, 10)
+		}
 	}
-	n, err := strconv.ParseUint(s, base, 64)
-	if err != nil {
-		return s
+	if m := octalOctet.FindStringSubmatch(s); m != nil {
+		n, _ := strconv.ParseUint(m[1], 8, 64)
+		s = strconv.FormatUint(n, 10)
 	}
-	return strconv.FormatUint(n, 10)
+	return strings.TrimLeft(s, "0")
 }
