@@ -165,6 +165,11 @@ func (r Requirement) counts(bulk bool) bool {
 	return r.Effect != EffectAdvice && r.Effect != EffectNote && (r.For == ForAll || bulk)
 }
 
+// severe reports whether mail may be refused for what was found, whatever its sender's volume.
+func (r Requirement) severe(f Finding) bool {
+	return f.State == Missing && r.Effect == EffectRefuse && r.For == ForAll
+}
+
 // card holds what was measured against what a provider asks.
 func (p Provider) card(found map[string]measured, bulk string) Readiness {
 	out := Readiness{Provider: p.Key, State: Ready, Bulk: bulk}
@@ -177,7 +182,7 @@ func (p Provider) card(found map[string]measured, bulk string) Readiness {
 		}
 		counting++
 		switch {
-		case f.State == Missing && r.Effect == EffectRefuse && r.For == ForAll:
+		case r.severe(f):
 			out.State = Refused
 		case f.State == Missing && out.State != Refused:
 			out.State = ToMend

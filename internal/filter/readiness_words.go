@@ -2,6 +2,7 @@ package filter
 
 import (
 	"strings"
+	"time"
 
 	"postern/internal/locale"
 )
@@ -30,6 +31,7 @@ type CardItem struct {
 	Found  string // what was found: a sentence, "" when the evidence says it all
 	Fix    string // what to do, "" when there is nothing to do
 	Counts bool   // the card's state depends on it
+	Severe bool   // it is missing, and mail may be refused for that whatever the sender's volume
 }
 
 // ExplainCards puts cards into words. A provider or requirement of a later version is shown by its key.
@@ -56,7 +58,7 @@ func explainCard(c *locale.Catalog, lang string, r Readiness) Card {
 		}
 		card.Items = append(card.Items, CardItem{Finding: f, Word: wordOr(c, lang, "readiness.need_state."+stateOf(f), string(f.State)),
 			Name: wordOr(c, lang, "readiness.need."+f.ID, f.ID), Asked: asked(c, lang, p, req), Found: foundText(c, lang, r.Provider, f),
-			Fix: fixText(c, lang, f), Counts: counts})
+			Fix: fixText(c, lang, f), Counts: counts, Severe: req.severe(f)})
 	}
 	card.Word = wordOr(c, lang, "readiness.card_state."+stateKey(r.State)+".word", string(r.State))
 	key := "readiness.card_state." + stateKey(r.State) + ".sentence"
@@ -71,9 +73,22 @@ func explainCard(c *locale.Catalog, lang string, r Readiness) Card {
 		card.Bulk = wordOr(c, lang, "readiness.kind."+r.Bulk, "")
 	}
 	if known {
-		card.Source = c.Text(lang, "readiness.source."+string(p.Basis), map[string]any{"Read": p.Read})
+		card.Source = c.Text(lang, "readiness.source."+string(p.Basis), map[string]any{"Read": month(lang, p.Read)})
 	}
 	return card
+}
+
+// month writes a year and month: "November 2026", "novembre 2026".
+func month(lang, s string) string {
+	t, err := time.Parse("2006-01", s)
+	if err != nil {
+		return s
+	}
+	if lang != locale.French {
+		return t.Format("January 2006")
+	}
+	names := []string{"janvier", "février", "mars", "avril", "mai", "juin", "juillet", "août", "septembre", "octobre", "novembre", "décembre"}
+	return names[t.Month()-1] + t.Format(" 2006")
 }
 
 // sought is the state of requirements that a card's state counts.

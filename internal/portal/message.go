@@ -28,6 +28,7 @@ type messagePage struct {
 	Unknown  []unknown
 	Plan     string // what to mend first
 	Facts    []fact
+	Asks     *providers // what the recipients' providers ask; nil: not tested for it
 	Life     []event
 	LeftOut  int // events that Life leaves out
 	Acts     acts
@@ -144,6 +145,7 @@ func (s *site) describe(p page, token string, v intake.View) *messagePage {
 		m.Gauge = m.gauge(v)
 		m.Tested = p.date(v.Verdict.At)
 		m.hits(v)
+		m.Asks = m.providers(v.Verdict)
 	}
 	m.Facts = m.facts(v)
 	m.Life, m.LeftOut = m.life(v)
