@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
@@ -24,11 +26,22 @@ func asciiHost(s string) string {
 	if !has8Bit([]byte(s)) {
 		return strings.ToLower(s)
 	}
+	if !utf8.ValidString(s) {
+		s = utf8Octets(s)
+	}
 	s = fullStops.Replace(s)
+	if strings.IndexFunc(s, notInNames) >= 0 {
+		return strings.ToLower(s)
+	}
 	if a, err := toASCIIRules.ToASCII(s); err == nil {
 		return a
 	}
 	return strings.ToLower(s)
+}
+
+// notInNames reports that a character beyond ASCII is neither letter, digit nor mark: no name holds it.
+func notInNames(r rune) bool {
+	return r >= 0x80 && !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && r != '\u00b7' && r != '\u30fb' && r != '\u200c' && r != '\u200d'
 }
 
 // fqdnValid checks the form of a host name with at least two labels.

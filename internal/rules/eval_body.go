@@ -170,11 +170,7 @@ func stockInfo(c *scan, r *Rule) bool {
 }
 
 func bodyLength(c *scan, r *Rule) bool {
-	n := len(c.v.section.body)
-	if c.v.crlf {
-		n -= bytes.Count(c.v.section.body, []byte("\r\n"))
-	}
-	return float64(n) <= r.num(0)
+	return float64(len(c.v.section.body)) <= r.num(0)
 }
 
 var signatureLine = regexp.MustCompile(`(?m)^-- ?\r?$`)

@@ -107,8 +107,12 @@ func jpegSize(b []byte) (w, h int) {
 
 func imageToText(c *scan, r *Rule) bool {
 	length := 0
-	for _, line := range c.body() {
-		length += len(line)
+	texts := c.body
+	if r.Target == RawBody.String() {
+		texts = c.v.rawChunks
+	}
+	for _, text := range texts() {
+		length += len(text)
 	}
 	pixels := c.images().pixels[r.arg(0)]
 	if length == 0 || pixels <= 0 {

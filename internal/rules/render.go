@@ -50,7 +50,7 @@ func (v *View) bodyLines() [][]byte {
 		}
 		t.s = cutText(t, bodyPartScan)
 		parts = append(parts, t)
-		wide = wide || t.wide && has8Bit([]byte(t.s))
+		wide = wide || t.wide
 		if n.html != nil {
 			v.html = append(v.html, n.html)
 		}
