@@ -45,11 +45,12 @@ const (
 	verbSkip         = "SKIP"
 )
 
-var requestLine = regexp.MustCompile(`^(CHECK|SYMBOLS|REPORT|REPORT_IFSPAM|PROCESS|HEADERS|TELL|PING|SKIP) SPAMC/[0-9]{1,3}\.[0-9]{1,3}$`)
+var requestLine = regexp.MustCompile(`^(CHECK|SYMBOLS|REPORT|REPORT_IFSPAM|PROCESS|HEADERS|TELL|PING|SKIP) SPAMC/([0-9]{1,3})\.([0-9]{1,3})$`)
 
 // request is what a client asks, without the message.
 type request struct {
 	verb       string
+	version    int    // of the client's protocol: 1005 is 1.5
 	user       string // as given; it may name no customer
 	length     int64  // bytes of the message as sent; -1: until the client closes its side
 	compressed bool   // zlib
@@ -88,10 +89,13 @@ func readRequest(r *bufio.Reader, started func()) (request, error) {
 	if err != nil {
 		return q, err
 	}
-	if !requestLine.MatchString(line) {
+	parts := requestLine.FindStringSubmatch(line)
+	if parts == nil {
 		return q, protocol("bad request line; expected a verb and SPAMC/1.5")
 	}
-	q.verb, _, _ = strings.Cut(line, " ")
+	major, _ := strconv.Atoi(parts[2]) // three digits at most
+	minor, _ := strconv.Atoi(parts[3])
+	q.verb, q.version = parts[1], 1000*major+minor
 	if q.verb == verbPing || q.verb == verbSkip {
 		return q, nil // real clients send no header with these, and wait
 	}

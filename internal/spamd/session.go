@@ -245,28 +245,62 @@ func (x *session) answer(ctx context.Context, q request, set Settings, raw []byt
 		return nil, &fault{exSoftware, "the message could not be tested"}
 	}
 	x.server.o.Tested(v)
+	return x.server.verdict(q, customer.Language, m, v), nil
+}
+
+// Versions of the protocol from which an answer has a Content-length, and from which it may have more header lines beside that. Exim still
+// asks as 1.2.
+const (
+	withLength = 1002
+	withMore   = 1003
+)
+
+// verdict is the answer with a verdict, in the form of the client's version, as spamd 4.0 writes it.
+func (s *Server) verdict(q request, language string, m message, v filter.Verdict) []byte {
 	var body []byte
 	switch q.verb {
 	case verbSymbols:
 		body = []byte(strings.Join(symbols(v), ","))
+		if q.version < withMore {
+			body = append(body, "\r\n"...)
+		}
 	case verbReport:
-		body = x.server.report(customer.Language, v)
+		body = s.report(language, v)
 	case verbReportIfSpam:
 		if v.Held {
-			body = x.server.report(customer.Language, v)
+			body = s.report(language, v)
 		}
 	case verbProcess:
-		body = m.marked(x.server.fields(v))
+		body = m.marked(s.fields(v))
 	case verbHeaders:
-		body = header(m.marked(x.server.fields(v)))
+		body = header(m.marked(s.fields(v)))
 	}
-	spam := "False"
-	if v.Held {
-		spam = "True"
+	whole := q.verb == verbProcess || q.verb == verbHeaders // a message, not words about one
+	head := []byte("SPAMD/1.1 0 EX_OK\r\n")
+	if q.verb != verbCheck && (q.version >= withMore || whole && q.version >= withLength) {
+		head = fmt.Appendf(head, "Content-length: %d\r\n", len(body))
 	}
-	score, threshold := points(v)
-	head := fmt.Appendf(nil, "SPAMD/1.1 0 EX_OK\r\nContent-length: %d\r\nSpam: %s ; %s / %s\r\n\r\n", len(body), spam, score, threshold)
-	return append(head, body...), nil
+	if !whole || q.version >= withMore {
+		score, threshold := points(v)
+		head = fmt.Appendf(head, "Spam: %s ; %s / %s\r\n", spamWord(q, v), score, threshold)
+	}
+	if !whole || q.version >= withLength {
+		head = append(head, "\r\n"...)
+	}
+	return append(head, body...)
+}
+
+// spamWord says yes or no in the word of the verb.
+func spamWord(q request, v filter.Verdict) string {
+	switch {
+	case q.verb == verbReportIfSpam && v.Held:
+		return "Yes"
+	case q.verb == verbReportIfSpam:
+		return "No"
+	case v.Held:
+		return "True"
+	}
+	return "False"
 }
 
 // tell learns or forgets the message.

@@ -176,7 +176,7 @@ func TestVerbs(t *testing.T) {
 		{"more than was announced", request("CHECK", "", ham) + "rest", "False ; 0.0 / 3.0", ""},
 		{"SYMBOLS", request("SYMBOLS", "", top+"\n"+gtube), "True ; 15.0 / 3.0", "GTUBE,MISSING_DATE"},
 		{"SYMBOLS none", request("SYMBOLS", "", ham), "False ; 0.0 / 3.0", ""},
-		{"REPORT_IFSPAM ham", request("REPORT_IFSPAM", "", meh), "False ; 1.5 / 3.0", ""},
+		{"REPORT_IFSPAM ham", request("REPORT_IFSPAM", "", meh), "No ; 1.5 / 3.0", ""},
 		{"PROCESS spam", request("PROCESS", "", spam), "True ; 15.0 / 3.0", bad + spam},
 		{"PROCESS CRLF", request("PROCESS", "", crlf.Replace(spam)), "True ; 15.0 / 3.0", crlf.Replace(bad + spam)},
 		{"PROCESS replaces", request("PROCESS", "", "X-Spam-Flag: NO\nx-spam-status: No,\n folded\nX-Spam-Level : *\nX-Spam-Other: 1\nX-Spa: stays\n"+ham), "False ; 0.0 / 3.0",
@@ -189,6 +189,9 @@ func TestVerbs(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			want := ok + fmt.Sprintf("Content-length: %d\r\nSpam: %s\r\n\r\n", len(tc.body), tc.spam) + tc.body
+			if strings.HasPrefix(tc.request, "CHECK") {
+				want = ok + "Spam: " + tc.spam + "\r\n\r\n"
+			}
 			if got := f.ask(t, tc.request); got != want {
 				t.Errorf("got\n%q\nexpected\n%q", got, want)
 			}
@@ -204,6 +207,28 @@ func TestVerbs(t *testing.T) {
 		if !f.counted(e) {
 			t.Errorf("%s was not counted", e)
 		}
+	}
+}
+
+// TestOlderVersions: each client hears what it can read. The forms are those of spamd 4.0; Exim's is that of 1.2.
+func TestOlderVersions(t *testing.T) {
+	t.Parallel()
+	f := start(t, setup{})
+	marked := "X-Spam-Checker-Version: Postern 1.2.3 on gate.test\nX-Spam-Flag: YES\nX-Spam-Level: ***************\n" +
+		"X-Spam-Status: Yes, score=15.0 required=3.0\n\ttests=GTUBE\n" + spam
+	for _, tc := range []struct{ request, want string }{
+		{"PROCESS SPAMC/1.2\r\n\r\n" + spam, fmt.Sprintf("SPAMD/1.1 0 EX_OK\r\nContent-length: %d\r\n\r\n", len(marked)) + marked},
+		{"PROCESS SPAMC/1.1\r\n\r\n" + spam, "SPAMD/1.1 0 EX_OK\r\n" + marked},
+		{"SYMBOLS SPAMC/1.2\r\n\r\n" + spam, "SPAMD/1.1 0 EX_OK\r\nSpam: True ; 15.0 / 3.0\r\n\r\nGTUBE\r\n"},
+		{"CHECK SPAMC/1.0\r\n\r\n" + spam, "SPAMD/1.1 0 EX_OK\r\nSpam: True ; 15.0 / 3.0\r\n\r\n"},
+	} {
+		if got := f.ask(t, tc.request); got != tc.want {
+			t.Errorf("got\n%q\nexpected\n%q", got, tc.want)
+		}
+	}
+	exim := regexp.MustCompile(`^SPAMD/\S{1,7} 0 EX_OK\r\nSpam: \S+ ; 15.0 / 3.0\r\n\r\nPostern on`) // as its spam.c scans it
+	if got := f.ask(t, fmt.Sprintf("REPORT SPAMC/1.2\r\nUser: nobody\r\nContent-length: %d\r\n\r\n%s", len(spam), spam)); !exim.MatchString(got) {
+		t.Errorf("Exim hears %q", got)
 	}
 }
 
