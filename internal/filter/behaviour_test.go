@@ -550,7 +550,9 @@ func TestHackedMailboxWithEveryTest(t *testing.T) {
 	head := func(i int) string {
 		return fmt.Sprintf("Date: %s\r\nTo: Client <client@known.example>\r\nSubject: Your mailbox\r\n", x.now.Format(time.RFC1123Z))
 	}
-	first, passed := x.attack(80, 2400*time.Millisecond, 15, func(i int) letter { return letter{login: "anne", header: head(i), to: []string{fmt.Sprintf("x%d@there.example", i)}} })
+	first, passed := x.attack(80, 2400*time.Millisecond, 15, func(i int) letter {
+		return letter{login: "anne", header: head(i), to: []string{fmt.Sprintf("x%d@there.example", i)}}
+	})
 	t.Logf("first held %d, passed %d: %v", first, passed, x.last.Hits)
 	if first == 0 || first > 41 || passed > 45 || !x.last.Held {
 		t.Errorf("first held message: %d, %d passed", first, passed)

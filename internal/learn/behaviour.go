@@ -124,6 +124,8 @@ type subject struct {
 	senders    []uint32 // hashes of today's author addresses
 	newcomers  []member // of a place
 	campaigns  []campaign
+	past       Conduct // of the day pastDay, without its recent figures
+	pastDay    uint32  // 0: not known
 	dirty      bool
 	size       int
 	prev, next *subject // by use, the latest first
@@ -177,6 +179,18 @@ func (s *subject) parts(buffer []*tally) []*tally {
 	return buffer
 }
 
+// conduct is what all nodes know of the identity. Its past is reckoned once a day.
+func (s *subject) conduct(at time.Time) Conduct {
+	var buffer [4]*tally
+	parts := s.parts(buffer[:0])
+	if today := slotOf(at, 24*time.Hour); s.pastDay != today {
+		s.past, s.pastDay = usual(today, parts), today
+	}
+	c := s.past
+	c.recent(at, parts)
+	return c
+}
+
 // Observe counts a message and returns its sender's behaviour. The error is the database's, or ctx's end.
 func (l *Ledger) Observe(ctx context.Context, o Observation) (Behaviour, error) {
 	b := l.behaviour
@@ -200,7 +214,9 @@ func (l *Ledger) Observe(ctx context.Context, o Observation) (Behaviour, error) 
 	var bulk, hasForm bool
 	if o.Message != nil {
 		out.text, out.hasText = textHash(b.spreads, o.Message.Text())
-		bulk, form, hasForm = b.formOf(o.Message)
+		if bulk = len(o.Recipients) >= bulkTo || saysBulk(o.Message) || b.busy(keys[0], o.At); bulk {
+			form, hasForm = b.formOf(o.Message)
+		}
 	}
 
 	if err := l.acquire(ctx, o.At, out.scope, keys...); err != nil {
@@ -228,15 +244,14 @@ func (l *Ledger) Observe(ctx context.Context, o Observation) (Behaviour, error) 
 		s.author(o.At, author)
 		b.touched(s)
 	}
-	var buffer [4]*tally
-	out.Own = conduct(o.At, s.parts(buffer[:0]))
+	out.Own = s.conduct(o.At)
 	if wider {
 		b.observePlace(&out, b.subjects[keys[1]], keys[0], o.Look)
 	}
 	if out.hasText {
 		out.Alike = b.texts.look(out.text, short(keys[0]), out.Strangers, out.firstTime, o.At, !o.Look)
 	}
-	if hasForm && author != "" && (bulk || len(hashes) >= bulkTo || out.Own.Hour.Recipients >= campaignFrom) {
+	if hasForm && author != "" {
 		out.Changed = s.letter(form, author, len(hashes), o.At, !o.Look)
 	}
 	l.evict()
@@ -316,29 +331,37 @@ func short(d digest) uint32 {
 	return uint32(d[0])<<24 | uint32(d[1])<<16 | uint32(d[2])<<8 | uint32(d[3])
 }
 
-// formOf tells whether a message is a letter to many, and its form: that of its list, or of its HTML.
-func (b *behaviours) formOf(m *mail.Message) (bulk bool, form uint64, ok bool) {
-	for i := range m.Header {
-		f := &m.Header[i]
-		if isBulk(f.Name, f.Value()) {
-			bulk = true
-		}
-		if strings.EqualFold(f.Name, "list-id") && form == 0 {
-			h := fnv.New64a()
-			_, _ = h.Write([]byte(strings.ToLower(f.Value())))
-			form, ok = h.Sum64(), true
-		}
+// busy reports whether an identity wrote to many already today.
+func (b *behaviours) busy(key digest, at time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.subjects[key]
+	if s == nil || len(s.own.days) == 0 {
+		return false
 	}
-	if ok {
-		return bulk, form, true
+	d := &s.own.days[len(s.own.days)-1]
+	return d.slot == slotOf(at, 24*time.Hour) && d.n[cRecipients] >= campaignFrom
+}
+
+// saysBulk reports whether a message says of itself that it goes to many.
+func saysBulk(m *mail.Message) bool {
+	return m.Header.Has("List-Unsubscribe") || m.Header.Has("List-Id") || m.Header.Has("Feedback-ID") ||
+		m.Header.Has("Precedence") && slices.Contains([]string{"bulk", "list"}, strings.ToLower(strings.TrimSpace(m.Header.Get("Precedence"))))
+}
+
+// formOf is the form of a letter to many: its list, or the order of its HTML.
+func (b *behaviours) formOf(m *mail.Message) (form uint64, ok bool) {
+	if list := m.Header.Get("List-Id"); list != "" {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(strings.ToLower(list)))
+		return mix(h.Sum64()), true
 	}
 	for _, p := range m.Parts() {
 		if p.MediaType == "text/html" && p.Disposition != "attachment" {
-			form, ok = formHash(b.spreads, p.Decoded())
-			return bulk, form, ok
+			return formHash(b.spreads, p.Decoded())
 		}
 	}
-	return bulk, 0, false
+	return 0, false
 }
 
 // letter counts a letter to many, and returns the campaign of the same form that came from another address, if this address is new to the
@@ -454,8 +477,7 @@ func (l *Ledger) Settle(ctx context.Context, o Settlement) error {
 	for k, key := range keys {
 		s := b.subjects[key]
 		if k == 1 {
-			var buffer [4]*tally
-			if conduct(o.At, b.subjects[keys[0]].parts(buffer[:0])).Established {
+			if b.subjects[keys[0]].conduct(o.At).Established {
 				continue
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"slices"
-	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -12,7 +11,7 @@ import (
 
 // Bounds of likeness.
 const (
-	alikeText    = 6 << 10        // bytes of text that are looked at
+	alikeText    = 4 << 10        // bytes of text that are looked at
 	alikeWords   = 25             // words below which a text is too short to be told from others
 	alikeBits    = 7              // differing bits, of 64, of texts that are alike
 	alikeFor     = 72 * time.Hour // a text that nobody sends any more is forgotten
@@ -75,6 +74,27 @@ func (s *simhash) value() uint64 {
 	return out
 }
 
+// once is a set of features, each of which counts once. It is full after 3/4 of its room: what comes later does not count.
+type once struct {
+	slots [2048]uint64
+	n     int
+}
+
+func (o *once) add(f uint64) (fresh bool) {
+	if f == 0 || o.n >= len(o.slots)*3/4 {
+		return false
+	}
+	i := f % uint64(len(o.slots))
+	for ; o.slots[i] != 0; i = (i + 1) % uint64(len(o.slots)) {
+		if o.slots[i] == f {
+			return false
+		}
+	}
+	o.slots[i] = f
+	o.n++
+	return true
+}
+
 // mix is a good hash of one word (the finaliser of SplitMix64).
 func mix(x uint64) uint64 {
 	x ^= x >> 30
@@ -89,15 +109,9 @@ func mix(x uint64) uint64 {
 func textHash(table *spreads, text string) (fingerprint uint64, ok bool) {
 	text = clip(text, alikeText)
 	s := simhash{table: table}
-	seen := make(map[uint64]struct{}, 512)
+	var seen once
 	var before uint64
 	words := 0
-	feature := func(f uint64) {
-		if _, again := seen[f]; !again && len(seen) < 2048 {
-			seen[f] = struct{}{}
-			s.add(f)
-		}
-	}
 	for len(text) > 0 {
 		word, rest := nextWord(text)
 		text = rest
@@ -106,9 +120,11 @@ func textHash(table *spreads, text string) (fingerprint uint64, ok bool) {
 			continue
 		}
 		words++
-		feature(h)
-		if before != 0 {
-			feature(mix(before + 3*h))
+		if seen.add(h) {
+			s.add(h)
+		}
+		if f := mix(before + 3*h); before != 0 && seen.add(f) {
+			s.add(f)
 		}
 		before = h
 	}
@@ -178,9 +194,9 @@ func wordHash(w string) (h uint64, keep bool) {
 // formHash is the fingerprint of an HTML source's form: the order of its elements without text and addresses, each kind of sequence counted
 // once, so that a letter with three articles has the form of one with five.
 func formHash(table *spreads, source []byte) (fingerprint uint64, ok bool) {
-	source = source[:min(len(source), 64<<10)]
+	source = source[:min(len(source), 16<<10)]
 	s := simhash{table: table}
-	seen := make(map[uint64]struct{}, 256)
+	var seen once
 	var last [4]uint64
 	tags := 0
 	for i := 0; i < len(source); i++ {
@@ -200,8 +216,7 @@ func formHash(table *spreads, source []byte) (fingerprint uint64, ok bool) {
 		tags++
 		last[0], last[1], last[2], last[3] = last[1], last[2], last[3], mix(h)
 		f := mix(last[0] + 3*last[1] + 5*last[2] + 7*last[3])
-		if _, again := seen[f]; !again && len(seen) < 2048 {
-			seen[f] = struct{}{}
+		if seen.add(f) {
 			s.add(f)
 		}
 	}
@@ -346,17 +361,4 @@ func (x *cluster) decodeSenders(b []byte) {
 			x.senders = append(x.senders, s)
 		}
 	}
-}
-
-// bulkFields mark mail to many.
-var bulkFields = []string{"list-unsubscribe", "list-id", "feedback-id", "precedence"}
-
-// isBulk reports whether a message says of itself that it goes to many.
-func isBulk(name, value string) bool {
-	for _, f := range bulkFields {
-		if strings.EqualFold(name, f) {
-			return f != "precedence" || strings.EqualFold(strings.TrimSpace(value), "bulk") || strings.EqualFold(strings.TrimSpace(value), "list")
-		}
-	}
-	return false
 }

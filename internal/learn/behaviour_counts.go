@@ -26,8 +26,8 @@ const (
 // Slots of time and how many are kept.
 const (
 	tenMinutes = 10 * time.Minute
-	keepTens   = 7  // the last hour and the slot that has begun
-	keepHours  = 25 // the last day and the hour that has begun
+	keepTens   = 6  // the last 50 to 60 minutes
+	keepHours  = 24 // the last 23 to 24 hours
 	keepDays   = 92 // three months, so that a monthly letter has a history
 )
 
@@ -69,7 +69,7 @@ func (t *tally) tenAt(slot uint32) *ten {
 	n := len(t.tens)
 	if n == 0 || t.tens[n-1].slot < slot {
 		t.tens = slices.DeleteFunc(t.tens, func(x ten) bool { return x.slot+keepTens <= slot })
-		t.tens = append(t.tens, ten{slot: slot})
+		t.tens = append(roomier(t.tens), ten{slot: slot})
 	}
 	return &t.tens[len(t.tens)-1]
 }
@@ -78,7 +78,7 @@ func (t *tally) hourAt(slot uint32) *hour {
 	n := len(t.hours)
 	if n == 0 || t.hours[n-1].slot < slot {
 		t.hours = slices.DeleteFunc(t.hours, func(x hour) bool { return x.slot+keepHours <= slot })
-		t.hours = append(t.hours, hour{slot: slot})
+		t.hours = append(roomier(t.hours), hour{slot: slot})
 	}
 	return &t.hours[len(t.hours)-1]
 }
@@ -87,9 +87,17 @@ func (t *tally) dayAt(slot uint32) *day {
 	n := len(t.days)
 	if n == 0 || t.days[n-1].slot < slot {
 		t.days = slices.DeleteFunc(t.days, func(x day) bool { return x.slot+keepDays <= slot })
-		t.days = append(t.days, day{hour: hour{slot: slot}})
+		t.days = append(roomier(t.days), day{hour: hour{slot: slot}})
 	}
 	return &t.days[len(t.days)-1]
+}
+
+// roomier makes room for a few more slots: doubling would waste a third of the memory of all identities.
+func roomier[S any](list []S) []S {
+	if len(list) < cap(list) {
+		return list
+	}
+	return append(make([]S, 0, len(list)+4), list...)
 }
 
 // add counts in all slots of a time.
@@ -160,11 +168,15 @@ const MinHistory = 3
 const halfLife = 45
 
 // conduct sums up what the nodes have counted.
-func conduct(at time.Time, parts []*tally) (c Conduct) {
+func conduct(at time.Time, parts []*tally) Conduct {
+	c := usual(slotOf(at, 24*time.Hour), parts)
+	c.recent(at, parts)
+	return c
+}
+
+// recent fills in the last hour and day.
+func (c *Conduct) recent(at time.Time, parts []*tally) {
 	tenNow, hourNow, today := slotOf(at, tenMinutes), slotOf(at, time.Hour), slotOf(at, 24*time.Hour)
-	// Days that several nodes have seen are one day.
-	var days [keepDays]day
-	seen, first := 0, uint64(0)
 	for _, t := range parts {
 		for i := range t.tens {
 			if x := &t.tens[i]; x.slot+keepTens > tenNow && x.slot <= tenNow {
@@ -178,16 +190,26 @@ func conduct(at time.Time, parts []*tally) (c Conduct) {
 				c.Day.Messages += int(x.n[cMessages])
 				c.Day.Recipients += int(x.n[cRecipients])
 				c.Day.FirstTime += int(x.n[cFirstTime])
-				c.Settled += int(x.n[cDelivered] + x.n[cUnknown] + x.n[cRefused])
+				c.Settled += int(x.n[cDelivered]) + int(x.n[cUnknown]) + int(x.n[cRefused])
 				c.Unknown += int(x.n[cUnknown])
 				c.Refused += int(x.n[cRefused])
 			}
 		}
 		for i := range t.days {
-			x := &t.days[i]
-			if x.slot == today {
+			if x := &t.days[i]; x.slot == today {
 				c.Senders = max(c.Senders, int(x.senders))
 			}
+		}
+	}
+}
+
+// usual is the history before today. It changes once a day, and when another node's counts come in.
+func usual(today uint32, parts []*tally) (c Conduct) {
+	// A day that several nodes have seen is one day.
+	var days [keepDays]day
+	for _, t := range parts {
+		for i := range t.days {
+			x := &t.days[i]
 			if x.slot >= today || x.slot+keepDays <= today {
 				continue
 			}
@@ -201,6 +223,7 @@ func conduct(at time.Time, parts []*tally) (c Conduct) {
 			d.senders = max(d.senders, x.senders)
 		}
 	}
+	var all, first uint64
 	for i := range days {
 		d := &days[i]
 		taken := max(d.n[cAccepted], d.n[cDelivered])
@@ -215,11 +238,11 @@ func conduct(at time.Time, parts []*tally) (c Conduct) {
 		c.UsualDay.Recipients = max(c.UsualDay.Recipients, less(taken))
 		c.UsualDay.FirstTime = max(c.UsualDay.FirstTime, less(max(d.n[cAcceptedFirst], d.n[cDeliveredFirst])))
 		c.UsualSenders = max(c.UsualSenders, int(d.senders))
-		seen += int(taken)
+		all += uint64(taken)
 		first += uint64(max(d.n[cAcceptedFirst], d.n[cDeliveredFirst]))
 	}
-	if seen > 0 {
-		c.UsualShare = min(1, float64(first)/float64(seen))
+	if all > 0 {
+		c.UsualShare = min(1, float64(first)/float64(all))
 	}
 	c.Established = c.Days >= MinHistory
 	return c

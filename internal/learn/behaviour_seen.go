@@ -19,6 +19,7 @@ type seenTable struct {
 	n         int      // in use
 	attempted int      // of these, attempts
 	most      int      // entries
+	purged    uint32   // hour in which old attempts were last looked for
 	full      bool     // older recipients had to leave: a stranger may be none
 	used      time.Time
 	loaded    time.Time
@@ -137,30 +138,38 @@ func (t *seenTable) put(e uint64) {
 }
 
 // room makes room for one more entry. Attempts give way to recipients: who writes to a million strangers must not make the customer
-// forget his correspondents.
+// forget his correspondents. For attempts the table is gone through once an hour at most.
 func (t *seenTable) room(at time.Time, attempt bool) bool {
+	if attempt && t.attempted >= t.most/4 {
+		if now := slotOf(at, time.Hour); t.purged != now {
+			t.purged = now
+			t.rebuild(len(t.slots), fresh(at))
+		}
+		if t.attempted >= t.most/4 {
+			return false
+		}
+	}
 	if t.n < len(t.slots)*3/4 {
-		return !attempt || t.attempted < t.most/4
+		return true
 	}
-	if attempt && (t.attempted >= t.most/4 || t.n >= t.most) {
-		t.rebuild(len(t.slots), at, func(e uint64) bool { return e&attemptMark == 0 || !stale(e, at) })
-		return t.n < len(t.slots)*3/4 && t.attempted < t.most/4
-	}
-	t.rebuild(len(t.slots), at, func(e uint64) bool { return e&attemptMark == 0 || !stale(e, at) })
+	t.rebuild(len(t.slots), fresh(at))
 	switch {
 	case t.n < len(t.slots)/2:
 	case t.n < t.most*3/4:
-		t.rebuild(max(16, 2*len(t.slots)), at, func(uint64) bool { return true })
+		t.rebuild(2*len(t.slots), func(uint64) bool { return true })
+	case attempt:
+		return false
 	default:
 		t.full = true
-		t.rebuild(len(t.slots), at, t.newerHalf(at))
+		t.rebuild(len(t.slots), t.newerHalf(at))
 	}
 	return true
 }
 
-// stale: the attempt was more than an hour ago.
-func stale(e uint64, at time.Time) bool {
-	return (uint64(slotOf(at, time.Hour))-e)&stampMask > 1
+// fresh chooses the recipients, and the attempts of this hour and the last.
+func fresh(at time.Time) func(e uint64) bool {
+	hour := uint64(slotOf(at, time.Hour))
+	return func(e uint64) bool { return e&attemptMark == 0 || (hour-e)&stampMask <= 1 }
 }
 
 // newerHalf chooses the recipients written to most lately.
@@ -188,7 +197,7 @@ func (t *seenTable) newerHalf(at time.Time) func(e uint64) bool {
 }
 
 // rebuild copies what is kept into a table of so many slots.
-func (t *seenTable) rebuild(slots int, _ time.Time, keep func(e uint64) bool) {
+func (t *seenTable) rebuild(slots int, keep func(e uint64) bool) {
 	old := t.slots
 	t.slots, t.n, t.attempted = make([]uint64, max(16, slots)), 0, 0
 	for _, e := range old {

@@ -348,6 +348,7 @@ func (l *Ledger) take(s *subject, node string, state []byte) {
 		l.log.Warn("behaviour of an identity cannot be read and begins anew", "account", s.scope, "error", err)
 		return
 	}
+	s.pastDay = 0
 	if node == l.o.Node {
 		s.own, s.campaigns = t, campaigns
 		return
