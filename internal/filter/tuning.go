@@ -49,6 +49,12 @@ func decided(test string) bool {
 	return test == allowListed || test == denyListed || test == customerAllowed
 }
 
+// Denied reports whether an operator's list is what stops the message.
+func (v Verdict) Denied() bool {
+	_, denied := v.Hit(denyListed)
+	return denied
+}
+
 // fixedPoints says why a test cannot have these points; "" when it can.
 func fixedPoints(test string, points float64) string {
 	why, fixed := fixedScores[test]

@@ -13,7 +13,7 @@ type Verdict struct {
 	Raw       float64       `json:"raw"`       // points, the plain sum of the hits; may be negative or above 15
 	Threshold float64       `json:"threshold"` // points; the message is held when Score is strictly above
 	Held      bool          `json:"held"`
-	Locked    bool          `json:"locked,omitempty"`    // a virus: held whatever the score, and only an operator may release it
+	Locked    bool          `json:"locked,omitempty"`    // a virus or an operator's deny: held whatever the score, and only an operator may release it
 	Hits      []Hit         `json:"hits"`                // tests that fired, highest points first
 	Unknown   []Unknown     `json:"unknown,omitempty"`   // tests that could not be measured
 	Providers Cards         `json:"providers,omitempty"` // how far it meets what providers publish; no part of the score

@@ -1,10 +1,12 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -63,7 +65,7 @@ type View struct {
 	Asked      bool // the operator was asked
 	CanRetest  bool
 	CanRelease bool   // by the sender himself, under the customer's policy
-	WhyNot     string // "policy", "ceiling" or "locked" (a virus) when he may not
+	WhyNot     string // "policy", "ceiling", "locked" (a virus) or "denied" (an operator's list) when he may not
 	Ceiling    float64
 	Facts      []journal.Fact // the message's life, oldest first
 }
@@ -139,8 +141,22 @@ func (d *Desk) apply(v *View, f journal.Fact) {
 		var verdict filter.Verdict
 		if json.Unmarshal(f.Detail, &verdict) == nil && !verdict.At.IsZero() {
 			v.Verdict = verdict
+		} else if b, ok := journal.DecodeBrief(f.Detail); ok && v.Verdict.At.IsZero() {
+			v.Verdict = verdictOf(b, f)
 		}
 	}
+}
+
+// verdictOf is what the journal keeps of the verdict of a message that passed: tests and points, without evidence.
+func verdictOf(b journal.Brief, f journal.Fact) filter.Verdict {
+	v := filter.Verdict{Score: f.Score, Raw: b.Raw, Threshold: b.Threshold, Held: b.Held, Locked: b.Locked, At: f.At, Hits: []filter.Hit{}}
+	for test, points := range b.Points {
+		v.Hits = append(v.Hits, filter.Hit{Test: test, Points: points, Evidence: []string{}})
+	}
+	slices.SortFunc(v.Hits, func(x, y filter.Hit) int {
+		return cmp.Or(cmp.Compare(y.Points, x.Points), strings.Compare(x.Test, y.Test))
+	})
+	return v
 }
 
 // describe fills in what the spool knows: it is nearer to the truth than the journal while the message is there.
@@ -172,6 +188,8 @@ func (d *Desk) permit(v *View) {
 	}
 	v.CanRetest = !v.Verdict.Locked
 	switch {
+	case v.Verdict.Denied():
+		v.WhyNot = "denied"
 	case v.Verdict.Locked:
 		v.WhyNot = "locked"
 	case !v.Customer.SelfRelease || v.forOperator():

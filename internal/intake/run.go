@@ -2,10 +2,12 @@ package intake
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	"postern/internal/filter"
 	"postern/internal/journal"
 	"postern/internal/mail"
 	"postern/internal/spool"
@@ -89,6 +91,10 @@ func (in *Intake) Recover(ctx context.Context) (int, error) {
 				continue
 			}
 			f := fact(journal.Accepted, &w.Message)
+			var verdict filter.Verdict
+			if json.Unmarshal(w.Verdict, &verdict) == nil && !verdict.At.IsZero() {
+				f.Detail = brief(verdict)
+			}
 			if w.Held {
 				f.Kind, f.NextAt, f.Detail = journal.Held, w.HoldUntil, w.Verdict
 			}

@@ -236,7 +236,7 @@ func (s *session) keep(ctx context.Context, item *spool.Message, v filter.Verdic
 		kind = journal.Held
 	}
 	f := fact(kind, item)
-	f.Actor = "rule"
+	f.Actor, f.Detail = "rule", brief(v)
 	if item.Held {
 		f.NextAt, f.Detail = item.HoldUntil, item.Verdict // the page shows why also when the message has left the spool
 	}
@@ -263,6 +263,17 @@ func (s *session) notStored(id mail.QueueID, err error) error {
 		return &smtp.Error{Code: 452, Enhanced: smtp.Enhanced{4, 3, 1}, Text: "No room for more mail at the moment; try again later"}
 	}
 	return &smtp.Error{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "The message could not be stored; try again later"}
+}
+
+// brief is what the journal keeps of the verdict of a message that passes: enough to ask what another setting would have done.
+func brief(v filter.Verdict) []byte {
+	return journal.EncodeBrief(v.Raw, v.Threshold, func(yield func(string, float64) bool) {
+		for _, h := range v.Hits {
+			if !yield(h.Test, h.Points) {
+				return
+			}
+		}
+	})
 }
 
 // fact is a journal line about a stored message.

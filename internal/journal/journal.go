@@ -41,7 +41,7 @@ type Kind string
 // transaction) and Customer. Fields named at a kind are filled as far as known; the others are empty.
 const (
 	// Accepted: intake answered 250 and queued the message. Credential, ClientIP, ReversePath, HeaderFrom, Subject,
-	// MessageID, Size, Score; one fact per message, with Recipient when there is only one.
+	// MessageID, Size, Score, Detail = brief verdict (EncodeBrief); one fact per message, Recipient is the first.
 	Accepted Kind = "accepted"
 	// Held: the message was accepted and set aside, or set aside later. As Accepted, the reason is in Detail,
 	// NextAt = end of the hold, Actor, Detail = verdict.
@@ -73,6 +73,9 @@ const (
 	Asked Kind = "asked"
 	// Recovered: found in the spool after a crash without an Accepted fact, which this one replaces. As Accepted.
 	Recovered Kind = "recovered"
+	// Tuned: points of tests or a list of allowed and denied senders were changed. No message; Customer = whose ("" = everybody's),
+	// Actor, Text = what.
+	Tuned Kind = "tuned"
 )
 
 // Fact is one line of the journal. Zero fields are empty.

@@ -283,6 +283,8 @@ func (m *messagePage) forms(v intake.View) acts {
 		a.NoRelease = m.T("act.release.ceiling", "Ceiling", v.Ceiling)
 	case v.WhyNot == "locked":
 		a.NoRelease = m.T("act.release.locked")
+	case v.WhyNot == "denied":
+		a.NoRelease = m.T("act.release.denied")
 	default:
 		a.NoRelease = m.T("act.release.policy")
 	}
