@@ -156,10 +156,10 @@ func TestPostfixMilter(t *testing.T) {
 	user, _ := g.addUser()
 	p := startPostfix(t, milter)
 	for _, tc := range []struct{ name, addr, login, required string }{
-		{"network of shop", "127.0.0.1", "", "required=2.5"},
-		{"network of partner", "192.0.2.3", "", "required=4.0"},
-		{"credential of shop", "192.0.2.3", user, "required=2.5"},
-		{"nobody's", "203.0.113.7", "", "required=2.5"},
+		{"network of shop", "127.0.0.1", "", "required=5.0"},
+		{"network of partner", "192.0.2.3", "", "required=6.0"},
+		{"credential of shop", "192.0.2.3", user, "required=5.0"},
+		{"nobody's", "203.0.113.7", "", "required=5.0"},
 	} {
 		c := p.client(tc.addr, tc.login)
 		for n := range 2 { // the second message of a session knows its client too
@@ -199,7 +199,7 @@ func TestPostfixMilter(t *testing.T) {
 	if out, err := exec.Command("postqueue", "-c", p.conf, "-f").CombinedOutput(); err != nil {
 		t.Fatalf("postqueue: %v\n%s", err, out)
 	}
-	if s := field(p.mx.await(t, before+1)[before].raw, "X-Postern-Status"); len(s) != 1 || !strings.HasPrefix(s[0], "Yes, score=15.0 required=4.0 tests=GTUBE") {
+	if s := field(p.mx.await(t, before+1)[before].raw, "X-Postern-Status"); len(s) != 1 || !strings.HasPrefix(s[0], "Yes, score=15.0 required=6.0 tests=GTUBE") {
 		t.Errorf("released with %q", s)
 	}
 	// Mail from the machine itself, without SMTP.
@@ -238,13 +238,13 @@ func TestPostfixMilterRejects(t *testing.T) {
 	p := startPostfix(t, milter)
 	c := p.client("192.0.2.3", "")
 	if code, text, err := c.send("news@customer.test", "someone@receiver.test", letter("refused")+gtube); err != nil || code != "550" ||
-		!strings.Contains(text, "5.7.1 Refused: score 15.0 is above 4.0 (GTUBE first)") {
+		!strings.Contains(text, "5.7.1 Refused: score 15.0 is above 6.0 (GTUBE first)") {
 		t.Errorf("GTUBE: %q %v", text, err)
 	}
 	if code, text, err := c.send("news@customer.test", "someone@receiver.test", letter("fine")); err != nil || code != "250" {
 		t.Errorf("the next message of the session: %q %v", text, err)
 	}
-	p.mx.await(t, 1)
+	t.Logf("the verdict on a clean message: %s", field(p.mx.await(t, 1)[0].raw, "X-Postern-Status"))
 	for i, e := range g.env {
 		if e == "ACTION=reject" {
 			g.env[i] = "ACTION=tag"
