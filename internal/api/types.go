@@ -79,6 +79,34 @@ type Verdict struct {
 	At        time.Time        `json:"at,omitzero"`
 	Hits      []Hit            `json:"hits" nullable:"false"`
 	Unknown   []filter.Unknown `json:"unknown,omitempty" doc:"Tests that could not be measured"`
+	Providers []Provider       `json:"providers,omitempty" doc:"How far the message meets what providers publish, its recipients' first; no part of the score"`
+}
+
+// Provider is a provider's card: what it asks, held against one message.
+type Provider struct {
+	Provider     string        `json:"provider" doc:"Key: google, yahoo, microsoft, orange, laposte, apple, sfr, free"`
+	State        filter.State  `json:"state" enum:"ready,mend,refused,unknown" doc:"refused: mail is probably refused"`
+	Recipients   int           `json:"recipients,omitempty" doc:"How many recipients of the message are there"`
+	Requirements []Requirement `json:"requirements" nullable:"false"`
+	Name         string        `json:"name,omitempty"`
+	Word         string        `json:"word,omitempty" doc:"The state in a word"`
+	Sentence     string        `json:"sentence,omitempty" doc:"The state in a sentence"`
+	Bulk         string        `json:"bulk,omitempty" doc:"What makes the message bulk mail, or that it is a single one"`
+	Source       string        `json:"source,omitempty" doc:"Where the requirements were read, and when"`
+	URL          string        `json:"url,omitempty"`
+}
+
+// Requirement is one requirement of a provider, with its words.
+type Requirement struct {
+	ID       string       `json:"id"`
+	State    filter.State `json:"state" enum:"met,missing,advised,unknown,n/a" doc:"advised: not met, but no more than advice for mail of this kind"`
+	Why      string       `json:"why,omitempty" doc:"Code of what was found"`
+	Evidence string       `json:"evidence,omitempty" doc:"What was found"`
+	Counts   bool         `json:"counts,omitempty" doc:"The card's state depends on it"`
+	Name     string       `json:"name,omitempty"`
+	Asked    string       `json:"asked,omitempty" doc:"Of whom, and what happens otherwise"`
+	Found    string       `json:"found,omitempty"`
+	Fix      string       `json:"fix,omitempty"`
 }
 
 // Hit is a test that fired, with its words.
@@ -189,6 +217,31 @@ func Words(catalog *locale.Catalog, lang string, v filter.Verdict) Verdict {
 			hit.Name, hit.Explain, hit.Fix = e.Name, strings.TrimSpace(e.Explain), strings.TrimSpace(e.Fix)
 		}
 		out.Hits = append(out.Hits, hit)
+	}
+	out.Providers = providersOf(catalog, lang, v.Providers)
+	return out
+}
+
+// providersOf puts cards into words of a language; without a catalogue only what was stored is there.
+func providersOf(catalog *locale.Catalog, lang string, cards filter.Cards) []Provider {
+	var out []Provider
+	for _, r := range cards {
+		p := Provider{Provider: r.Provider, State: r.State, Recipients: r.Recipients, Requirements: []Requirement{}}
+		for _, f := range r.Requirements {
+			p.Requirements = append(p.Requirements, Requirement{ID: f.ID, State: f.State, Why: f.Why, Evidence: f.Evidence})
+		}
+		out = append(out, p)
+	}
+	if catalog == nil {
+		return out
+	}
+	for i, c := range filter.ExplainCards(catalog, lang, cards) {
+		p := &out[i]
+		p.Name, p.Word, p.Sentence, p.Bulk, p.Source, p.URL = c.Name, c.Word, c.Sentence, c.Bulk, c.Source, c.URL
+		for j, x := range c.Items {
+			r := &p.Requirements[j]
+			r.Counts, r.Name, r.Asked, r.Found, r.Fix = x.Counts, x.Name, x.Asked, x.Found, x.Fix
+		}
 	}
 	return out
 }

@@ -33,6 +33,8 @@ type scanned struct {
 	Threshold float64   `json:"threshold"`
 	Held      bool      `json:"held"`
 	Hits      []scanHit `json:"hits"`
+
+	Providers []scanCard `json:"providers,omitempty"`
 }
 
 // scanFlags are what scan is told beside the messages.
@@ -57,7 +59,8 @@ func (c *command) scan() *cobra.Command {
 			"configuration). --from and --to are the envelope (default: taken from the header). The gateway's own signature is not there.\n" +
 			"Exit code 1 when a message would be held.\n" +
 			"With --rules only the rules of those folders run, and no network is asked: rules that need it are left out.\n\n" +
-			"--json prints one line for each file: {\"file\",\"score\",\"raw\",\"threshold\",\"held\",\"hits\":[{\"test\",\"points\",\"evidence\"}]}",
+			"--json prints one line for each file: {\"file\",\"score\",\"raw\",\"threshold\",\"held\",\"hits\":[{\"test\",\"points\",\"evidence\"}],\n" +
+			"\"providers\":[{\"provider\",\"state\",\"requirements\":[{\"id\",\"state\",\"why\",\"evidence\"}]}]}",
 		Example: "  postern scan message.eml\n  postern scan --explain --lang fr message.eml\n  postern scan --local --json *.eml\n  postern scan --ip 192.0.2.25 --helo mx.example.org --lang fr - < message.eml"}
 	cmd.Flags().BoolVar(&f.local, "local", false, "ask no network: tests that need it are shown as not measured")
 	cmd.Flags().StringVar(&f.ip, "ip", "", "`address` the message leaves from")
@@ -292,7 +295,7 @@ func (c *command) ruleScanner(conf *config.Config, f scanFlags) (scan, error) {
 }
 
 func scanResult(name string, v api.Verdict) scanned {
-	out := scanned{File: name, Score: v.Score, Raw: v.Raw, Threshold: v.Threshold, Held: v.Held, Hits: []scanHit{}}
+	out := scanned{File: name, Score: v.Score, Raw: v.Raw, Threshold: v.Threshold, Held: v.Held, Hits: []scanHit{}, Providers: scanCards(v.Providers)}
 	for _, h := range v.Hits {
 		out.Hits = append(out.Hits, scanHit{h.Test, h.Points, h.Evidence})
 	}
@@ -341,7 +344,10 @@ func (c *command) printScan(name string, v api.Verdict, f scanFlags) error {
 	if _, err := fmt.Fprintln(c.Stdout, c.paint(bold, clean(name))); err != nil {
 		return err
 	}
-	if err := c.printVerdict(v); err != nil || !f.explain {
+	if err := c.printVerdict(v); err != nil {
+		return err
+	}
+	if err := c.printCards(v.Providers); err != nil || !f.explain {
 		return err
 	}
 	return c.printSum(v)

@@ -41,7 +41,7 @@ func TestScan(t *testing.T) {
 				t.Errorf("%s is missing: %s", name, line)
 			}
 		}
-		if len(out) != 6 {
+		if len(out) != 7 || out["providers"] == nil {
 			t.Errorf("fields: %s", line)
 		}
 		var hits []map[string]json.RawMessage

@@ -98,7 +98,7 @@ func wrap(text, indent string, columns int) string {
 	}
 	var b strings.Builder
 	line := ""
-	for _, word := range strings.Fields(text) {
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' }) { // not at no-break spaces
 		if line != "" && textWidth(indent)+textWidth(line)+1+textWidth(word) > columns {
 			b.WriteString(indent + line + "\n")
 			line = ""
