@@ -1,12 +1,12 @@
 package filter
 
 import (
+	"bytes"
 	"context"
 	"crypto/rsa"
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -467,10 +467,37 @@ func unsubscribeAddresses(value string) []*url.URL {
 	return out
 }
 
-// leaving are the words of links by which one leaves a list, in the languages that senders of ours write.
-var leaving = regexp.MustCompile(`(?i)unsub|opt[-_ ]?out|d[ée]sab|d[ée]s[ -]?inscri|desinscri|ne plus recevoir|stop receiving|leave this list|mailing preferences|` +
-	`g[ée]rer (?:vos|mes) (?:abonnements|pr[ée]f[ée]rences)|manage (?:your )?(?:subscriptions?|preferences)|abmeld|abbestell|annulla|disiscri|cancela|darse de baja|` +
-	`afmeld|uitschrij|wypisz`)
+// leaving are the words of links by which one leaves a list, in the languages that senders of ours write: lower case, é also for e and É.
+var leaving = accents("unsub", "optout", "opt-out", "opt_out", "opt out", "désab", "désinscri", "dés-inscri", "dés inscri", "ne plus recevoir", "stop receiving",
+	"leave this list", "mailing preferences", "gérer vos abonnements", "gérer mes abonnements", "gérer vos préférences", "gérer mes préférences",
+	"manage subscription", "manage your subscription", "manage preferences", "manage your preferences", "abmeld", "abbestell", "annulla", "disiscri",
+	"cancela", "darse de baja", "afmeld", "uitschrij", "wypisz")
+
+// accents adds each word with its é written in the other ways.
+func accents(words ...string) []string {
+	for _, w := range words {
+		if strings.Contains(w, "é") {
+			words = append(words, strings.ReplaceAll(w, "é", "e"), strings.ReplaceAll(w, "é", "É"))
+		}
+	}
+	return words
+}
+
+// leavingAt is where a text speaks of leaving a list, -1 if nowhere.
+func leavingAt(text string) int {
+	lower := []byte(text) // ASCII alone is lowered, so that places stay
+	for i, b := range lower {
+		if b >= 'A' && b <= 'Z' {
+			lower[i] = b + 'a' - 'A'
+		}
+	}
+	for _, w := range leaving {
+		if i := bytes.Index(lower, []byte(w)); i >= 0 {
+			return i
+		}
+	}
+	return -1
+}
 
 // bodyLinkFound: the text has a link to leave. It is looked for by words and by the address of the header, so that one with other words is
 // not found.
@@ -484,7 +511,7 @@ func (s *scan) bodyLinkFound() measured {
 		}
 	}
 	leads := func(address string) bool {
-		if leaving.MatchString(address) {
+		if leavingAt(address) >= 0 {
 			return true
 		}
 		u, err := url.Parse(address)
@@ -492,7 +519,7 @@ func (s *scan) bodyLinkFound() measured {
 	}
 	for _, p := range s.htmlParts() {
 		for _, l := range p.HTML().Links {
-			if l.Tag == "a" && (leads(l.URL) || leaving.MatchString(l.Text)) {
+			if l.Tag == "a" && (leads(l.URL) || leavingAt(l.Text) >= 0) {
 				return met(strings.TrimSpace(l.Text + " " + l.URL))
 			}
 		}
@@ -503,8 +530,10 @@ func (s *scan) bodyLinkFound() measured {
 			return met(u.Raw)
 		}
 	}
-	if at := leaving.FindStringIndex(s.Message.Text()); at != nil && len(uris) > 0 && len(s.htmlParts()) == 0 {
-		return met(around(s.Message.Text(), at[0]))
+	if len(uris) > 0 && len(s.htmlParts()) == 0 {
+		if at := leavingAt(s.Message.Text()); at >= 0 {
+			return met(around(s.Message.Text(), at))
+		}
 	}
 	return missing("no_body_link", "", nil)
 }
