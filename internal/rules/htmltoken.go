@@ -166,10 +166,13 @@ func unescape(s string) string {
 	return b.String()
 }
 
-// tagName returns the name at the beginning of s.
+// tagName returns the name at the beginning of s: a letter and all up to white space or >.
 func tagName(s string) string {
-	n := 0
-	for n < len(s) && (isWordByte(s[n]) || s[n] == '-' || s[n] == '.' || s[n] == ':') {
+	if s == "" || s[0]|0x20 < 'a' || s[0]|0x20 > 'z' {
+		return ""
+	}
+	n := 1
+	for n < len(s) && !isHTMLSpace(s[n]) && s[n] != '>' {
 		n++
 	}
 	return s[:n]
