@@ -31,6 +31,7 @@ import (
 	"postern/internal/delivery"
 	"postern/internal/dns"
 	"postern/internal/dnsbl"
+	"postern/internal/feedback"
 	"postern/internal/filter"
 	"postern/internal/intake"
 	"postern/internal/journal"
@@ -196,14 +197,24 @@ func (a *App) openAccounts(ctx context.Context, c *config.Config) (err error) {
 	if err := a.accounts.SyncConfig(ctx, customers, source); err != nil {
 		return err
 	}
-	return a.accounts.Refresh(ctx)
+	return a.accounts.SyncTuning(ctx, c.Tuning(), tuningSource(c))
+}
+
+// tuningSource names the file of points and lists, for those who want to change here what stands there.
+func tuningSource(c *config.Config) string {
+	for _, key := range []string{"filter.scores", "filter.allow", "filter.deny", "customers"} {
+		if file := c.Origin(key).File; file != "" {
+			return file
+		}
+	}
+	return "the configuration"
 }
 
 func (a *App) openLedgers(ctx context.Context, c *config.Config) (err error) {
 	if a.journal, err = journal.New(journal.Options{DB: a.mainDB, Logger: a.log, Retention: c.Journal.Retention}); err != nil {
 		return err
 	}
-	if a.learn, err = learn.New(learn.Options{DB: a.mainDB, Logger: a.log}); err != nil {
+	if a.learn, err = learn.New(learn.Options{DB: a.mainDB, Logger: a.log, Node: a.host}); err != nil {
 		return err
 	}
 	o := spool.Options{DB: a.spoolDB, Dir: filepath.Join(c.DataDir, "bodies"), Node: a.host, Logger: a.log, HoldFor: c.Held.Keep}
@@ -262,7 +273,7 @@ func (a *App) openFilter(_ context.Context, c *config.Config) (err error) {
 
 func (a *App) filterOptions(c *config.Config, r dns.Resolver) filter.Options {
 	return filter.Options{Resolver: r, Accounts: a.accounts, Lists: lists(c.Filter.DNSBL), Guard: a.guard, Deadline: c.Filter.Deadline,
-		Queries: c.DNS.Budget, Scores: c.Filter.Scores, Disabled: !c.Filter.Enabled, Learn: a.learn, Rules: a.rules, Logger: a.log, Unsigned: !c.DKIM.Sign,
+		Queries: c.DNS.Budget, Scores: c.Filter.Scores, Customers: c.CustomerScores(), Disabled: !c.Filter.Enabled, Learn: a.learn, Rules: a.rules, Logger: a.log, Unsigned: !c.DKIM.Sign,
 		TLS: tlsTowards(c.Delivery), Opinions: a.opinions(c), Asked: a.scannerAsked}
 }
 
@@ -331,12 +342,21 @@ func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 	}
 	o := delivery.Options{Hostname: a.host, Spool: a.spool, Journal: a.journal, Accounts: a.accounts, Notices: a.notices, Resolver: a.resolver,
 		Port: c.Delivery.Port, PerLane: c.Delivery.Concurrency.PerDomain, Connections: c.Delivery.Concurrency.Total, Tuning: tuning(c),
-		IPv4Only: !c.Delivery.IPv6, OwnAddrs: a.ownAddrs, Logger: a.log, Count: a.metrics.delivery, Took: a.metrics.took}
+		IPv4Only: !c.Delivery.IPv6, OwnAddrs: a.ownAddrs, Logger: a.log, Count: a.metrics.delivery, Took: a.metrics.took, Settled: a.settled(feedback.New(feedback.Options{Learn: a.learn}))}
 	if s := c.Delivery.Smarthost; s.Host != "" {
 		o.Smarthost = &delivery.Smarthost{Host: s.Host, Port: s.Port, User: s.User, Password: string(s.Password), TLS: s.TLS}
 	}
 	a.delivery, err = delivery.New(o)
 	return err
+}
+
+// settled has the ends of deliveries judged.
+func (a *App) settled(f *feedback.Feedback) func(delivery.Settled) {
+	return func(s delivery.Settled) {
+		m := s.Message
+		f.Settled(feedback.Outcome{Customer: m.Customer, Credential: m.Credential, ClientIP: m.ClientIP, HeaderFrom: m.HeaderFrom, Head: s.Head, Recipient: s.Recipient,
+			At: s.At, Code: s.Code, Enhanced: s.Enhanced, Text: s.Text})
+	}
 }
 
 func tuning(c *config.Config) delivery.Tuning {

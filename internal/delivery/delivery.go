@@ -81,6 +81,10 @@ type Options struct {
 	Now    func() time.Time
 	Count  func(event, destination string) // "delivered", "deferred", "bounced", "expired", "connected", "unreachable"
 	Took   func(time.Duration)             // from acceptance to the remote 250
+
+	// Settled hears of the end of each recipient's delivery, once it is written down; not of our own notices. It must not wait: all
+	// outcomes of the gateway pass it one after the other. nil: nobody hears.
+	Settled func(Settled)
 }
 
 // Delivery is the room.
@@ -164,6 +168,9 @@ func New(o Options) (*Delivery, error) {
 	}
 	if o.Took == nil {
 		o.Took = func(time.Duration) {}
+	}
+	if o.Settled == nil {
+		o.Settled = func(Settled) {}
 	}
 	if s := o.Smarthost; s != nil {
 		if err := s.check(); err != nil {

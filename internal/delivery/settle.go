@@ -114,7 +114,26 @@ func (d *Delivery) commit(giveUp context.Context, batch []outcome) {
 		if f.kind == journal.Delivered {
 			d.o.Took(now.Sub(f.letter.Received))
 		}
+		if f.State != spool.Queued && !f.letter.Notice {
+			d.o.Settled(f.settled(now))
+		}
 	}
+}
+
+// Settled is the end of one recipient's delivery, as a fact: delivered, refused for good, or given up when time ran out.
+type Settled struct {
+	Message   *spool.Message // only to be read
+	Head      []byte         // the message as it was accepted; nil if it could not be read
+	Recipient mail.Address
+	At        time.Time
+
+	Code     int // of the last answer, or of ours where nobody answered
+	Enhanced string
+	Text     string
+}
+
+func (f fate) settled(now time.Time) Settled {
+	return Settled{Message: &f.letter.Message, Head: f.letter.body, Recipient: f.to.Address, At: now, Code: f.outcome.code, Enhanced: f.outcome.enhanced, Text: f.outcome.text}
 }
 
 // settleAll settles a batch; when a message of it is no longer ours (adopted by another node after a long pause, or dropped by

@@ -243,3 +243,27 @@ func TestConversationInNotification(t *testing.T) {
 		t.Errorf("%s", dsn.data)
 	}
 }
+
+// TestSettled: whoever listens hears of each end once, and of no deferral and none of our own notices.
+func TestSettled(t *testing.T) {
+	t.Parallel()
+	heard := make(chan delivery.Settled, 20)
+	w, _ := simple(t, func(o *delivery.Options) { o.Settled = func(s delivery.Settled) { heard <- s } })
+	w.send("you@there.test", "r550@there.test", "r451@there.test")
+	w.await("delivered", 1)
+	w.await("deferred", 1)
+	w.await("bounced", 1)
+	w.home.next() // the notification, delivered to the sender
+	w.stop()
+	close(heard)
+	got := map[string]int{}
+	for s := range heard {
+		got[s.Recipient.String()] = s.Code
+		if s.Message.Customer == "" || !bytes.Contains(s.Head, []byte("From:")) || s.At.IsZero() {
+			t.Errorf("%+v", s)
+		}
+	}
+	if len(got) != 2 || got["you@there.test"] != 250 || got["r550@there.test"] != 550 {
+		t.Errorf("heard %v", got)
+	}
+}

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"context"
+	"slices"
 
 	"postern/internal/learn"
 )
@@ -61,7 +62,7 @@ func Tests() []Test {
 
 // nativeTests are those that the checks below report.
 func nativeTests() []Test {
-	return []Test{
+	return slices.Concat([]Test{
 		// As receivers see the sender. SPF: RFC 7208; the names are SpamAssassin's where it has one.
 		{Name: "SPF_PASS", Points: -0.001, Group: GroupIdentity},
 		{Name: "SPF_FAIL", Points: 3.5, Group: GroupIdentity},
@@ -142,19 +143,7 @@ func nativeTests() []Test {
 		{Name: "BAYES_99", Points: 3.5, Group: GroupExperience},
 		{Name: "BAYES_999", Points: 0.2, Group: GroupExperience},
 		{Name: "AWL", Points: 0, Group: GroupExperience},
-
-		// Behaviour: one alone warns, two together hold (behaviour.go).
-		{Name: "FIRST_TIME_RECIPIENTS", Points: 1.6, Group: GroupBehaviour},
-		{Name: "UNKNOWN_USERS", Points: 1.7, Group: GroupBehaviour},
-		{Name: "REJECTED_SHARE", Points: 1.2, Group: GroupBehaviour},
-		{Name: "VOLUME_UNUSUAL", Points: 1.8, Group: GroupBehaviour},
-		{Name: "MANY_SENDERS", Points: 1.2, Group: GroupBehaviour},
-		{Name: "SENDER_CHANGED", Points: 0.5, Group: GroupBehaviour},
-		{Name: "BULK_ALIKE", Points: 1.7, Group: GroupBehaviour},
-		{Name: "FROM_FOREIGN_DOMAIN", Points: 0.5, Group: GroupBehaviour},
-		{Name: "ROLE_SENDER", Points: 0.8, Group: GroupBehaviour},
-		{Name: "NOREPLY_SENDER", Points: 0.01, Group: GroupBehaviour},
-
+	}, behaviourTests(), []Test{
 		// Other scanners (opinion.go). A virus holds the message whatever the points; those of rspamd's word are the message's own, these are
 		// where it would reject.
 		{Name: virusFound, Points: 100, Group: GroupOpinion},
@@ -165,7 +154,7 @@ func nativeTests() []Test {
 		{Name: denyListed, Points: listPoints, Group: GroupDecisions, Operator: true},
 		{Name: allowListed, Points: -listPoints, Group: GroupDecisions, Operator: true},
 		{Name: customerAllowed, Points: 0, Group: GroupDecisions},
-	}
+	})
 }
 
 // checks returns every check with the tests it may report.

@@ -28,7 +28,7 @@ var Plan = []Room{
 	{"1 Ledgers", "account", "Customers, networks, credentials, domains, keys, pools.", []string{"mail", "store"}},
 	{"1 Ledgers", "spool", "The durable queue: put, claim, defer, settle, hold, release; survives a kill at any line.", []string{"mail", "store"}},
 	{"1 Ledgers", "journal", "Append-only facts about messages and accounts, searchable, with retention.", []string{"mail", "store"}},
-	{"1 Ledgers", "learn", "What experience taught: Bayes tokens, sender reputation.", []string{"mail", "store"}},
+	{"1 Ledgers", "learn", "What experience taught: Bayes tokens, sender reputation, how senders behave.", []string{"mail", "store"}},
 
 	{"2 Works", "filter", "Runs the tests over one message, concurrently and within a deadline; returns a verdict 0..15 with hits, evidence and fixes.",
 		[]string{"account", "dkim", "dmarc", "dns", "dnsbl", "learn", "locale", "mail", "opinion", "rules", "spf", "store"}},
@@ -37,6 +37,7 @@ var Plan = []Room{
 		[]string{"account", "dns", "filter", "journal", "mail", "notice", "smtp", "spool"}},
 	{"2 Works", "delivery", "Claims from the spool, signs, finds the MX, speaks to it, writes the outcome.",
 		[]string{"account", "dkim", "dns", "journal", "mail", "notice", "smtp", "spool"}},
+	{"2 Works", "feedback", "Judges what comes back: whose doing a server's answer is.", []string{"learn", "mail"}},
 
 	{"3 Faces", "portal", "The pages a sender or an operator sees.", []string{"account", "delivery", "filter", "intake", "journal", "locale", "mail", "notice", "spool"}},
 	{"3 Faces", "api", "The same acts over HTTP+JSON on the operator's local socket.", []string{"account", "delivery", "dkim", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "spool"}},
@@ -47,7 +48,7 @@ var Plan = []Room{
 
 	{"4 Roof", "config", "Reads the YAML, refuses what it does not know, gathers each room's own settings.", []string{"account", "mail", "opinion", "smtp"}},
 	{"4 Roof", "app", "Builds every room, starts and stops them in order; the only place that knows all.",
-		[]string{"account", "api", "config", "delivery", "dkim", "dns", "dnsbl", "filter", "intake", "journal", "learn", "locale", "mail", "milter", "notice", "opinion", "portal", "report", "rules", "smtp", "spamd", "spool", "store"}},
+		[]string{"account", "api", "config", "delivery", "dkim", "dns", "dnsbl", "feedback", "filter", "intake", "journal", "learn", "locale", "mail", "milter", "notice", "opinion", "portal", "report", "rules", "smtp", "spamd", "spool", "store"}},
 	{"4 Roof", "world", "A small internet on loopback: DNS, providers with their manners, senders. Used by `postern demo` and end-to-end tests.",
 		[]string{"account", "app", "config", "dkim", "dmarc", "dns", "journal", "locale", "mail", "smtp", "spf"}},
 	{"4 Roof", "house", "This plan and the test that enforces it.", nil},
