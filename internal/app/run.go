@@ -155,6 +155,10 @@ func (a *App) take(ctx context.Context, next *config.Config) error {
 		a.rules = former
 		return err
 	}
+	if err := a.accounts.SyncTuning(ctx, next.Tuning(), tuningSource(next)); err != nil {
+		a.rules = former
+		return err
+	}
 	_ = a.filter.Reload(a.filterOptions(next, a.resolver)) // checked above
 	_ = a.retests.Reload(a.retestOptions(next))
 	a.reloadServices(next)

@@ -195,6 +195,10 @@ type Customer struct {
 	SelfRelease    bool           `key:"self_release"`
 	ReleaseCeiling float64        `key:"release_ceiling"`
 	AnyFrom        bool           `key:"any_from"`
+
+	Scores map[string]float64 `key:"scores"`
+	Allow  []string           `key:"allow"` // as account.ParseEntry reads them
+	Deny   []string           `key:"deny"`
 }
 
 // Accounts returns the customers as the account ledger's SyncConfig takes them, and the name of the file they
@@ -218,12 +222,48 @@ func (c *Config) account(x Customer) account.Customer {
 	return a
 }
 
+// Tuning returns points and lists, everybody's and the customers', as the account ledger's SyncTuning takes them.
+func (c *Config) Tuning() account.Tuning {
+	var t account.Tuning
+	scope := func(id string, scores map[string]float64, allow, deny []string) {
+		for _, test := range sortedKeys(scores) {
+			t.Overrides = append(t.Overrides, account.Override{Scope: id, Test: test, Points: scores[test]})
+		}
+		for kind, list := range map[account.ListKind][]string{account.Allow: allow, account.Deny: deny} {
+			for _, text := range list {
+				if e, err := account.ParseEntry(text); err == nil { // Load refuses others
+					e.Scope, e.Kind = id, kind
+					t.Entries = append(t.Entries, e)
+				}
+			}
+		}
+	}
+	scope("", c.Filter.Scores, c.Filter.Allow, c.Filter.Deny)
+	for _, x := range c.Customers {
+		scope(x.ID, x.Scores, x.Allow, x.Deny)
+	}
+	return t
+}
+
+// CustomerScores are the points that differ for single customers, by id.
+func (c *Config) CustomerScores() map[string]map[string]float64 {
+	out := map[string]map[string]float64{}
+	for _, x := range c.Customers {
+		if len(x.Scores) > 0 {
+			out[x.ID] = x.Scores
+		}
+	}
+	return out
+}
+
 // Filter says how messages are tested.
 type Filter struct {
 	Enabled   bool               `key:"enabled"`
 	Threshold float64            `key:"threshold"` // of customers that name none
 	Deadline  time.Duration      `key:"deadline"`
 	Scores    map[string]float64 `key:"scores"`
+	Allow     []string           `key:"allow"` // as account.ParseEntry reads them
+	Deny      []string           `key:"deny"`
 	Rules     []string           `key:"rules"` // folders
 	DNSBL     DNSBL              `key:"dnsbl"`
 	Clamd     Clamd              `key:"clamd"`

@@ -541,3 +541,44 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestTuning: points and lists of the file reach the ledger in its own form, and survive being printed and read again.
+func TestTuning(t *testing.T) {
+	t.Parallel()
+	c, err := parse(t, `
+customers:
+  - {id: first, domains: [first.example]}
+  - id: "42"
+    scores: {SPF_NONE: -0.5, DKIM_NONE: 0}
+    allow: "to:Bob@partner.example"
+    deny: ["from:shop@example.net until 2036-01-31 -- hacked: twice", "client:198.51.100.7"]
+filter:
+  scores: {MIME_HTML_ONLY: 0.5, SPF_FAIL: 0}
+  allow: [credential:monitoring]
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		var got []string
+		tuning := c.Tuning()
+		for _, o := range tuning.Overrides {
+			got = append(got, fmt.Sprintf("%s %s %v", o.Scope, o.Test, o.Points))
+		}
+		for _, e := range tuning.Entries {
+			got = append(got, fmt.Sprintf("%s %s %s %s %s", e.Scope, e.Kind, e, e.Until.Format(time.DateOnly), e.Note))
+		}
+		slices.Sort(got)
+		want := []string{" MIME_HTML_ONLY 0.5", " SPF_FAIL 0", " allow credential:monitoring 0001-01-01 ", "42 DKIM_NONE 0", "42 SPF_NONE -0.5",
+			"42 allow to:bob@partner.example 0001-01-01 ", "42 deny client:198.51.100.7 0001-01-01 ", "42 deny from:shop@example.net 2036-02-01 hacked: twice"}
+		if !slices.Equal(got, want) {
+			t.Errorf("%q\nwant %q", got, want)
+		}
+		if c, err = parse(t, c.Effective()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := c.CustomerScores(); len(s) != 1 || s["42"]["SPF_NONE"] != -0.5 {
+		t.Errorf("%v", s)
+	}
+}

@@ -175,10 +175,29 @@ func (p *printer) item(v reflect.Value, at place, indent int) {
 		p.about(p.rows[here.pattern], indent+1, "", false)
 		text, ok := p.plainText(v.Field(f.index))
 		if !ok {
-			panic("config: " + here.pattern + ": a list's items hold plain values and lists of them only")
+			text, ok = p.flow(v.Field(f.index))
+		}
+		if !ok {
+			panic("config: " + here.pattern + ": a list's items hold plain values, and lists and mappings of them only")
 		}
 		p.line(indent, dash+f.name+": "+text, here.path)
 	}
+}
+
+// flow is a mapping of plain values on one line; ok is false for anything else.
+func (p *printer) flow(v reflect.Value) (text string, ok bool) {
+	if v.Kind() != reflect.Map {
+		return "", false
+	}
+	k, plain := p.kinds[v.Type().Elem()]
+	if !plain {
+		return "", false
+	}
+	var items []string
+	for _, key := range mapKeys(v) {
+		items = append(items, quote(key)+": "+k.write(v.MapIndex(reflect.ValueOf(key)).Interface()))
+	}
+	return "{" + strings.Join(items, ", ") + "}", true
 }
 
 // sample shows, as comments, the keys of something that is empty by default.

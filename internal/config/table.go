@@ -127,6 +127,10 @@ func customerKeys() []Key {
 		{Path: "customers[].self_release", Default: "false", Doc: "The sender may release his own held messages."},
 		{Path: "customers[].release_ceiling", Default: "8", Unit: "points", Min: "0.1", Max: "15", Doc: "... up to this score."},
 		{Path: "customers[].any_from", Default: "false", Doc: "Let him write in any domain's name. Only for networks of machines that are trusted to check it themselves, such as a hoster's own relay."},
+		{Path: "customers[].scores", Default: "{}", Unit: "test name: points", Sample: "{SPF_NONE: 0.5}", Doc: "Points that differ for his mail, over filter.scores. 0 switches a test off for him."},
+		{Path: "customers[].scores.*", Unit: "points", Min: "-15", Max: "15", Doc: "Points of the test of that name."},
+		{Path: "customers[].allow", Default: "[]", Unit: "list of entries", Sample: `["from:invoices@acme.example", "to-domain:partner.example until 2027-01-31"]`, Doc: "What of his mail is always let through; the form is that of filter.allow."},
+		{Path: "customers[].deny", Default: "[]", Unit: "list of entries", Sample: `["from:shop@acme.example -- hacked on Monday"]`, Doc: "What of his mail is always held or refused, as his mode says."},
 	}
 }
 
@@ -150,6 +154,8 @@ func filterKeys() []Key {
 		{Path: "filter.deadline", Default: "10s", Unit: timeUnit, Min: "1s", Max: "5m", Doc: "What is not measured by then counts as not measured, neither good nor bad."},
 		{Path: "filter.scores", Default: "{}", Unit: "test name: points", Sample: "{MIME_HTML_ONLY: 0.5}", Doc: "Points that differ from the built-in ones. 0 switches a test off."},
 		{Path: "filter.scores.*", Unit: "points", Min: "-15", Max: "15", Doc: "Points of the test of that name."},
+		{Path: "filter.allow", Default: "[]", Unit: "list of entries", Sample: `["client:192.0.2.10", "credential:monitoring"]`, Doc: "What is always let through, whatever its score: from:ADDRESS, from-domain:DOMAIN (with everything below), to:ADDRESS, to-domain:DOMAIN, client:ADDRESS or NETWORK, credential:USER; then, if you like, `until YYYY-MM-DD` and ` -- note`. All From addresses or all recipients of a message must be covered. No virus is let through, and nothing that a deny list names. `postern tune allow add` keeps more in the database."},
+		{Path: "filter.deny", Default: "[]", Unit: "list of entries", Sample: `["to-domain:competitor.example -- asked us by letter"]`, Doc: "What is always held or refused, and released by an operator only: the same form. One address of a message is enough. The note is shown to the sender."},
 		{Path: "filter.rules", Default: "[]", Unit: "list of folders", Sample: "[/etc/postern/rules]", Doc: "Folders of your own rules, .cf files in SpamAssassin's language, read behind the built-in ones. Rules that ask the network do not run. What is not understood is named in the log and left out."},
 		{Path: "filter.dnsbl", Doc: "Blocklists asked about addresses and domains."},
 		{Path: "filter.dnsbl.zones", Default: "{}", Unit: "zone: true or false", Sample: "{zen.spamhaus.org: false}", Doc: "Switches lists of the built-in directory on or off."},

@@ -271,6 +271,35 @@ func (v *validation) customers() {
 			domains[d] = c.ID
 		}
 		v.customer(path, c)
+		v.tuning(path, c.Scores, c.Allow, c.Deny)
+	}
+}
+
+// tuning looks at points and lists of a customer, or of everybody.
+func (v *validation) tuning(path string, scores map[string]float64, allow, deny []string) {
+	for _, name := range sortedKeys(scores) {
+		if !testName.MatchString(name) {
+			v.bad(path+".scores."+name, "this is no test's name; expected capitals like MIME_HTML_ONLY")
+		}
+	}
+	most := account.MaxEntries
+	if path == "filter" {
+		most = account.MaxAllEntries
+	}
+	for i, list := range [][]string{allow, deny} {
+		kind := []string{"allow", "deny"}[i]
+		if len(list) > most {
+			v.bad(path+"."+kind, "more than %d entries", most)
+		}
+		for i, text := range list {
+			e, err := account.ParseEntry(text)
+			if e.What == account.WhatFromDomain && kind == "allow" && !strings.Contains(e.Value, ".") {
+				err = fmt.Errorf("%w: %s is a whole top-level domain", account.ErrInvalid, e.Value)
+			}
+			if err != nil && text != "" {
+				v.bad(fmt.Sprintf("%s.%s[%d]", path, kind, i), "%s", strings.TrimPrefix(err.Error(), account.ErrInvalid.Error()+": "))
+			}
+		}
 	}
 }
 
@@ -303,11 +332,7 @@ func (v *validation) filter() {
 	if !f.Enabled {
 		v.doubt("filter.enabled", "mail leaves untested")
 	}
-	for _, name := range sortedKeys(f.Scores) {
-		if !testName.MatchString(name) {
-			v.bad("filter.scores."+name, "this is no test's name; expected capitals like MIME_HTML_ONLY")
-		}
-	}
+	v.tuning("filter", f.Scores, f.Allow, f.Deny)
 	zones := map[mail.Domain]bool{}
 	for i, x := range f.DNSBL.Extra {
 		if x.Zone != "" && zones[x.Zone] {

@@ -47,6 +47,10 @@ func TestBrief(t *testing.T) {
 		"queue ID":      {"01kahz", ""},
 		"none":          {"", ""},
 		"other JSON":    {`{"a":1}`, ""},
+		"with spaces":   {`{"r": 1, "t": 3, "h": {"A": 2}}`, "raw 1 of 3 held false locked false: A=2"},
+		"cut off":       {string(got[:len(got)-1]), ""},
+		"cut earlier":   {string(got[:len(got)-5]), ""},
+		"goes on":       {string(got) + "x", ""},
 		"damaged":       {`{"r":1`, ""},
 		"a number":      {`7`, ""},
 	} {
