@@ -115,6 +115,18 @@ func TestStatusIsFolded(t *testing.T) {
 	}
 }
 
+// TestLocked: a message that is held whatever its score is held with that reason.
+func TestLocked(t *testing.T) {
+	t.Parallel()
+	s := &Server{o: Options{Count: func(string) {}}}
+	v := filter.Verdict{Score: 1, Threshold: 3, Held: true, Locked: true, Hits: []filter.Hit{{Test: "VIRUS_FOUND", Points: 1}}}
+	for action, want := range map[string]string{Reject: "550 5.7.1 Refused: VIRUS_FOUND holds it whatever the score\x00", Quarantine: "qPostern: VIRUS_FOUND holds it whatever the score\x00"} {
+		if got := string(newSession(s, nil).answer(&Settings{Action: action}, v, account.Customer{}, func(string, ...any) {})); !strings.Contains(got, want) {
+			t.Errorf("%s: %q", action, got)
+		}
+	}
+}
+
 func TestReadPacketTakesNoMoreThanComes(t *testing.T) {
 	t.Parallel()
 	_, buf, err := readPacket(bufio.NewReader(bytes.NewReader([]byte{0, 0x10, 0, 0, 'B', 'x'})), nil, func() {})

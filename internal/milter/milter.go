@@ -27,7 +27,7 @@
 //
 // # How it fails
 //
-// What stops a verdict (a broken filter, no memory left for the message) is answered as Settings.OnError says: 451, or the message
+// What stops a verdict (a broken filter, a needed scanner that is away, no memory left for the message) is answered as Settings.OnError says: 451, or the message
 // passes with a field that says it was not tested. A message above Limits.MessageBytes goes as Settings.TooLarge says. Bytes that
 // are no milter protocol, a panic or a server that offers too little end that one connection; the mail server then does what its
 // own configuration says about milters that fail (Postfix: milter_default_action, tempfail unless set).

@@ -53,11 +53,17 @@ func (x *session) judged(ctx context.Context) []byte {
 		x.server.contain("message", func() {
 			now := x.server.o.Now()
 			v, err = x.server.o.Filter.Run(ctx, filter.Input{
-				Message: mail.Parse(x.complete(now, authenticated), mail.Limits{}), Envelope: x.envelope, ClientIP: x.clientAddr(), Hello: x.hello,
+				QueueID: mail.QueueID(atom(x.macros["i"])), Message: mail.Parse(x.complete(now, authenticated), mail.Limits{}), Envelope: x.envelope, ClientIP: x.clientAddr(), Hello: x.hello,
 				Authenticated: authenticated, Credential: credential, Customer: customer, Egress: x.server.o.Accounts.Pool(customer.Pool).Egress,
 				Received: now, Now: now,
 			})
 		})
+	}
+	if errors.Is(err, filter.ErrUnscannable) && set.OnError == TempFail {
+		// It will be as large the next time: as at the gateway's own doors, the client hears that now.
+		x.server.o.Count("rejected")
+		log.Info("milter: refused, too large for a scanner", "account", customer.ID, "error", err)
+		return reply(552, "5.3.4", "The message is larger than the scanner of this server takes; send less at a time")
 	}
 	if err != nil {
 		x.server.o.Count("error")
@@ -154,6 +160,9 @@ func (x *session) answer(set *Settings, v filter.Verdict, c account.Customer, lo
 		top = v.Hits[0].Test
 	}
 	why := fmt.Sprintf("score %.1f is above %.1f (%s first)", v.Score, v.Threshold, top)
+	if v.Score <= v.Threshold {
+		why = top + " holds it whatever the score"
+	}
 	event := map[string]string{Quarantine: "quarantined", Reject: "rejected", Tag: "tagged"}[set.Action]
 	x.server.o.Count(event)
 	log("milter: message "+event, "account", c.ID, "score", v.Score, "threshold", v.Threshold, "test", top)

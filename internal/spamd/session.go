@@ -241,6 +241,12 @@ func (x *session) answer(ctx context.Context, q request, set Settings, raw []byt
 	v, err := x.server.o.Filter.Run(ctx, filter.Input{Message: parsed, Envelope: envelope(parsed), Customer: customer,
 		Egress: x.server.o.Accounts.Pool(customer.Pool).Egress, Now: now})
 	if err != nil {
+		switch {
+		case errors.Is(err, filter.ErrUnscannable):
+			return nil, &fault{exDataErr, "the message is larger than a scanner takes"}
+		case errors.Is(err, filter.ErrUnscanned):
+			return nil, &fault{exTempFail, "the message could not be scanned; try again later"}
+		}
 		x.server.o.Logger.Error("spamd: message not tested", "account", customer.ID, "error", err)
 		return nil, &fault{exSoftware, "the message could not be tested"}
 	}

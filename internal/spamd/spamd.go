@@ -30,7 +30,7 @@
 // # How it fails
 //
 // Every refusal is one line with a number of sysexits.h: 65 (message too large, compressed data broken), 69 (too many
-// connections), 70 (the filter failed), 75 (no memory left), 76 (not the protocol), 77 (learning is not allowed here), 79 (too slow). A
+// connections), 70 (the filter failed), 75 (no memory left, or a scanner that is needed is away), 76 (not the protocol), 77 (learning is not allowed here), 79 (too slow). A
 // client that hears one passes its message on unchanged (spamc without -x). A panic ends one connection.
 //
 // # Who calls it
