@@ -78,7 +78,7 @@ func sources(t *testing.T) []source {
 }
 
 // testOnly names packages that live beside the real thing and serve tests; only tests and `world` may import them.
-var testOnly = map[string]bool{"dnstest": true, "smtptest": true, "storetest": true, "crashfs": true}
+var testOnly = map[string]bool{"dnstest": true, "opiniontest": true, "smtptest": true, "storetest": true, "crashfs": true}
 
 func TestImports(t *testing.T) {
 	plan := map[string]house.Room{}
