@@ -176,3 +176,52 @@ func dangerFiles(tb testing.TB, kind string, least int) []string {
 	}
 	return files
 }
+
+// TestDangerWithinBudget: no rule gives up on large messages made to be slow.
+func TestDangerWithinBudget(t *testing.T) {
+	t.Parallel()
+	set := dangerRules(t)
+	head := "From: a@example.org\r\nTo: b@example.org\r\nSubject: " + strings.Repeat("a ", 2000) + "\r\nMIME-Version: 1.0\r\n"
+	fill := func(s string) string { return strings.Repeat(s, 1<<20/len(s)) }
+	for _, tc := range []struct{ name, raw string }{
+		{"words", head + "\r\n" + fill("votre colis est en attente et votre compte a été suspendu dans les \r\n")},
+		{"sentences", head + "\r\n" + fill("your parcel is on hold, pay the customs fee, verify your account and click here ")},
+		{"tags", head + "Content-Type: text/html\r\n\r\n" + fill("<a href=\"https://www.paypal.com.example.org/wp-content/uploads/a/b/c/d\">www.paypal.com</a>\n")},
+		{"open tags", head + "Content-Type: text/html\r\n\r\n" + fill("<input <form <a href= x<!--")},
+		{"entities", head + "Content-Type: text/html\r\n\r\n" + fill(">&#97;&#98;")},
+		{"digits", head + "\r\n" + fill("1 234 567 ")},
+		{"one line", head + "\r\n" + fill("a")},
+		{"links", head + "\r\n" + fill("https://a-b-c-d-e.secure-paypal-login.example.org/x/y/z/login/ameli/index.php\r\n")},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			runRaw(t, set, []byte(tc.raw))
+		})
+	}
+}
+
+// BenchmarkDanger measures what the rules about fraud cost for one message that is parsed already.
+func BenchmarkDanger(b *testing.B) {
+	set := dangerRules(b)
+	text := "Bonjour Madame Morel,\r\nvotre commande est prête, vous pouvez la retirer au magasin dès demain matin. La facture est jointe.\r\n"
+	html := "<p>Bonjour Madame Morel, votre commande est prête. <a href=\"https://boutique.example.org/commande/1\">Voir la commande</a></p>\r\n"
+	head := "From: Boutique <info@boutique.example.org>\r\nTo: b@example.org\r\nSubject: Commande\r\nMIME-Version: 1.0\r\n"
+	for _, tc := range []struct{ name, raw string }{
+		{"text2K", head + "\r\n" + strings.Repeat(text, 16)},
+		{"text10K", head + "\r\n" + strings.Repeat(text, 80)},
+		{"html10K", head + "Content-Type: text/html; charset=UTF-8\r\n\r\n<html><body>" + strings.Repeat(html, 80) + "</body></html>\r\n"},
+	} {
+		m := mail.Parse([]byte(tc.raw), mail.DefaultLimits())
+		b.Run(tc.name, func(b *testing.B) {
+			for b.Loop() {
+				set.Run(rules.NewView(m, rules.ViewOptions{}), rules.RunOptions{ScoreSet: 1})
+			}
+		})
+	}
+	empty, _ := rules.Parse([]rules.File{{Name: "x.cf", Text: []byte("body ONE /zzzzqq/\nuri TWO /zzzzqq/\nrawbody THREE /zzzqqq/\n")}}, rules.Options{})
+	m := mail.Parse([]byte(head+"Content-Type: text/html; charset=UTF-8\r\n\r\n<html><body>"+strings.Repeat(html, 80)+"</body></html>\r\n"), mail.DefaultLimits())
+	b.Run("html10K/one", func(b *testing.B) {
+		for b.Loop() {
+			empty.Run(rules.NewView(m, rules.ViewOptions{}), rules.RunOptions{ScoreSet: 1})
+		}
+	})
+}
