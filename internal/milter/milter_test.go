@@ -22,6 +22,7 @@ import (
 	"postern/internal/filter"
 	"postern/internal/mail"
 	"postern/internal/milter"
+	"postern/internal/opinion"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -47,6 +48,21 @@ type setup struct {
 	limits   milter.Limits
 	crash    bool // the filter panics
 	unix     bool
+	scanner  error // a scanner that must be asked has no opinion, and this is why
+}
+
+// mute is a scanner without opinion.
+type mute struct{ why error }
+
+func (m mute) Ask(context.Context, opinion.Question) (opinion.Answer, error) {
+	return opinion.Answer{}, m.why
+}
+
+func (s setup) opinions() []filter.Opinion {
+	if s.scanner == nil {
+		return nil
+	}
+	return []filter.Opinion{{Name: "clamd", Asker: mute{s.scanner}, Closed: true}}
 }
 
 func start(t *testing.T, s setup) *fixture {
@@ -78,13 +94,15 @@ func start(t *testing.T, s setup) *fixture {
 	for _, x := range filter.Tests() {
 		scores[x.Name] = 0
 	}
+	delete(scores, "VIRUS_FOUND") // nobody can set those of other scanners
+	delete(scores, "OPINION_UNAVAILABLE")
 	scores["GTUBE"] = 100
 	resolver := answers(func(string) dns.Answer { return dns.Answer{Status: dns.Nothing, NXDomain: true} })
 	if s.crash {
 		scores = nil
 		resolver = func(string) dns.Answer { panic("out of order") }
 	}
-	tests, err := filter.New(filter.Options{Resolver: resolver, Accounts: f.accounts, Lists: []dnsbl.List{}, Scores: scores, Unsigned: true})
+	tests, err := filter.New(filter.Options{Resolver: resolver, Accounts: f.accounts, Lists: []dnsbl.List{}, Scores: scores, Unsigned: true, Opinions: s.opinions()})
 	must(err)
 	f.Server, err = milter.New(milter.Options{Hostname: "gate.test", Accounts: f.accounts, Filter: tests, Settings: s.settings, Limits: s.limits,
 		Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Count: func(e string) {
@@ -376,6 +394,25 @@ func TestBrokenFilter(t *testing.T) {
 		}
 		if f.counted("error") != 2 {
 			t.Errorf("events %v", f.events)
+		}
+	}
+}
+
+// TestScanner: a scanner that must be asked and has no opinion. What is too large for it will be so again.
+func TestScanner(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		then string
+		why  error
+		want string
+	}{
+		{milter.TempFail, opinion.ErrUnavailable, "y451 4.3.0 The message could not be tested; try again later|"},
+		{milter.TempFail, opinion.ErrTooLarge, "y552 5.3.4 The message is larger than the scanner of this server takes; send less at a time|"},
+		{milter.Accept, opinion.ErrTooLarge, "hX-Postern-Status| Unknown, not tested: the filter failed|\na"},
+	} {
+		m := dial(t, start(t, setup{settings: milter.Settings{OnError: tc.then}, scanner: tc.why}).addr).hello(6)
+		if got := said(m.message("", plain, "x\r\n")); got != tc.want {
+			t.Errorf("%s, %v: %q", tc.then, tc.why, got)
 		}
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"postern/internal/learn"
 	"postern/internal/locale"
 	"postern/internal/mail"
+	"postern/internal/opinion"
 	"postern/internal/spamd"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
@@ -50,6 +51,21 @@ type setup struct {
 	limits   spamd.Limits
 	crash    bool
 	unix     bool
+	scanner  error // a scanner that must be asked has no opinion, and this is why
+}
+
+// mute is a scanner without opinion.
+type mute struct{ why error }
+
+func (m mute) Ask(context.Context, opinion.Question) (opinion.Answer, error) {
+	return opinion.Answer{}, m.why
+}
+
+func (s setup) opinions() []filter.Opinion {
+	if s.scanner == nil {
+		return nil
+	}
+	return []filter.Opinion{{Name: "clamd", Asker: mute{s.scanner}, Closed: true}}
 }
 
 func start(t *testing.T, s setup) *fixture {
@@ -75,13 +91,15 @@ func start(t *testing.T, s setup) *fixture {
 	for _, x := range filter.Tests() {
 		scores[x.Name] = 0
 	}
+	delete(scores, "VIRUS_FOUND") // nobody can set those of other scanners
+	delete(scores, "OPINION_UNAVAILABLE")
 	scores["GTUBE"], scores["MISSING_DATE"] = 100, 1.5
 	resolver := answers(func(string) dns.Answer { return dns.Answer{Status: dns.Nothing, NXDomain: true} })
 	if s.crash {
 		scores = nil
 		resolver = func(string) dns.Answer { panic("out of order") }
 	}
-	tests, err := filter.New(filter.Options{Resolver: resolver, Accounts: accounts, Lists: []dnsbl.List{}, Scores: scores, Unsigned: true, ReadOnly: true})
+	tests, err := filter.New(filter.Options{Resolver: resolver, Accounts: accounts, Lists: []dnsbl.List{}, Scores: scores, Unsigned: true, ReadOnly: true, Opinions: s.opinions()})
 	must(err)
 	f.Server, err = spamd.New(spamd.Options{Hostname: "gate.test", Version: "1.2.3", Accounts: accounts, Filter: tests, Learn: f.learn, Catalog: catalog,
 		Settings: s.settings, Limits: s.limits, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Count: func(e string) {
@@ -394,6 +412,16 @@ func TestBrokenFilter(t *testing.T) {
 	f := start(t, setup{crash: true})
 	if got := f.ask(t, request("PROCESS", "", ham)); !strings.HasPrefix(got, "SPAMD/1.1 70 EX_SOFTWARE: ") {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestScanner: a scanner that must be asked and has no opinion.
+func TestScanner(t *testing.T) {
+	t.Parallel()
+	for why, want := range map[error]string{opinion.ErrUnavailable: "SPAMD/1.1 75 EX_TEMPFAIL: ", opinion.ErrTooLarge: "SPAMD/1.1 65 EX_DATAERR: "} {
+		if got := start(t, setup{scanner: why}).ask(t, request("CHECK", "", ham)); !strings.HasPrefix(got, want) {
+			t.Errorf("%v: %q", why, got)
+		}
 	}
 }
 
