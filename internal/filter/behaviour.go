@@ -102,7 +102,7 @@ func checkBehaviour(ctx context.Context, s *scan) {
 				b.Identity, a.Identities, a.Since.Format("2006-01-02 15:04 UTC"), a.Messages, a.Recipients))
 	}
 	if c := b.Changed; c != nil {
-		s.hit("SENDER_CHANGED", map[string]string{"Sender": c.Sender, "Now": o.Author.String(), "Date": c.Last.Format("2006-01-02")},
+		s.hit("SENDER_CHANGED", map[string]string{"Sender": c.Sender, "What": o.Author.String(), "Date": c.Last.Format("2006-01-02")},
 			fmt.Sprintf("a letter of this form went to %d recipients from %s, the last time on %s; this one comes from %s",
 				c.Recipients, c.Sender, c.Last.Format("2006-01-02"), o.Author))
 	}

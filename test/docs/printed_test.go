@@ -33,6 +33,7 @@ func fresh(t *testing.T, path, want string) {
 // sample fills the places of an explanation where a message's own values stand.
 var sample = map[string]string{
 	"Date": "Sat, 21 Nov 2026 18:40:00 +0100", "Domain": "acme.example", "Domains": "acme.example, other.example", "Hello": "gate.example.org",
+	"Hours": "1", "Messages": "200", "Number": "120", "Share": "8", "Usual": "12",
 	"IP": "192.0.2.10", "List": "Example List", "Mechanisms": "ip4:192.0.2.10", "Name": "p20261121._domainkey.acme.example", "Now": "Sat, 21 Nov 2026 18:40:00 +0100",
 	"PolicyDomain": "acme.example", "Record": "v=DMARC1; p=none", "Sender": "post@acme.example", "Subject": "Invoice", "Suggested": "…",
 	"Tag": "CENTER", "Target": "acme.example", "Title": "Newsletter", "URL": "https://list.example/", "What": "…", "Why": "…", "Zone": "zone.example",
