@@ -86,6 +86,12 @@ $ORIGIN 127.in-addr.arpa.
 // gateway starts a whole gateway whose mail goes to a receiver on loopback.
 func gateway(t *testing.T, extra string) (*app.App, *receiver, *dnstest.Server, func()) {
 	t.Helper()
+	return gatewayIn(t, t.TempDir(), extra)
+}
+
+// gatewayIn is gateway with its data and configuration in a known folder.
+func gatewayIn(t *testing.T, dir, extra string) (*app.App, *receiver, *dnstest.Server, func()) {
+	t.Helper()
 	dns := dnstest.Start(t, zone)
 	r := &receiver{come: make(chan struct{}, 100)}
 	server, err := smtp.NewServer(smtp.ServerOptions{Hostname: "mx.receiver.test", Handler: r})
@@ -98,7 +104,6 @@ func gateway(t *testing.T, extra string) (*app.App, *receiver, *dnstest.Server, 
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	go func() { _ = server.Serve(ctx, l) }()
-	dir := t.TempDir()
 	file := filepath.Join(dir, "postern.yaml")
 	text := fmt.Sprintf(`
 hostname: gate.receiver.test

@@ -251,7 +251,7 @@ func (d *Desk) Retest(ctx context.Context, id mail.QueueID, actor string) (View,
 		Message: mail.Parse(body, d.in.o.MailSize), Envelope: work.Envelope, ClientIP: work.ClientIP, Hello: work.Hello,
 		Authenticated: work.Credential != "", Credential: work.Credential, Customer: v.Customer, Egress: d.in.o.Accounts.Pool(work.Pool).Egress, Received: work.Received, Now: d.in.o.Now(), Earlier: &v.Verdict,
 	})
-	if err == nil && v.Verdict.Locked && verdict.Open() {
+	if _, virus := v.Verdict.Hit("VIRUS_FOUND"); virus && err == nil && verdict.Open() {
 		err = filter.ErrUnscanned // the virus stands until a scanner takes it back
 	}
 	if err != nil {

@@ -99,6 +99,7 @@ type settings struct {
 	maxHops   int
 	real      bool // all tests with their own points; otherwise only those in scores
 	taught    func(customer string, spam bool, body []byte)
+	opinions  []filter.Opinion
 }
 
 func network(s string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(s)} }
@@ -150,14 +151,16 @@ func start(t *testing.T, s settings) *rooms {
 	if !s.real {
 		scores = map[string]float64{}
 		for _, x := range filter.Tests() {
-			scores[x.Name] = 0
+			if x.Group != filter.GroupOpinion {
+				scores[x.Name] = 0
+			}
 		}
 		for k, v := range s.scores {
 			scores[k] = v
 		}
 	}
 	tests, err := filter.New(filter.Options{Resolver: breakable{r.dns.Resolver(t), &r.resolverIsBroken}, Accounts: r.accounts, Lists: []dnsbl.List{},
-		Scores: scores, Now: r.now})
+		Scores: scores, Now: r.now, Opinions: s.opinions})
 	must(err)
 	r.Intake, err = intake.New(intake.Options{Hostname: "gate.test", Accounts: r.accounts, Filter: tests, Resolver: r.dns.Resolver(t), Spool: r.spool,
 		Journal: r.journal, Notices: notices, Links: r.links, MaxHops: s.maxHops, Taught: s.taught, Now: r.now, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
