@@ -204,14 +204,14 @@ func (p Provider) measurable() bool {
 // checkReadiness makes the cards out of what the other checks found: it asks nothing that they did not ask.
 func checkReadiness(ctx context.Context, s *scan) {
 	mine := s.recipientsAt()
-	bulk := bulkMark(s.Message, len(s.Envelope.Recipients))
+	bulk := s.bulk()
 	found := s.measure(ctx, bulk != "")
 	for id, m := range found {
 		m.Evidence, m.Args = clip(m.Evidence, maxCardEvidence), clipArgs(m.Args)
 		found[id] = m
 	}
 	var yours, others Cards
-	for _, p := range Providers() {
+	for _, p := range providerTable {
 		r := p.card(found, bulk)
 		switch r.Recipients = mine[p.Key]; {
 		case r.Recipients > 0:
@@ -227,7 +227,6 @@ func checkReadiness(ctx context.Context, s *scan) {
 func (s *scan) recipientsAt() map[string]int {
 	out := map[string]int{}
 	known := map[mail.Domain]string{}
-	table := Providers()
 	for _, r := range s.Envelope.Recipients {
 		d := r.Address.Domain
 		key, ok := known[d]
@@ -240,7 +239,7 @@ func (s *scan) recipientsAt() map[string]int {
 					}
 				}
 			}
-			for _, p := range table {
+			for _, p := range providerTable {
 				if p.Takes(d, hosts) {
 					key = p.Key
 					break
@@ -255,8 +254,19 @@ func (s *scan) recipientsAt() map[string]int {
 	return out
 }
 
-// manyRecipients is how many make a message without other marks bulk mail.
+// manyRecipients is how many make a message without other marks bulk mail, and so do as many messages of nearly the same text.
 const manyRecipients = 50
+
+// bulk says what shows that the message is one of many: a mark of its own, or what its sender did before. What was seen when the message
+// came stands when it is tested again.
+func (s *scan) bulk() string {
+	mark := bulkMark(s.Message, len(s.Envelope.Recipients))
+	earlier := s.Earlier != nil && len(s.Earlier.Providers) > 0 && s.Earlier.Providers[0].Bulk == "alike"
+	if mark == "" && (earlier || s.observed != nil && s.observed.Alike.Messages >= manyRecipients) {
+		return "alike"
+	}
+	return mark
+}
 
 // bulkMark says what shows that a message is one of many: a field that lists and senders of newsletters set, or its recipients. It is
 // the key of the sentence readiness.bulk.*; "" for a single message.

@@ -26,10 +26,11 @@ const (
 
 // measure holds the message against everything that any provider asks. What only bulk mail must have is left out for other mail.
 func (s *scan) measure(ctx context.Context, bulk bool) map[string]measured {
-	a := s.alignment(ctx)
+	byIP, byKey := s.spfFound(ctx), s.dkimFound(ctx)
+	a := s.alignment(ctx, byIP, byKey)
 	found := map[string]measured{
-		NeedSPF:          s.spfFound(ctx),
-		NeedDKIM:         s.dkimFound(ctx),
+		NeedSPF:          byIP,
+		NeedDKIM:         byKey,
 		NeedDKIMKey:      s.keyFound(ctx),
 		NeedSPFAligned:   a.spf,
 		NeedDKIMAligned:  a.dkim,
@@ -42,8 +43,8 @@ func (s *scan) measure(ctx context.Context, bulk bool) map[string]measured {
 		NeedDMARCReports: s.reportsFound(ctx),
 		NeedDMARCPass:    s.passFound(ctx),
 	}
-	found[NeedSPFNoFail] = noFail(found[NeedSPF])
-	found[NeedSPFOrDKIM] = either(found[NeedSPF], found[NeedDKIM], "neither")
+	found[NeedSPFNoFail] = noFail(byIP)
+	found[NeedSPFOrDKIM] = either(byIP, byKey, "neither")
 	found[NeedAligned] = either(a.spf, a.dkim, "not_aligned")
 	if bulk {
 		found[NeedOneClick] = s.oneClickFound(ctx)
@@ -180,7 +181,7 @@ type alignments struct{ spf, dkim measured }
 
 // alignment compares with the domain of From. The policy says how, when there is one; without it the comparison is the relaxed one, by the
 // public suffix list.
-func (s *scan) alignment(ctx context.Context) alignments {
+func (s *scan) alignment(ctx context.Context, byIP, byKey measured) alignments {
 	f := s.dmarcOf(ctx)
 	if f.from == "" {
 		none := missing("no_from", "", nil)
@@ -192,7 +193,7 @@ func (s *scan) alignment(ctx context.Context) alignments {
 		bySPF = sameOrganization(f.from, sp.passes)
 		byDKIM = slices.ContainsFunc(dk.valid, func(d mail.Domain) bool { return sameOrganization(f.from, d) })
 	}
-	out := alignments{s.spfFound(ctx), s.dkimFound(ctx)}
+	out := alignments{byIP, byKey}
 	open := f.outcome.Result == dmarc.TempError
 	judge := func(m measured, aligned bool, why, evidence string) measured {
 		switch {
@@ -499,6 +500,15 @@ func leavingAt(text string) int {
 	return -1
 }
 
+// Bounds on the search for a link to leave, which stands near the end.
+const (
+	mostLinks    = 500      // the last ones
+	mostLinkText = 64 << 10 // bytes at the end of the text
+)
+
+// last returns at most n at the end.
+func last[T any](all []T, n int) []T { return all[max(0, len(all)-n):] }
+
 // bodyLinkFound: the text has a link to leave. It is looked for by words and by the address of the header, so that one with other words is
 // not found.
 func (s *scan) bodyLinkFound() measured {
@@ -518,21 +528,23 @@ func (s *scan) bodyLinkFound() measured {
 		return err == nil && u.Host != "" && slices.Contains(targets, strings.ToLower(u.Host)+u.Path)
 	}
 	for _, p := range s.htmlParts() {
-		for _, l := range p.HTML().Links {
+		for _, l := range last(p.HTML().Links, mostLinks) {
 			if l.Tag == "a" && (leads(l.URL) || leavingAt(l.Text) >= 0) {
 				return met(strings.TrimSpace(l.Text + " " + l.URL))
 			}
 		}
 	}
 	uris := s.Message.URIs()
-	for _, u := range uris {
+	for _, u := range last(uris, mostLinks) {
 		if u.Origin == "text" && leads(u.Raw) {
 			return met(u.Raw)
 		}
 	}
 	if len(uris) > 0 && len(s.htmlParts()) == 0 {
-		if at := leavingAt(s.Message.Text()); at >= 0 {
-			return met(around(s.Message.Text(), at))
+		text := s.Message.Text()
+		text = text[max(0, len(text)-mostLinkText):]
+		if at := leavingAt(text); at >= 0 {
+			return met(around(text, at))
 		}
 	}
 	return missing("no_body_link", "", nil)

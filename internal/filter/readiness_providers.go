@@ -90,157 +90,157 @@ const (
 )
 
 // Providers returns the table, the main ones first.
-func Providers() []Provider {
-	return []Provider{
-		{
-			// Google's guidelines for senders: in force since February 2024, refusals since November 2025. They name personal accounts.
-			Key: "google", Name: "Gmail", Main: true, Daily: 5000, Basis: BasisCopy, Read: "2026-11",
-			URL:     "https://support.google.com/a/answer/81126",
-			Domains: []mail.Domain{"gmail.com", "googlemail.com"},
-			MX:      []string{"gmail-smtp-in.l.google.com"},
-			Requirements: []Requirement{
-				{NeedSPFOrDKIM, ForAll, EffectRefuse},
-				{NeedPTR, ForAll, EffectRefuse},
-				{NeedTLS, ForAll, EffectRefuse},
-				{NeedForm, ForAll, EffectRefuse},
-				{NeedSPF, ForVolume, EffectRefuse},
-				{NeedDKIM, ForVolume, EffectRefuse},
-				{NeedDMARC, ForVolume, EffectRefuse},
-				{NeedDMARCPass, ForVolume, EffectRefuse},
-				{NeedDKIMAligned, ForVolume, EffectAdvice}, // "both" is announced as a later requirement
-				{NeedDKIMKey, ForAll, EffectAdvice},        // 1024 bits asked, 2048 advised
-				{NeedOneClick, ForBulk, EffectSpam},
-				{NeedBodyLink, ForBulk, EffectSpam},
-				{NeedFeedbackID, ForBulk, EffectAdvice}, // for the figures of Postmaster Tools
-				{NeedComplaintRate, ForAll, EffectNote},
-			},
+func Providers() []Provider { return slices.Clone(providerTable) }
+
+var providerTable = []Provider{
+	{
+		// Google's guidelines for senders: in force since February 2024, refusals since November 2025. They name personal accounts.
+		Key: "google", Name: "Gmail", Main: true, Daily: 5000, Basis: BasisCopy, Read: "2026-11",
+		URL:     "https://support.google.com/a/answer/81126",
+		Domains: []mail.Domain{"gmail.com", "googlemail.com"},
+		MX:      []string{"gmail-smtp-in.l.google.com"},
+		Requirements: []Requirement{
+			{NeedSPFOrDKIM, ForAll, EffectRefuse},
+			{NeedPTR, ForAll, EffectRefuse},
+			{NeedTLS, ForAll, EffectRefuse},
+			{NeedForm, ForAll, EffectRefuse},
+			{NeedSPF, ForVolume, EffectRefuse},
+			{NeedDKIM, ForVolume, EffectRefuse},
+			{NeedDMARC, ForVolume, EffectRefuse},
+			{NeedDMARCPass, ForVolume, EffectRefuse},
+			{NeedDKIMAligned, ForVolume, EffectAdvice}, // "both" is announced as a later requirement
+			{NeedDKIMKey, ForAll, EffectAdvice},        // 1024 bits asked, 2048 advised
+			{NeedOneClick, ForBulk, EffectSpam},
+			{NeedBodyLink, ForBulk, EffectSpam},
+			{NeedFeedbackID, ForBulk, EffectAdvice}, // for the figures of Postmaster Tools
+			{NeedComplaintRate, ForAll, EffectNote},
 		},
-		{
-			// Yahoo Sender Hub: the same date as Google; it says that it publishes no number. Covers AOL and AT&T, not Yahoo Japan.
-			Key: "yahoo", Name: "Yahoo", Main: true, Basis: BasisCopy, Read: "2026-11",
-			URL: "https://senders.yahooinc.com/best-practices/",
-			Domains: []mail.Domain{"yahoo.com", "yahoo.fr", "yahoo.co.uk", "yahoo.de", "yahoo.es", "yahoo.it", "yahoo.ca", "yahoo.com.br", "yahoo.co.in",
-				"ymail.com", "rocketmail.com", "aol.com", "aol.fr", "aim.com", "att.net", "sbcglobal.net", "bellsouth.net", "verizon.net"},
-			MX: []string{"yahoodns.net"},
-			Requirements: []Requirement{
-				{NeedSPFOrDKIM, ForAll, EffectRefuse},
-				{NeedPTR, ForAll, EffectRefuse},
-				{NeedForm, ForAll, EffectRefuse},
-				{NeedSPF, ForVolume, EffectRefuse},
-				{NeedDKIM, ForVolume, EffectRefuse},
-				{NeedDKIMKey, ForVolume, EffectSpam}, // 1024 bits asked, 2048 advised; Ed25519 is not verified there
-				{NeedDMARC, ForVolume, EffectRefuse},
-				{NeedDMARCPass, ForVolume, EffectRefuse},
-				{NeedDMARCReports, ForVolume, EffectAdvice},
-				{NeedOneClick, ForBulk, EffectSpam},
-				{NeedBodyLink, ForBulk, EffectSpam},
-				{NeedComplaintRate, ForAll, EffectNote},
-				{NeedLimits, ForAll, EffectNote},
-			},
+	},
+	{
+		// Yahoo Sender Hub: the same date as Google; it says that it publishes no number. Covers AOL and AT&T, not Yahoo Japan.
+		Key: "yahoo", Name: "Yahoo", Main: true, Basis: BasisCopy, Read: "2026-11",
+		URL: "https://senders.yahooinc.com/best-practices/",
+		Domains: []mail.Domain{"yahoo.com", "yahoo.fr", "yahoo.co.uk", "yahoo.de", "yahoo.es", "yahoo.it", "yahoo.ca", "yahoo.com.br", "yahoo.co.in",
+			"ymail.com", "rocketmail.com", "aol.com", "aol.fr", "aim.com", "att.net", "sbcglobal.net", "bellsouth.net", "verizon.net"},
+		MX: []string{"yahoodns.net"},
+		Requirements: []Requirement{
+			{NeedSPFOrDKIM, ForAll, EffectRefuse},
+			{NeedPTR, ForAll, EffectRefuse},
+			{NeedForm, ForAll, EffectRefuse},
+			{NeedSPF, ForVolume, EffectRefuse},
+			{NeedDKIM, ForVolume, EffectRefuse},
+			{NeedDKIMKey, ForVolume, EffectSpam}, // 1024 bits asked, 2048 advised; Ed25519 is not verified there
+			{NeedDMARC, ForVolume, EffectRefuse},
+			{NeedDMARCPass, ForVolume, EffectRefuse},
+			{NeedDMARCReports, ForVolume, EffectAdvice},
+			{NeedOneClick, ForBulk, EffectSpam},
+			{NeedBodyLink, ForBulk, EffectSpam},
+			{NeedComplaintRate, ForAll, EffectNote},
+			{NeedLimits, ForAll, EffectNote},
 		},
-		{
-			// Microsoft's consumer service: refusals with 550 5.7.515 since 5 May 2025. PTR, form and unsubscribing: its older policies.
-			Key: "microsoft", Name: "Outlook.com, Hotmail", Main: true, Daily: 5000, Basis: BasisCopy, Read: "2026-11",
-			URL: "https://substrate.office.com/ip-domain-management-snds/postmaster",
-			Domains: []mail.Domain{"outlook.com", "outlook.fr", "hotmail.com", "hotmail.fr", "hotmail.co.uk", "hotmail.de", "hotmail.it", "hotmail.es", "live.com",
-				"live.fr", "live.co.uk", "msn.com", "windowslive.com"},
-			MX: []string{"olc.protection.outlook.com"},
-			Requirements: []Requirement{
-				{NeedPTR, ForAll, EffectSpam},
-				{NeedForm, ForAll, EffectSpam},
-				{NeedSPF, ForVolume, EffectRefuse},
-				{NeedDKIM, ForVolume, EffectRefuse},
-				{NeedDKIMKey, ForVolume, EffectSpam}, // Ed25519 is not verified there
-				{NeedDMARC, ForVolume, EffectRefuse},
-				{NeedDMARCPass, ForVolume, EffectRefuse},
-				{NeedSPFAligned, ForVolume, EffectAdvice}, // "preferably both"
-				{NeedDKIMAligned, ForVolume, EffectAdvice},
-				{NeedFromDomain, ForVolume, EffectAdvice}, // addresses of From and Reply-To that can be answered
-				{NeedBodyLink, ForBulk, EffectSpam},
-			},
+	},
+	{
+		// Microsoft's consumer service: refusals with 550 5.7.515 since 5 May 2025. PTR, form and unsubscribing: its older policies.
+		Key: "microsoft", Name: "Outlook.com, Hotmail", Main: true, Daily: 5000, Basis: BasisCopy, Read: "2026-11",
+		URL: "https://substrate.office.com/ip-domain-management-snds/postmaster",
+		Domains: []mail.Domain{"outlook.com", "outlook.fr", "hotmail.com", "hotmail.fr", "hotmail.co.uk", "hotmail.de", "hotmail.it", "hotmail.es", "live.com",
+			"live.fr", "live.co.uk", "msn.com", "windowslive.com"},
+		MX: []string{"olc.protection.outlook.com"},
+		Requirements: []Requirement{
+			{NeedPTR, ForAll, EffectSpam},
+			{NeedForm, ForAll, EffectSpam},
+			{NeedSPF, ForVolume, EffectRefuse},
+			{NeedDKIM, ForVolume, EffectRefuse},
+			{NeedDKIMKey, ForVolume, EffectSpam}, // Ed25519 is not verified there
+			{NeedDMARC, ForVolume, EffectRefuse},
+			{NeedDMARCPass, ForVolume, EffectRefuse},
+			{NeedSPFAligned, ForVolume, EffectAdvice}, // "preferably both"
+			{NeedDKIMAligned, ForVolume, EffectAdvice},
+			{NeedFromDomain, ForVolume, EffectAdvice}, // addresses of From and Reply-To that can be answered
+			{NeedBodyLink, ForBulk, EffectSpam},
 		},
-		{
-			// Postmaster pages of Orange, as of 15 May and 1 September 2026: SPF, DKIM and DMARC must all pass.
-			Key: "orange", Name: "Orange", Main: true, Daily: 1000, Basis: BasisCopy, Read: "2026-11",
-			URL:     "https://postmaster.orange.fr/",
-			Domains: []mail.Domain{"orange.fr", "wanadoo.fr"},
-			MX:      []string{"orange.fr", "wanadoo.fr"},
-			Requirements: []Requirement{
-				{NeedSPF, ForAll, EffectRefuse},
-				{NeedDKIM, ForAll, EffectRefuse},
-				{NeedDMARC, ForAll, EffectRefuse},
-				{NeedDMARCPass, ForAll, EffectRefuse},
-				{NeedPTR, ForAll, EffectRefuse},
-				{NeedHello, ForAll, EffectRefuse},
-				{NeedFromDomain, ForAll, EffectRefuse},
-				{NeedForm, ForAll, EffectRefuse},
-				{NeedTLS, ForAll, EffectAdvice}, // 1.2 or later
-				{NeedOneClick, ForBulk, EffectSpam},
-				{NeedFeedbackID, ForBulk, EffectSpam},
-				{NeedComplaintRate, ForAll, EffectNote},
-				{NeedConsent, ForBulk, EffectNote},
-				{NeedLimits, ForAll, EffectNote},
-			},
+	},
+	{
+		// Postmaster pages of Orange, as of 15 May and 1 September 2026: SPF, DKIM and DMARC must all pass.
+		Key: "orange", Name: "Orange", Main: true, Daily: 1000, Basis: BasisCopy, Read: "2026-11",
+		URL:     "https://postmaster.orange.fr/",
+		Domains: []mail.Domain{"orange.fr", "wanadoo.fr"},
+		MX:      []string{"orange.fr", "wanadoo.fr"},
+		Requirements: []Requirement{
+			{NeedSPF, ForAll, EffectRefuse},
+			{NeedDKIM, ForAll, EffectRefuse},
+			{NeedDMARC, ForAll, EffectRefuse},
+			{NeedDMARCPass, ForAll, EffectRefuse},
+			{NeedPTR, ForAll, EffectRefuse},
+			{NeedHello, ForAll, EffectRefuse},
+			{NeedFromDomain, ForAll, EffectRefuse},
+			{NeedForm, ForAll, EffectRefuse},
+			{NeedTLS, ForAll, EffectAdvice}, // 1.2 or later
+			{NeedOneClick, ForBulk, EffectSpam},
+			{NeedFeedbackID, ForBulk, EffectSpam},
+			{NeedComplaintRate, ForAll, EffectNote},
+			{NeedConsent, ForBulk, EffectNote},
+			{NeedLimits, ForAll, EffectNote},
 		},
-		{
-			// Technical specifications of laposte.net; since 9 September 2025 SPF and DKIM count only when aligned with From.
-			Key: "laposte", Name: "La Poste", Main: true, Basis: BasisPage, Read: "2026-11",
-			URL:     "https://postmaster.laposte.net/contents/quelles-sont-les-specifications-techniques-a-respecter-pour-emettre-des-emails-vers-laposte-net",
-			Domains: []mail.Domain{"laposte.net"},
-			MX:      []string{"laposte.net"},
-			Requirements: []Requirement{
-				{NeedPTR, ForAll, EffectRefuse},
-				{NeedSPFNoFail, ForAll, EffectRefuse},
-				{NeedAligned, ForAll, EffectSpam},
-				{NeedDMARC, ForAll, EffectSpam},
-				{NeedDMARCReports, ForAll, EffectSpam}, // p=none without rua is not enough
-				{NeedDKIM, ForAll, EffectAdvice},
-				{NeedLimits, ForAll, EffectNote},
-			},
+	},
+	{
+		// Technical specifications of laposte.net; since 9 September 2025 SPF and DKIM count only when aligned with From.
+		Key: "laposte", Name: "La Poste", Main: true, Basis: BasisPage, Read: "2026-11",
+		URL:     "https://postmaster.laposte.net/contents/quelles-sont-les-specifications-techniques-a-respecter-pour-emettre-des-emails-vers-laposte-net",
+		Domains: []mail.Domain{"laposte.net"},
+		MX:      []string{"laposte.net"},
+		Requirements: []Requirement{
+			{NeedPTR, ForAll, EffectRefuse},
+			{NeedSPFNoFail, ForAll, EffectRefuse},
+			{NeedAligned, ForAll, EffectSpam},
+			{NeedDMARC, ForAll, EffectSpam},
+			{NeedDMARCReports, ForAll, EffectSpam}, // p=none without rua is not enough
+			{NeedDKIM, ForAll, EffectAdvice},
+			{NeedLimits, ForAll, EffectNote},
 		},
-		{
-			// iCloud Mail: rules for bulk mail, without a number.
-			Key: "apple", Name: "iCloud", Basis: BasisCopy, Read: "2026-11",
-			URL:     "https://support.apple.com/102322",
-			Domains: []mail.Domain{"icloud.com", "me.com", "mac.com"},
-			MX:      []string{"mail.icloud.com"},
-			Requirements: []Requirement{
-				{NeedPTR, ForVolume, EffectRefuse},
-				{NeedSPF, ForVolume, EffectRefuse},
-				{NeedDKIM, ForVolume, EffectRefuse},
-				{NeedDMARC, ForVolume, EffectRefuse},
-				{NeedDMARCPass, ForVolume, EffectRefuse},
-				{NeedForm, ForVolume, EffectRefuse},
-				{NeedBodyLink, ForBulk, EffectRefuse},
-				{NeedConsent, ForBulk, EffectNote},
-			},
+	},
+	{
+		// iCloud Mail: rules for bulk mail, without a number.
+		Key: "apple", Name: "iCloud", Basis: BasisCopy, Read: "2026-11",
+		URL:     "https://support.apple.com/102322",
+		Domains: []mail.Domain{"icloud.com", "me.com", "mac.com"},
+		MX:      []string{"mail.icloud.com"},
+		Requirements: []Requirement{
+			{NeedPTR, ForVolume, EffectRefuse},
+			{NeedSPF, ForVolume, EffectRefuse},
+			{NeedDKIM, ForVolume, EffectRefuse},
+			{NeedDMARC, ForVolume, EffectRefuse},
+			{NeedDMARCPass, ForVolume, EffectRefuse},
+			{NeedForm, ForVolume, EffectRefuse},
+			{NeedBodyLink, ForBulk, EffectRefuse},
+			{NeedConsent, ForBulk, EffectNote},
 		},
-		{
-			// SFR publishes nothing that can be reached; its refusals name spam, viruses, protocol errors, unknown users and volume.
-			Key: "sfr", Name: "SFR", Basis: BasisOthers, Read: "2026-11",
-			Domains: []mail.Domain{"sfr.fr", "neuf.fr", "numericable.fr", "club-internet.fr", "cegetel.net", "noos.fr", "9online.fr"},
-			MX:      []string{"sfr.fr"},
-			Requirements: []Requirement{
-				{NeedAddresses, ForAll, EffectNote},
-				{NeedComplaintRate, ForAll, EffectNote},
-			},
+	},
+	{
+		// SFR publishes nothing that can be reached; its refusals name spam, viruses, protocol errors, unknown users and volume.
+		Key: "sfr", Name: "SFR", Basis: BasisOthers, Read: "2026-11",
+		Domains: []mail.Domain{"sfr.fr", "neuf.fr", "numericable.fr", "club-internet.fr", "cegetel.net", "noos.fr", "9online.fr"},
+		MX:      []string{"sfr.fr"},
+		Requirements: []Requirement{
+			{NeedAddresses, ForAll, EffectNote},
+			{NeedComplaintRate, ForAll, EffectNote},
 		},
-		{
-			// Free counts spam and errors for each address, and blocks for up to 24 hours; no rule on SPF, DKIM or DMARC.
-			Key: "free", Name: "Free", Basis: BasisPage, Read: "2026-11",
-			URL:     "https://postmaster.free.fr/",
-			Domains: []mail.Domain{"free.fr"},
-			MX:      []string{"mx1.free.fr", "mx2.free.fr"},
-			Requirements: []Requirement{
-				{NeedAddresses, ForAll, EffectNote},
-			},
+	},
+	{
+		// Free counts spam and errors for each address, and blocks for up to 24 hours; no rule on SPF, DKIM or DMARC.
+		Key: "free", Name: "Free", Basis: BasisPage, Read: "2026-11",
+		URL:     "https://postmaster.free.fr/",
+		Domains: []mail.Domain{"free.fr"},
+		MX:      []string{"mx1.free.fr", "mx2.free.fr"},
+		Requirements: []Requirement{
+			{NeedAddresses, ForAll, EffectNote},
 		},
-	}
+	},
 }
 
 // providerOf finds a provider of the table by its key.
 func providerOf(key string) (Provider, bool) {
-	for _, p := range Providers() {
+	for _, p := range providerTable {
 		if p.Key == key {
 			return p, true
 		}
