@@ -138,6 +138,7 @@ func (s *server) register(a huma.API) {
 	add(a, del, "/v1/credentials/{user}", "revoke-credential", "End a credential at once", s.revokeCredential)
 
 	s.addLearn(a)
+	s.addTuning(a)
 
 	add(a, get, "/v1/dkim", "list-keys", "Signing keys", s.listKeys)
 	add(a, post, "/v1/dkim", "add-key", "Make or take a signing key", s.addKey)

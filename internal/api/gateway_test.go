@@ -19,6 +19,7 @@ import (
 	"postern/internal/config"
 	"postern/internal/delivery"
 	"postern/internal/dns/dnstest"
+	"postern/internal/filter"
 	"postern/internal/journal"
 	"postern/internal/locale"
 	"postern/internal/mail"
@@ -61,7 +62,7 @@ remote.example. 300 IN MX 10 mx.remote.example.
 mx.remote.example. 300 IN A 127.0.0.9
 `
 
-func start(t *testing.T) *gateway {
+func start(t testing.TB) *gateway {
 	t.Helper()
 	g := &gateway{now: time.Now().Truncate(time.Second), dns: dnstest.Start(t, zone), log: &lockedBuffer{}}
 	dir := t.TempDir()
@@ -94,7 +95,7 @@ customers:
 	return g
 }
 
-func (g *gateway) serve(t *testing.T) {
+func (g *gateway) serve(t testing.TB) {
 	t.Helper()
 	catalog, err := locale.New()
 	if err != nil {
@@ -109,7 +110,11 @@ func (g *gateway) serve(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := api.New(api.Options{Accounts: g.Accounts(), Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Spool: g.Spool(), Catalog: catalog,
+	tests, err := filter.New(filter.Options{Resolver: g.dns.Resolver(t), Accounts: g.Accounts()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := api.New(api.Options{Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Spool: g.Spool(), Catalog: catalog,
 		Version: "test", Reload: func() error { return g.reload }, Logger: slog.New(slog.NewTextHandler(g.log, nil)), Now: func() time.Time { return g.now }})
 	if err != nil {
 		t.Fatal(err)

@@ -45,6 +45,7 @@ var answers = []struct {
 	{account.ErrFromConfig, http.StatusConflict, "from-config", ""},
 	{account.ErrNotFound, http.StatusNotFound, "not-found", ""},
 	{account.ErrTaken, http.StatusConflict, "taken", ""},
+	{account.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
 	{spool.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
 	{journal.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
 	{learn.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},

@@ -218,16 +218,9 @@ func decide(st standing, s sum, threshold, ceiling float64, silent func(test str
 	return "", 0
 }
 
-// Tests returns all tests that this filter can report, the operator's rules included, with the points that they have without regard to what
-// people set in account's ledger.
-func (f *Filter) Tests() []Test {
-	set := f.now.Load()
-	out := append(nativeTests(), set.book.Tests()...)
-	for i := range out {
-		out[i].Points = set.points[out[i].Name]
-	}
-	return out
-}
+// Catalogue returns all tests that this filter can report, the operator's rules included, with their own points: without regard to what
+// people set.
+func (f *Filter) Catalogue() []Test { return append(nativeTests(), f.now.Load().book.Tests()...) }
 
 // CheckPoints says why a test cannot have these points, or nil. A name that is no test's is told with those nearest to it.
 func (f *Filter) CheckPoints(test string, points float64) error {

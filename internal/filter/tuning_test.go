@@ -333,7 +333,7 @@ func TestCheckPoints(t *testing.T) {
 	if _, err := New(Options{Resolver: nothing, Customers: map[string]map[string]float64{"shop": {"SPF_FIAL": 1}}}); err == nil || !strings.Contains(err.Error(), "customer shop: scores.SPF_FIAL: no test of that name") {
 		t.Errorf("%v", err)
 	}
-	tests := f.Tests()
+	tests := f.Catalogue()
 	if len(tests) < 60 || !slices.ContainsFunc(tests, func(x Test) bool { return x.Name == "SPF_FAIL" && x.Points == 3.5 }) {
 		t.Errorf("%d tests", len(tests))
 	}
@@ -368,7 +368,7 @@ func TestWhatIfIsTheFilter(t *testing.T) {
 		}
 	}
 	f := testFilter(t, Options{Resolver: nothing, Accounts: l, Scores: map[string]float64{"MISSING_MID": 0.9}})
-	all := f.Tests()
+	all := f.Catalogue()
 	in := caseNamed(t, "101-plain").input(t)
 	verdict := func(ledger *account.Ledger, threshold float64, hits []string, client, login string) Verdict {
 		s := &scan{Input: in, settings: f.now.Load(), tuned: ledger.Tuned("c")}
@@ -527,7 +527,7 @@ func BenchmarkTuned(b *testing.B) {
 			f := testFilter(b, Options{Resolver: nothing, Accounts: l})
 			in := caseNamed(b, "101-plain").input(b)
 			in.Envelope.Recipients = append(in.Envelope.Recipients, in.Envelope.Recipients...)
-			hits := f.Tests()[:12]
+			hits := f.Catalogue()[:12]
 			b.ReportAllocs()
 			for b.Loop() {
 				s := &scan{Input: in, settings: f.now.Load(), tuned: l.Tuned("c")}
@@ -552,7 +552,7 @@ func BenchmarkJudge(b *testing.B) {
 		b.Fatal(err)
 	}
 	p := Past{Customer: "c", Threshold: 3, Points: map[string]float64{}, At: testNow, Subject: account.Subject{From: []mail.Address{{Local: "a", Domain: "good.example"}}}}
-	for _, x := range f.Tests()[:12] {
+	for _, x := range f.Catalogue()[:12] {
 		p.Points[x.Name] = x.Points
 	}
 	b.ReportAllocs()
