@@ -11,7 +11,10 @@ type matcher struct {
 	*pattern.Pattern
 }
 
-func compileMatcher(text, flags string) (*matcher, error) {
+func compileMatcher(text, flags string) (*matcher, error) { return compileIn(nil, text, flags) }
+
+// compileIn compiles a pattern whose caches share memory with others.
+func compileIn(memory *pattern.Memory, text, flags string) (*matcher, error) {
 	if len(text) > maxPattern {
 		return nil, errTooLong
 	}
@@ -22,7 +25,7 @@ func compileMatcher(text, flags string) (*matcher, error) {
 			clean = append(clean, flags[i])
 		}
 	}
-	p, err := pattern.Compile(text, string(clean))
+	p, err := pattern.Options{Memory: memory}.Compile(text, string(clean))
 	if err != nil {
 		return nil, err
 	}
@@ -49,19 +52,7 @@ func (m *matcher) count(b []byte, limit int) (n int, budget bool) {
 	if limit <= 0 {
 		limit = 1000
 	}
-	for at := 0; at <= len(b) && n < limit; {
-		loc, ok, budget := m.Find(b, at)
-		if !ok {
-			return n, budget
-		}
-		n++
-		if loc[1] > loc[0] {
-			at = loc[1]
-		} else {
-			at = loc[1] + 1
-		}
-	}
-	return n, false
+	return m.Count(b, limit)
 }
 
 // excerpt is what the first match covers, shortened, for a person to read.

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+
+	"postern/internal/rules/pattern"
 )
 
 // parser gathers what the files say; finish makes the RuleSet of it.
@@ -24,6 +26,7 @@ type parser struct {
 	describe map[string]map[string]string
 	replace  replacements
 	lists    *lists
+	memory   *pattern.Memory
 }
 
 // frame is an if that is open.
@@ -38,7 +41,7 @@ type frame struct {
 func Parse(files []File, o Options) (*RuleSet, *LoadReport) {
 	p := &parser{options: o, plugins: map[string]bool{}, compat: map[string]bool{}, report: &LoadReport{Kinds: map[string]int{}}, rules: map[string]*Rule{},
 		scores: map[string][4]float64{}, flags: map[string]string{}, priority: map[string]int{},
-		describe: map[string]map[string]string{"": {}}, replace: newReplacements(), lists: newLists()}
+		describe: map[string]map[string]string{"": {}}, replace: newReplacements(), lists: newLists(), memory: &pattern.Memory{}}
 	plugins := o.Plugins
 	if plugins == nil {
 		plugins = defaultPlugins
@@ -386,7 +389,7 @@ func (p *parser) compile(r *Rule) {
 		r.captures = namedGroup.MatchString(r.pattern.text)
 		r.template = templateName.MatchString(r.pattern.text)
 		if !r.template {
-			m, err := compileMatcher(r.pattern.text, r.pattern.flags)
+			m, err := compileIn(p.memory, r.pattern.text, r.pattern.flags)
 			if err != nil {
 				r.Problem = "the pattern cannot be used: " + err.Error()
 			}

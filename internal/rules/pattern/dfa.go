@@ -10,10 +10,14 @@ import (
 
 // Limits of the lazy automaton.
 const (
-	defaultStates = 10_000    // states before the cache is dropped
-	aloneBytes    = 256 << 10 // bytes of one pattern's cache before it is dropped
-	joinedBytes   = 4 << 20   // the same for a joined automaton
+	defaultStates = 10_000   // states before the cache is dropped
+	aloneBytes    = 1 << 20  // bytes of one pattern's cache before it is dropped
+	joinedBytes   = 16 << 20 // the same for a joined automaton
+	memoryBytes   = 96 << 20 // of all caches that share a Memory; beyond, each is dropped at an eighth of its own limit
 )
+
+// Memory is what the caches of several patterns may hold together. The zero value is ready to use; it is safe for concurrent use.
+type Memory struct{ used atomic.Int64 }
 
 // context is what a state knows about the byte before its position.
 type context uint8
@@ -42,6 +46,7 @@ type dfa struct {
 	texts    bool   // conditions ask about the start of the text
 	limit    int    // states
 	room     int    // bytes
+	memory   *Memory
 
 	cur atomic.Pointer[table]
 	mu  sync.Mutex // guards what follows and all writing to tables
@@ -98,8 +103,8 @@ func (s *sparse) add(x int32) bool {
 
 func (s *sparse) clear() { s.dense = s.dense[:0] }
 
-func newDFA(p *program, states, room int) *dfa {
-	d := &dfa{prog: p, limit: states, room: room, gen: 1}
+func newDFA(p *program, states, room int, memory *Memory) *dfa {
+	d := &dfa{prog: p, limit: states, room: room, memory: memory, gen: 1}
 	if d.limit <= 0 {
 		d.limit = defaultStates
 	}
@@ -195,6 +200,7 @@ func (d *dfa) startsFreely() bool {
 // reset begins a new generation of states.
 func (d *dfa) reset() *table {
 	d.gen++
+	d.memory.used.Add(-int64(d.bytes))
 	d.index = map[string]uint32{}
 	d.used, d.bytes = 1, 0 // offset 0 means unknown
 	t := &table{gen: d.gen, next: make([]uint32, 4*d.stride), states: make([]dstate, 4)}
@@ -228,7 +234,9 @@ func (d *dfa) intern(t *table, ctx context, pcs []int32, hits uint64) (*table, u
 	}
 	d.index[string(key)] = e
 	d.used++
-	d.bytes += 2*4*int(d.stride) + 8*len(pcs) + 120
+	bytes := 2*4*int(d.stride) + 8*len(pcs) + 120
+	d.bytes += bytes
+	d.memory.used.Add(int64(bytes))
 	return t, e
 }
 
@@ -263,11 +271,11 @@ func (d *dfa) begin(t *table, b []byte, lo int) (*table, uint32) {
 }
 
 // scan looks for matches of the patterns in want that lie within b[lo:hi]; conditions see the bytes around. It returns those
-// found, possibly with others, and stops when all are found. The instructions followed to make states are taken from work; ok
-// is false when that is spent.
-func (d *dfa) scan(b []byte, lo, hi int, want uint64, work *int) (found uint64, ok bool) {
+// found, possibly with others, and stops when all are found; end is where it stopped, behind the byte it read last. The
+// instructions followed to make states are taken from work; ok is false when that is spent.
+func (d *dfa) scan(b []byte, lo, hi int, want uint64, work *int) (found uint64, end int, ok bool) {
 	if lo > 0 && d.anchored {
-		return 0, true
+		return 0, hi, true
 	}
 	// One byte beyond hi decides the conditions at hi.
 	hi = min(hi+1, len(b))
@@ -289,7 +297,7 @@ func (d *dfa) scan(b []byte, lo, hi int, want uint64, work *int) (found uint64, 
 			t, e = d.step(t, state, sym, work)
 			next = t.next
 			if *work < 0 {
-				return found, false
+				return found, i + 1, false
 			}
 		}
 		state = e &^ lookBit
@@ -297,12 +305,12 @@ func (d *dfa) scan(b []byte, lo, hi int, want uint64, work *int) (found uint64, 
 			s := &t.states[state/d.stride]
 			found |= s.hits
 			if s.dead || found&want == want {
-				return found, true
+				return found, i + 1, true
 			}
 		}
 	}
 	if hi < len(b) {
-		return found, true
+		return found, hi, true
 	}
 	if plain < hi {
 		sym := uint32(d.class[b[plain]])
@@ -312,7 +320,7 @@ func (d *dfa) scan(b []byte, lo, hi int, want uint64, work *int) (found uint64, 
 		t, state, found = d.follow(t, state, sym, found, work)
 	}
 	_, _, found = d.follow(t, state, d.stride-1, found, work)
-	return found, *work >= 0
+	return found, hi, *work >= 0
 }
 
 // follow makes one step and gathers the hits of the state it leads to.
@@ -325,6 +333,11 @@ func (d *dfa) follow(t *table, state, sym uint32, found uint64, work *int) (*tab
 	return t, state, found | t.states[state/d.stride].hits
 }
 
+// full reports that the cache is to be dropped.
+func (d *dfa) full() bool {
+	return d.bytes > d.room || d.bytes > d.room/8 && d.memory.used.Load() > memoryBytes
+}
+
 // step computes the entry behind a state and a symbol.
 func (d *dfa) step(t *table, state, sym uint32, work *int) (*table, uint32) {
 	d.mu.Lock()
@@ -332,7 +345,7 @@ func (d *dfa) step(t *table, state, sym uint32, work *int) (*table, uint32) {
 	s := &t.states[state/d.stride]
 	cur := d.cur.Load()
 	switch {
-	case int(d.used) >= d.limit || d.bytes > d.room:
+	case int(d.used) >= d.limit || d.full():
 		cur = d.reset()
 		fallthrough
 	case cur.gen != t.gen:

@@ -81,7 +81,7 @@ func (p *Pattern) Backtrack(b []byte) (matched, budget bool) {
 
 func (p *Pattern) Linear(b []byte) (matched, ok bool) {
 	work := aloneWork
-	found, ok := p.linear().scan(b, 0, len(b), 1, &work)
+	found, _, ok := p.linear().scan(b, 0, len(b), 1, &work)
 	return found != 0, ok
 }
 

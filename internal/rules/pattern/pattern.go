@@ -6,8 +6,9 @@ import (
 
 // Options bound what matching may cost. The zero value takes the defaults.
 type Options struct {
-	Steps  int // steps of the backtracker for one text, default 1 000 000; beyond, the text is given up
-	States int // states of a lazy automaton before its cache is dropped, default 10 000
+	Steps  int     // steps of the backtracker for one text, default 1 000 000; beyond, the text is given up
+	States int     // states of a lazy automaton before its cache is dropped, default 10 000
+	Memory *Memory // what the caches of all patterns compiled with it may hold together; nil: the pattern has one of its own
 }
 
 // Default and fixed bounds of what may be spent.
@@ -27,6 +28,8 @@ type Pattern struct {
 	names      []string
 	steps      int
 	states     int
+	memory     *Memory
+	single     *byteSet // all that the pattern matches is one byte out of this set; nil: it matches other things
 	exact      bool
 	prog       *program
 	words      words
@@ -60,7 +63,11 @@ func (o Options) Compile(src, flags string) (*Pattern, error) {
 	if p.steps <= 0 {
 		p.steps = defaultSteps
 	}
+	if p.memory = o.Memory; p.memory == nil {
+		p.memory = &Memory{}
+	}
 	_, p.most = width(relaxed)
+	p.single = prog.oneByte(r.exact)
 	return p, nil
 }
 
@@ -94,15 +101,9 @@ func (p *Pattern) Find(b []byte, from int) (loc []int, ok, budget bool) {
 	if from < 0 || from > len(b) {
 		return nil, false, false
 	}
-	work := aloneWork
-	found, sure := p.linear().scan(b, from, len(b), 1, &work)
-	if sure && found == 0 {
-		return nil, false, false
-	}
 	m := p.machine()
 	defer p.free.Put(m)
-	ok, budget = m.match(p.backtracker(), b, from, len(b), p.steps)
-	if !ok {
+	if ok, budget = p.next(m, b, from, p.steps); !ok {
 		return nil, false, budget
 	}
 	loc = make([]int, len(m.caps))
@@ -117,9 +118,53 @@ func (p *Pattern) Find(b []byte, from int) (loc []int, ok, budget bool) {
 	return loc, true, false
 }
 
+// next finds the leftmost match that begins at or after from and leaves it in m.
+func (p *Pattern) next(m *machine, b []byte, from, steps int) (ok, budget bool) {
+	work := aloneWork
+	found, end, sure := p.linear().scan(b, from, len(b), 1, &work)
+	if sure && found == 0 {
+		return false, false
+	}
+	if sure && p.most < unbounded {
+		// No match ends before the automaton stopped, give or take the byte it looks ahead: none begins much before.
+		from = max(from, end-p.most-2)
+	}
+	return m.match(p.backtracker(), b, from, len(b), steps)
+}
+
+// Count returns how many matches without overlap there are in b, at most limit. budget true means that it gave up: there may be more.
+func (p *Pattern) Count(b []byte, limit int) (n int, budget bool) {
+	if p.single != nil {
+		for i := 0; i < len(b) && n < limit; i++ {
+			if p.single.has(b[i]) {
+				n++
+			}
+		}
+		return n, false
+	}
+	m := p.machine()
+	defer p.free.Put(m)
+	steps := p.steps
+	for at := 0; at <= len(b) && n < limit; {
+		ok, budget := p.next(m, b, at, steps)
+		if !ok {
+			return n, budget
+		}
+		if steps = m.steps; steps <= 0 {
+			return n + 1, true
+		}
+		n++
+		at = max(int(m.caps[1]), at)
+		if m.caps[1] == m.caps[0] {
+			at = int(m.caps[1]) + 1
+		}
+	}
+	return n, false
+}
+
 // within looks for a match that lies in b[lo:hi] as far as the automaton can tell, and pays from the purse.
 func (p *Pattern) within(m *machine, b []byte, lo, hi int, purse *purse) (matched, budget bool) {
-	found, sure := p.linear().scan(b, lo, hi, 1, &purse.work)
+	found, _, sure := p.linear().scan(b, lo, hi, 1, &purse.work)
 	switch {
 	case found == 0 && sure:
 		return false, false
@@ -142,7 +187,7 @@ func (p *Pattern) confirm(m *machine, b []byte, lo, hi int, purse *purse) (match
 
 // linear returns the lazy automaton, which is made when first needed.
 func (p *Pattern) linear() *dfa {
-	p.once.Do(func() { p.lin = newDFA(p.prog, p.states, aloneBytes) })
+	p.once.Do(func() { p.lin = newDFA(p.prog, p.states, aloneBytes, p.memory) })
 	return p.lin
 }
 

@@ -25,6 +25,18 @@ type program struct {
 	starts []int32
 }
 
+// oneByte returns the set of an exact program that matches one byte out of it and nothing else, nil for all other programs.
+func (p *program) oneByte(exact bool) *byteSet {
+	if !exact || len(p.starts) != 1 {
+		return nil
+	}
+	in := &p.insts[p.starts[0]]
+	if in.op != opSet || p.insts[in.x].op != opMatch {
+		return nil
+	}
+	return p.sets[in.arg]
+}
+
 // emitter builds a program backwards: each part is told where to go on, so that alternatives share their ends.
 type emitter struct {
 	prog  program

@@ -90,7 +90,7 @@ func newGroup(patterns []*Pattern, members []int32) group {
 			g.exact |= 1 << bit
 		}
 	}
-	g.lin = newDFA(joined(progs), states, joinedBytes)
+	g.lin = newDFA(joined(progs), states, joinedBytes, patterns[members[0]].memory)
 	return g
 }
 
@@ -182,7 +182,7 @@ func (g *group) matches(s *Set, c *Scratch, b []byte, hit, skipped func(i int)) 
 	if want == 0 {
 		return
 	}
-	found, sure := g.lin.scan(b, 0, len(b), want, &c.purse.work)
+	found, _, sure := g.lin.scan(b, 0, len(b), want, &c.purse.work)
 	if !sure {
 		// The joined states grew too fast: ask the patterns one by one.
 		for bit, i := range g.members {
