@@ -65,6 +65,15 @@ func flood(c net.Conn, text string) {
 	}
 }
 
+// patience is short for scanners that only time stops; the others have their end in themselves, however busy the machine is.
+func patience(name string) time.Duration {
+	switch name {
+	case "silent", "slow", "one byte at a time", "endless from the start":
+		return 300 * time.Millisecond
+	}
+	return time.Minute
+}
+
 // waitForEnd returns when the other side closes.
 func waitForEnd(c net.Conn) { _, _ = io.Copy(io.Discard, c) }
 
@@ -113,14 +122,14 @@ func TestHostileClamd(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			c := clamd(t, opinion.ClamdOptions{Address: listen(t, tc.serve), Timeout: 300 * time.Millisecond})
+			c := clamd(t, opinion.ClamdOptions{Address: listen(t, tc.serve), Timeout: patience(tc.name)})
 			begun := time.Now()
 			a, err := c.Ask(t.Context(), opinion.Question{Raw: bytes.Repeat([]byte("line\r\n"), 1<<20)})
 			var typed *opinion.Error
 			if !errors.Is(err, tc.want) || !errors.As(err, &typed) || a.Signature != "" {
 				t.Errorf("%+v, %v; want %v", a, err, tc.want)
 			}
-			if took := time.Since(begun); took > 10*time.Second {
+			if took := time.Since(begun); took > 20*time.Second {
 				t.Errorf("it took %s", took)
 			}
 			if err != nil && (len(err.Error()) > 500 || strings.ContainsAny(err.Error(), "\r\n\x00")) {
@@ -221,7 +230,7 @@ func TestHostileRspamd(t *testing.T) {
 			t.Parallel()
 			server := httptest.NewServer(tc.serve)
 			defer server.Close()
-			r := rspamd(t, opinion.RspamdOptions{URL: server.URL, Timeout: 500 * time.Millisecond})
+			r := rspamd(t, opinion.RspamdOptions{URL: server.URL, Timeout: patience(tc.name)})
 			a, err := r.Ask(t.Context(), opinion.Question{Raw: bytes.Repeat([]byte("line\r\n"), 1<<16)})
 			var typed *opinion.Error
 			if !errors.Is(err, tc.want) || err != nil && (!errors.As(err, &typed) || a.Action != "") {
@@ -242,7 +251,7 @@ func TestHostileRspamd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := rspamd(t, opinion.RspamdOptions{URL: "http://" + listen(t, serve), Timeout: 2 * time.Second})
+			r := rspamd(t, opinion.RspamdOptions{URL: "http://" + listen(t, serve), Timeout: time.Minute})
 			if a, err := r.Ask(t.Context(), opinion.Question{Raw: []byte("x")}); !errors.Is(err, opinion.ErrUnavailable) {
 				t.Errorf("%+v, %v", a, err)
 			}
