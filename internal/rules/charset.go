@@ -140,6 +140,7 @@ func latin1(s string) []byte {
 }
 
 var (
+	lineEnds    = strings.NewReplacer("\r\n", "", "\n", "")
 	plainHeader = regexp.MustCompile(`(?i)^(?:Received|(?:Resent-)?(?:Message-ID|Date)|MIME-Version|References|In-Reply-To|List-.*)$`)
 	betweenWord = regexp.MustCompile(`(=\?[A-Za-z0-9*_-]+\?[bqBQ]\?[^?]*\?=)\s+(=\?[A-Za-z0-9*_-]+\?[bqBQ]\?)`)
 	encodedWord = regexp.MustCompile(`=\?([A-Za-z0-9*_-]+)\?([bqBQ])\?([^?]*)\?=`)
@@ -150,7 +151,9 @@ func decodeHeader(value, name string) string {
 	if value == "" {
 		return ""
 	}
-	value = strings.NewReplacer("\r\n", "", "\n", "").Replace(strings.ReplaceAll(value, "\n\t", "\n "))
+	if strings.IndexByte(value, '\n') >= 0 {
+		value = lineEnds.Replace(strings.ReplaceAll(value, "\n\t", "\n "))
+	}
 	if has8Bit([]byte(value)) {
 		value = normalize([]byte(value), "UTF-8", false).s
 	}

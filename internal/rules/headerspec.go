@@ -16,7 +16,9 @@ func (c *scan) header(name string) spec {
 		return s
 	}
 	s := spec{values: c.headerValues(name)}
-	if s.set = len(s.values) > 0; s.set {
+	if s.set = len(s.values) > 0; s.set && len(s.values) == 1 {
+		s.text = []byte(s.values[0])
+	} else if s.set {
 		between := "\n"
 		if strings.HasSuffix(s.values[0], "\n") {
 			between = ""
@@ -41,9 +43,18 @@ func (c *scan) get(name string) string {
 
 // request is a specification taken apart.
 type request struct {
+	key                                    string // name in lower case, but for those that are special in capitals only
 	name                                   string
 	raw, addr, disp, host, domain, ip, rev bool
 	first, last                            bool
+}
+
+// request returns a specification taken apart; those of header rules are taken apart once.
+func (s *RuleSet) request(name string) request {
+	if r, ok := s.plan.requests[name]; ok {
+		return r
+	}
+	return parseRequest(name)
 }
 
 func parseRequest(s string) request {
@@ -71,11 +82,15 @@ func parseRequest(s string) request {
 			r.last = true
 		}
 	}
+	r.key = strings.ToLower(r.name)
+	if strings.HasPrefix(r.key, "all") || r.key == "messageid" {
+		r.key = r.name
+	}
 	return r
 }
 
 func (c *scan) headerValues(name string) []string {
-	r := parseRequest(name)
+	r := c.s.request(name)
 	v := c.v
 	var out []string
 	one := func(s string, ok bool) []string {
@@ -84,32 +99,27 @@ func (c *scan) headerValues(name string) []string {
 		}
 		return []string{s}
 	}
-	rel := v.relay(c.s.lists)
-	key := strings.ToLower(r.name)
-	if strings.HasPrefix(key, "all") || key == "messageid" {
-		key = r.name // these are special in capitals only
-	}
-	switch key {
+	switch r.key {
 	case "ALL":
 		return v.allHeaders(r.raw)
 	case "ALL-TRUSTED":
-		return v.headersBetween(-1, rel.lastTrusted+1, r.raw)
+		return v.headersBetween(-1, v.relay(c.s.lists).lastTrusted+1, r.raw)
 	case "ALL-INTERNAL":
-		return v.headersBetween(-1, rel.lastInternal+1, r.raw)
+		return v.headersBetween(-1, v.relay(c.s.lists).lastInternal+1, r.raw)
 	case "ALL-UNTRUSTED":
-		return v.headersBetween(rel.lastTrusted+1, 1<<30, r.raw)
+		return v.headersBetween(v.relay(c.s.lists).lastTrusted+1, 1<<30, r.raw)
 	case "ALL-EXTERNAL":
-		return v.headersBetween(rel.lastInternal+1, 1<<30, r.raw)
+		return v.headersBetween(v.relay(c.s.lists).lastInternal+1, 1<<30, r.raw)
 	case "envelopefrom":
 		out = one(c.envelopeFrom())
 	case "x-spam-relays-untrusted":
-		out = []string{joinRelays(rel.untrusted)}
+		out = []string{joinRelays(v.relay(c.s.lists).untrusted)}
 	case "x-spam-relays-trusted":
-		out = []string{joinRelays(rel.trusted)}
+		out = []string{joinRelays(v.relay(c.s.lists).trusted)}
 	case "x-spam-relays-external":
-		out = []string{joinRelays(rel.external)}
+		out = []string{joinRelays(v.relay(c.s.lists).external)}
 	case "x-spam-relays-internal":
-		out = []string{joinRelays(rel.internal)}
+		out = []string{joinRelays(v.relay(c.s.lists).internal)}
 	case "tocc":
 		out = append(v.field("To", r.raw, true), v.field("Cc", r.raw, true)...)
 	case "MESSAGEID":
@@ -140,8 +150,12 @@ func (c *scan) headerValues(name string) []string {
 
 // field returns all values of a field; unfolded raw values are those that are asked for together (ToCc, MESSAGEID).
 func (v *View) field(name string, raw, unfoldRaw bool) []string {
-	var out []string
-	for _, i := range v.byName[strings.ToLower(name)] {
+	at := v.byName[strings.ToLower(name)]
+	if len(at) == 0 {
+		return nil
+	}
+	out := make([]string, 0, len(at))
+	for _, i := range at {
 		switch {
 		case !raw:
 			out = append(out, v.fields[i].decode())

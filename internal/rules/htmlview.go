@@ -88,7 +88,7 @@ func readHTML(src text, sourceBytes int) *htmlView {
 	s := strings.ReplaceAll(src.s, "&nbsp;", " ")
 	s = emptyElement.ReplaceAllString(s, "<$1>")
 	if src.wide {
-		s = strings.NewReplacer("\u201c", `"`, "\u201d", `"`).Replace(s)
+		s = curlyQuotes.Replace(s)
 	} else {
 		s = utf8Octets(s)
 	}
@@ -110,6 +110,7 @@ func utf8Octets(s string) string {
 }
 
 var (
+	curlyQuotes   = strings.NewReplacer("\u201c", `"`, "\u201d", `"`)
 	emptyElement  = regexp.MustCompile(`<(\w+)\s*/>`)
 	namespaceTag  = regexp.MustCompile(`^(?:o|st\d):[\w-]+/?$`)
 	spaceElement  = regexp.MustCompile(`^(?:li|t[hd]|d[td]|embed|h\d)$`)

@@ -66,9 +66,11 @@ func (m *matcher) excerpt(b []byte) string {
 
 // group is rules whose patterns run on the same texts.
 type group struct {
-	rules []int // indexes into RuleSet.rules
-	set   *pattern.Set
-	free  sync.Pool // *pattern.Scratch
+	rules     []int // indexes into RuleSet.rules
+	set       *pattern.Set
+	negated   bool      // some rule hits by not matching
+	noSubject bool      // some rule does not look at the first line
+	free      sync.Pool // *pattern.Scratch
 }
 
 func newGroup(s *RuleSet, rules []int) *group {
@@ -77,6 +79,10 @@ func newGroup(s *RuleSet, rules []int) *group {
 		list[i] = s.rules[r].compiled.Pattern
 	}
 	g := &group{rules: rules, set: pattern.NewSet(list)}
+	for _, i := range rules {
+		g.negated = g.negated || s.rules[i].negated
+		g.noSubject = g.noSubject || s.rules[i].noSubj && s.rules[i].Kind == Body
+	}
 	g.free.New = func() any { return g.set.NewScratch() }
 	return g
 }
@@ -90,9 +96,10 @@ type plan struct {
 	exists               []int
 	templates            []int // rules whose pattern holds what others captured
 	mime, details, evals []int
-	headerEvals          []int // evals about the header: they run before everything that looks at the body
-	metas                []int // dependencies first
-	partial              []int // rules with points in some score sets only, metas left out
+	headerEvals          []int              // evals about the header: they run before everything that looks at the body
+	metas                []int              // dependencies first
+	requests             map[string]request // by header specification
+	partial              []int              // rules with points in some score sets only, metas left out
 }
 
 // prepare makes the plan. Rules with points 0 in every set are left out; those with 0 in one set run and are dropped when that set is chosen.
@@ -130,7 +137,9 @@ func (s *RuleSet) prepare() {
 	}
 	s.plan.headers = map[string]*group{}
 	s.plan.specs = sortedKeys(headers)
+	s.plan.requests = map[string]request{}
 	for spec, rules := range headers {
+		s.plan.requests[spec] = parseRequest(spec)
 		s.plan.headers[spec] = newGroup(s, rules)
 	}
 }

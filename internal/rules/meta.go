@@ -124,9 +124,41 @@ func bits(f float64) uint32 {
 	return uint32(f)
 }
 
+// operation is what an expr does.
+type operation uint8
+
+const (
+	opNumber operation = iota
+	opRule
+	opNot
+	opMinus
+	opOr
+	opAnd
+	opOther // by expr.op
+)
+
+func operationOf(op string) operation {
+	switch op {
+	case "num":
+		return opNumber
+	case "rule":
+		return opRule
+	case "!":
+		return opNot
+	case "-1":
+		return opMinus
+	case "||":
+		return opOr
+	case "&&":
+		return opAnd
+	}
+	return opOther
+}
+
 // expr is a compiled meta expression.
 type expr struct {
-	op          string // operator; "num", "rule", "!", "-1"
+	kind        operation // of op
+	op          string    // operator; "num", "rule", "!", "-1"
 	number      float64
 	name        string
 	rule        int // index into RuleSet.rules, -1 for a rule that does not exist
@@ -134,30 +166,39 @@ type expr struct {
 }
 
 func (e *expr) eval(values []float64) float64 {
-	switch e.op {
-	case "num":
+	switch e.kind {
+	case opNumber:
 		return e.number
-	case "rule":
+	case opRule:
 		if e.rule < 0 {
 			return 0
 		}
 		return values[e.rule]
-	case "!":
+	case opNot:
 		return truth(e.left.eval(values) == 0)
-	case "-1":
+	case opMinus:
 		return -e.left.eval(values)
-	case "||":
+	case opOr:
 		if v := e.left.eval(values); v != 0 {
 			return v
 		}
 		return e.right.eval(values)
-	case "&&":
+	case opAnd:
 		if e.left.eval(values) == 0 {
 			return 0
 		}
 		return e.right.eval(values)
 	}
 	return apply(e.op, e.left.eval(values), e.right.eval(values))
+}
+
+// prepare fills kind.
+func (e *expr) prepare() {
+	if e != nil {
+		e.kind = operationOf(e.op)
+		e.left.prepare()
+		e.right.prepare()
+	}
 }
 
 // each calls f for every rule the expression names.

@@ -21,6 +21,7 @@ func (p *parser) orderMetas(s *RuleSet) {
 			r.Problem = "the expression cannot be read: " + err.Error()
 			continue
 		}
+		e.prepare()
 		e.each(func(x *expr) {
 			if i, ok := s.index[x.name]; ok {
 				x.rule = i

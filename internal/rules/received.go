@@ -15,7 +15,7 @@ var (
 	bareFrom    = regexp.MustCompile(`(?i)^from (\S+) by [^\s;]+ ?;`)
 	bareIP      = regexp.MustCompile(`^\[[\d.]+\]$`)
 	dateBehind  = regexp.MustCompile(`[\s;]+(?:(?:Mon|Tue|Thu|Wed|Fri|Sat|Sun), )?\d+ (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) \d+ \d+:\d+(?::\d+)? \S+$`)
-	localFor    = regexp.MustCompile(`(?i)\bwith local for\b`)
+	localFor    = regexp.MustCompile(`\bwith local for\b`)
 	receivedID  = regexp.MustCompile(` id <?([^\s<>;]{3,})`)
 	heloEquals  = regexp.MustCompile(`\bhelo=([-A-Za-z0-9.^+_&:=?!@%*$\\/]+)`)
 	heloWord    = regexp.MustCompile(`\b(?:HELO|EHLO) ([-A-Za-z0-9.^+_&:=?!@%*$\\/]+)`)
@@ -32,7 +32,6 @@ var (
 	identBefore = regexp.MustCompile(`^(?:IDENT:)?([^@]*)@`)
 	anyIP       = regexp.MustCompile(`\[` + ipPattern + `\]`)
 	mappedIP    = regexp.MustCompile(`(?i)^0*:0*:(?:0*:)*ffff:(\d+\.\d+\.\d+\.\d+)$`)
-	unsafeChars = regexp.MustCompile(`[\s\x00#\[\]()<>|]`)
 	gmailAuth   = regexp.MustCompile(` by mx\.google\.com with ESMTPS id [a-z0-9]{1,4}sm[0-9]{2,9}[a-z]{3}\.[0-9]{1,3}\.[0-9]{4}\.(?:[0-6][0-9]\.){4}[0-6][0-9]`)
 	gmailCipher = regexp.MustCompile(`\(version=([^ ]+) cipher=([^)]+)\)`)
 	gmxAuth     = regexp.MustCompile(`from \S* \((?:HELO|EHLO) \S*\) \[` + ipPattern + `\] by (mail\.gmx\.(?:net|com)) \([^)]+\) with (ESMTP|SMTP)`)
@@ -50,13 +49,13 @@ func parseReceived(line string) (hop *receivedHop, known bool) {
 		s = strings.TrimSuffix(strings.TrimSuffix(s, ";"), " ")
 	}
 	low := strings.ToLower(s)
-	if !strings.HasPrefix(low, "from ") && !strings.HasPrefix(low, "(from ") || localFor.MatchString(s) {
+	if !strings.HasPrefix(low, "from ") && !strings.HasPrefix(low, "(from ") || strings.Contains(s, "with local for") && localFor.MatchString(s) {
 		return nil, true
 	}
 	if m := bareFrom.FindStringSubmatch(s); m != nil && !bareIP.MatchString(m[1]) {
 		return nil, true
 	}
-	s = dateBehind.ReplaceAllString(s, "")
+	s = withoutDate(s)
 	s = strings.Replace(s, ")by ", ") by ", 1)
 	h := &receivedHop{}
 	h.readWords(s)
@@ -88,18 +87,38 @@ func parseReceived(line string) (hop *receivedHop, known bool) {
 	return nil, strings.HasPrefix(low, "(from ") && strings.Contains(s, "@localhost) by ")
 }
 
+// dateTail is how far from its end the date of a field is looked for.
+const dateTail = 200
+
+func withoutDate(s string) string {
+	tail := s[max(len(s)-dateTail, 0):]
+	if loc := dateBehind.FindStringIndex(tail); loc != nil {
+		return s[:len(s)-len(tail)+loc[0]]
+	}
+	return s
+}
+
 // readWords takes what stands anywhere in the field.
 func (h *receivedHop) readWords(s string) {
-	if m := receivedID.FindStringSubmatch(s); m != nil {
-		h.id = m[1]
+	if i := strings.Index(s, " id "); i >= 0 {
+		if m := receivedID.FindStringSubmatch(s[i:]); m != nil {
+			h.id = m[1]
+		}
 	}
-	if m := heloEquals.FindStringSubmatch(s); m != nil {
-		h.helo = m[1]
-	} else if m := heloWord.FindStringSubmatch(s); m != nil {
-		h.helo = m[1]
+	if strings.Contains(s, "helo=") {
+		if m := heloEquals.FindStringSubmatch(s); m != nil {
+			h.helo = m[1]
+		}
 	}
-	if m := byHost.FindStringSubmatch(s); m != nil {
-		h.by = m[1]
+	if h.helo == "" && (strings.Contains(s, "HELO ") || strings.Contains(s, "EHLO ")) {
+		if m := heloWord.FindStringSubmatch(s); m != nil {
+			h.helo = m[1]
+		}
+	}
+	if i := strings.Index(s, " by "); i >= 0 {
+		if m := byHost.FindStringSubmatch(s[i:]); m != nil {
+			h.by = m[1]
+		}
 	}
 	h.auth = authOf(s)
 }
@@ -115,23 +134,29 @@ func authOf(s string) string {
 			return "GMail - transport=" + m[1] + " cipher=" + m[2]
 		}
 	}
-	if m := authParen.FindStringSubmatch(s); m != nil {
-		return m[1]
+	if strings.Contains(s, "(AUTH: ") {
+		if m := authParen.FindStringSubmatch(s); m != nil {
+			return m[1]
+		}
 	}
 	if strings.Contains(s, "authenticated") && sendmailOK.MatchString(s) {
 		return "Sendmail"
 	}
-	if m := gmxAuth.FindStringSubmatch(s); m != nil {
-		return "GMX (" + m[3] + " / " + m[2] + ")"
+	if strings.Contains(s, " by mail.gmx.") {
+		if m := gmxAuth.FindStringSubmatch(s); m != nil {
+			return "GMX (" + m[3] + " / " + m[2] + ")"
+		}
 	}
 	if strings.Contains(s, " (authenticated as ") && criticalOK.MatchString(s) {
 		return "CriticalPath"
 	}
-	if m := postfixAuth.FindStringSubmatch(s); m != nil {
-		if m[1] == "Postfix" {
-			return m[1]
+	if strings.Contains(s, "(Authenticated sender: ") {
+		if m := postfixAuth.FindStringSubmatch(s); m != nil {
+			if m[1] == "Postfix" {
+				return m[1]
+			}
+			return "Postfix (" + m[1] + ")"
 		}
-		return "Postfix (" + m[1] + ")"
 	}
 	if strings.Contains(s, " (account ") && communigate.MatchString(s) {
 		return "Communigate"
@@ -139,8 +164,10 @@ func authOf(s string) string {
 	if strings.Contains(s, " with Microsoft Exchange Server HTTP-DAV") {
 		return "HTTP-DAV"
 	}
-	if m := viaHTTP.FindStringSubmatch(s); m != nil && strings.Contains(s, " by ") {
-		return m[1]
+	if strings.Contains(s, " by ") && strings.Contains(s, " (") {
+		if m := viaHTTP.FindStringSubmatch(s); m != nil {
+			return m[1]
+		}
 	}
 	return ""
 }
@@ -149,6 +176,9 @@ func authOf(s string) string {
 func (h *receivedHop) fit(s string, looked *bool) (fit, none bool) {
 	for i := range shapes {
 		sh := &shapes[i]
+		if !sh.possible(s) {
+			continue
+		}
 		if sh.when != nil && !sh.when.MatchString(s) || sh.unless != nil && sh.unless.MatchString(s) {
 			continue
 		}
@@ -243,6 +273,22 @@ func (h *receivedHop) assign(sh *shape, groups []string) bool {
 	return true
 }
 
+// safeInRelay replaces what has a meaning in the form that rules match.
+func safeInRelay(s string) string {
+	if strings.IndexAny(s, unsafeInRelay) < 0 {
+		return s
+	}
+	b := []byte(s)
+	for i, c := range b {
+		if strings.IndexByte(unsafeInRelay, c) >= 0 {
+			b[i] = '!'
+		}
+	}
+	return string(b)
+}
+
+const unsafeInRelay = " \t\n\r\f\x00#[]()<>|"
+
 // complete cleans the values.
 func (h *receivedHop) complete(looked bool) *receivedHop {
 	h.rdns = strings.TrimRight(h.rdns, ".")
@@ -252,14 +298,16 @@ func (h *receivedHop) complete(looked bool) *receivedHop {
 	if len(h.ip) > 5 && strings.EqualFold(h.ip[:5], "ipv6:") {
 		h.ip = h.ip[5:]
 	}
-	if m := mappedIP.FindStringSubmatch(h.ip); m != nil {
-		h.ip = m[1]
+	if strings.IndexByte(h.ip, ':') >= 0 {
+		if m := mappedIP.FindStringSubmatch(h.ip); m != nil {
+			h.ip = m[1]
+		}
 	}
 	h.by = strings.TrimSuffix(h.by, ";")
 	for _, s := range []*string{&h.ip, &h.rdns, &h.helo, &h.by, &h.ident} {
-		*s = unsafeChars.ReplaceAllString(*s, "!")
+		*s = safeInRelay(*s)
 	}
-	h.envFrom = unsafeChars.ReplaceAllString(strings.TrimRight(strings.TrimLeft(h.envFrom, " <"), "> "), "!")
+	h.envFrom = safeInRelay(strings.TrimRight(strings.TrimLeft(h.envFrom, " <"), "> "))
 	h.noReverse = h.rdns == "" && looked
 	h.private = privateIP(h.ip)
 	return h

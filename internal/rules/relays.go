@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 )
 
@@ -111,6 +112,46 @@ type shape struct {
 	fetch   bool           // mail was fetched, not received
 	noID    bool           // what follows "id" is none
 	pieces  bool           // no pattern: the pieces are looked for one by one
+	needs   []string       // texts without which the shape cannot fit: most fields are refused by them
+}
+
+// withNeeds draws out of the patterns the texts that every match holds.
+func withNeeds(list []shape) []shape {
+	for i := range list {
+		for _, re := range []*regexp.Regexp{list[i].when, list[i].pattern} {
+			if re == nil {
+				continue
+			}
+			if tree, err := syntax.Parse(re.String(), syntax.Perl); err == nil {
+				list[i].needs = appendLiterals(list[i].needs, tree)
+			}
+		}
+	}
+	return list
+}
+
+func appendLiterals(list []string, tree *syntax.Regexp) []string {
+	switch tree.Op {
+	case syntax.OpConcat, syntax.OpCapture:
+		for _, sub := range tree.Sub {
+			list = appendLiterals(list, sub)
+		}
+	case syntax.OpLiteral:
+		if len(tree.Rune) > 1 && tree.Flags&syntax.FoldCase == 0 {
+			list = append(list, string(tree.Rune))
+		}
+	}
+	return list
+}
+
+// possible reports whether s holds all that the shape needs.
+func (s *shape) possible(field string) bool {
+	for _, text := range s.needs {
+		if !strings.Contains(field, text) {
+			return false
+		}
+	}
+	return true
 }
 
 func shapeOf(names, pattern string, looked bool) shape {
@@ -138,7 +179,7 @@ func noHop(pattern string) shape {
 
 // The order matters: the first shape that fits is taken. The forms are those of common servers: Microsoft SMTPSVC and Exchange, XMail,
 // Ecelerity, Exim, Postfix, Lotus Domino, Sendmail, qmail, qpsmtpd, CommuniGate, smap, MailGate and some that name no maker.
-var shapes = []shape{
+var shapes = withNeeds([]shape{
 	shapeOf("ip by", `IP\b.{10,80}by (\S+) with HTTP`, false).given(` \((?:SquirrelMail|NaSMail) authenticated user `),
 	shapeOf("ip by", `IP by (\S+) \(\S+\) with HTTP \(WebMailUI\)`, false).given(`aol\.com`),
 	shapeOf("helo ip by", `^(\S*) \(\[IP\][^)]{0,40}\) by (\S+) with Microsoft SMTPSVC`, false),
@@ -239,7 +280,7 @@ var shapes = []shape{
 	noHop(`^\(\[LOCAL\]\) with MailEnable `),
 	noHop(`^\S+ id \S+$`),
 	noHop(`^\[<.*? \(Jetsend`),
-}
+})
 
 // qmailWith is how qmail's Received fields end.
 const qmailWith = `by \S+( \(.+\))* with (.* )?(SMTP|QMQP)(?:$|[^ ]| [^i]| i[^d]| id[^ ])`

@@ -209,16 +209,21 @@ func (c *scan) run(g *group, texts [][]byte) {
 	scratch := g.free.Get().(*pattern.Scratch)
 	defer g.free.Put(scratch)
 	scratch.Reset()
-	matched := map[int]bool{}
-	for k, i := range g.rules {
-		if r := c.s.rules[i]; !c.active(i) || r.noSubj && r.Kind == Body {
-			scratch.Skip(k)
+	var matched []bool // by rule of the group, where a rule hits by not matching
+	if g.negated {
+		matched = make([]bool, len(g.rules))
+	}
+	if c.scores != nil || g.noSubject {
+		for k, i := range g.rules {
+			if r := c.s.rules[i]; !c.active(i) || r.noSubj && r.Kind == Body {
+				scratch.Skip(k)
+			}
 		}
 	}
 	for n, b := range texts {
 		if c.late() {
 			for k, i := range g.rules {
-				if c.active(i) && !matched[k] {
+				if c.active(i) && c.values[i] == 0 && (matched == nil || !matched[k]) {
 					c.skipped[i] = true
 				}
 			}
@@ -226,7 +231,9 @@ func (c *scan) run(g *group, texts [][]byte) {
 		}
 		g.set.Matches(scratch, b, func(k int) {
 			i := g.rules[k]
-			matched[k] = true
+			if matched != nil {
+				matched[k] = true
+			}
 			if !c.hit(i, c.s.rules[i].compiled, b) {
 				scratch.Skip(k)
 			}
@@ -234,12 +241,12 @@ func (c *scan) run(g *group, texts [][]byte) {
 			c.skipped[g.rules[k]] = true
 			scratch.Skip(k)
 		})
-		if n == 0 {
+		if n == 0 && g.noSubject {
 			c.subjectDone(g, scratch)
 		}
 	}
 	for k, i := range g.rules {
-		if r := c.s.rules[i]; r.negated && c.active(i) && !c.skipped[i] {
+		if r := c.s.rules[i]; matched != nil && r.negated && c.active(i) && !c.skipped[i] {
 			c.values[i] = truth(!matched[k])
 		}
 	}
@@ -247,13 +254,6 @@ func (c *scan) run(g *group, texts [][]byte) {
 
 // subjectDone wakes the rules that do not look at the subject, which is the first line of the body.
 func (c *scan) subjectDone(g *group, scratch *pattern.Scratch) {
-	wake := false
-	for _, i := range g.rules {
-		wake = wake || c.s.rules[i].noSubj && c.s.rules[i].Kind == Body
-	}
-	if !wake {
-		return
-	}
 	scratch.Reset()
 	for k, i := range g.rules {
 		r := c.s.rules[i]

@@ -129,6 +129,7 @@ func (c *scan) addURI(byRaw map[string]*uriDetail, uri string, types map[string]
 }
 
 var (
+	noLineEnds    = strings.NewReplacer("\n", "", "\r", "")
 	signedDomain  = regexp.MustCompile(`\bd\s*=\s*([^;]+)`)
 	idURI         = regexp.MustCompile(`(?i)^[cm]id:`)
 	schemeOnly    = regexp.MustCompile(`^\w+:/{0,2}$`)
@@ -243,7 +244,7 @@ func canonicalURIs(l *lists, uri string) []string {
 		}
 	}
 	for i := 0; i < len(queue) && i < maxRedirects; i++ {
-		u := strings.TrimSpace(strings.NewReplacer("\n", "", "\r", "").Replace(queue[i]))
+		u := strings.TrimSpace(noLineEnds.Replace(queue[i]))
 		add(u)
 		if len(u) <= 1 || noURI.MatchString(u) {
 			continue
