@@ -22,6 +22,7 @@ import (
 	"postern/internal/config"
 	"postern/internal/delivery"
 	"postern/internal/dns/dnstest"
+	"postern/internal/filter"
 	"postern/internal/journal"
 	"postern/internal/locale"
 	"postern/internal/mail"
@@ -93,7 +94,11 @@ customers:
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := api.New(api.Options{Accounts: g.Accounts(), Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Spool: g.Spool(), Catalog: catalog, Version: "1.0-test"})
+	tests, err := filter.New(filter.Options{Resolver: names.Resolver(t), Accounts: g.Accounts()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := api.New(api.Options{Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Spool: g.Spool(), Catalog: catalog, Version: "1.0-test"})
 	if err != nil {
 		t.Fatal(err)
 	}

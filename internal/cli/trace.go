@@ -107,11 +107,19 @@ func (c *command) runTrace(cmd *cobra.Command, server *api.Client, what string, 
 	}
 	var order []mail.QueueID
 	newest := map[mail.QueueID]api.Fact{}
+	var settings []api.Fact
 	for _, f := range found.Facts {
+		if f.QueueID == "" {
+			settings = append(settings, f)
+			continue
+		}
 		if _, known := newest[f.QueueID]; !known {
 			newest[f.QueueID] = f
 			order = append(order, f.QueueID)
 		}
+	}
+	if err := c.printSettings(settings, len(order) > 0); err != nil {
+		return err
 	}
 	if len(order) > fullStories {
 		return c.listStories(order, newest, found.Next != "")
