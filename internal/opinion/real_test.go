@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -86,7 +87,7 @@ func TestRealClamd(t *testing.T) {
 				{"in the text", letter(t, opiniontest.VirusText, ""), opiniontest.Signature, nil},
 				{"in an attached archive", letter(t, "see you on Tuesday", opiniontest.VirusText), opiniontest.Signature, nil},
 				{"behind a megabyte", letter(t, strings.Repeat("see you on Tuesday\r\n", 60000), opiniontest.VirusText), opiniontest.Signature, nil},
-				{"larger than it takes", bytes.Repeat([]byte("see you on Tuesday\r\n"), 200_000), "", opinion.ErrTooLarge},
+				{"larger than it takes", bytes.Repeat([]byte("see you on Tuesday\r\n"), 1_000_000), "", opinion.ErrTooLarge},
 			} {
 				t.Run(tc.name, func(t *testing.T) {
 					a, err := c.Ask(t.Context(), opinion.Question{Raw: tc.raw})
@@ -117,6 +118,23 @@ func TestRealClamd(t *testing.T) {
 		if _, err := clamd(t, opinion.ClamdOptions{Address: address}).Ask(t.Context(), opinion.Question{Raw: letter(t, "hello", "")}); !errors.Is(err, opinion.ErrUnavailable) {
 			t.Errorf("%s stopped: %v", address, err)
 		}
+	}
+}
+
+// BenchmarkClamd is one question about a message of plain text, with one signature in the scanner.
+func BenchmarkClamd(b *testing.B) {
+	server := opiniontest.StartClamd(b)
+	for _, size := range []int{10_000, 100_000, 1_000_000, 10_000_000} {
+		b.Run(fmt.Sprintf("%d", size), func(b *testing.B) {
+			c := clamd(b, opinion.ClamdOptions{Address: server.Socket, Timeout: time.Minute})
+			raw := letter(b, strings.Repeat("see you on Tuesday\r\n", size/20), "")
+			b.SetBytes(int64(len(raw)))
+			for b.Loop() {
+				if _, err := c.Ask(b.Context(), opinion.Question{Raw: raw}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 )
 
 // MaxStream is how many bytes our clamd takes.
-const MaxStream = 2 << 20
+const MaxStream = 16 << 20
 
 // nobody is the user and group that the programs run as when the tests run as root.
 const nobody = 65534
