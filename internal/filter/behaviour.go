@@ -39,11 +39,13 @@ const (
 	volumeHour, volumeDay     = 40, 200  // with a history
 	newHour, newDay           = 100, 400 // without one
 	newcomerHour, newcomerDay = 50, 200  // a new name at a place with a history: a script that was not there yesterday
+	volumeWary                = 20       // an hour, when mail was held for behaviour in the last three days
 	volumeTimes               = 4        // times the busiest hour or day
 
 	firstHour, firstDay                 = 25, 100 // recipients never written to before
 	firstNewcomerHour, firstNewcomerDay = 40, 150
 	firstAlike                          = 6  // an hour, when others send the same text
+	firstWary                           = 10 // an hour, when mail was held for behaviour in the last three days
 	firstTimes                          = 4  // times the busiest hour or day
 	firstShare                          = 2  // times the usual share of such recipients, or ...
 	firstFar                            = 20 // ... so many times the busiest hour or day: for who writes to strangers every day
@@ -136,6 +138,9 @@ func (s *scan) judge(c subject) {
 	if c.Established {
 		hour, day = volumeHour, volumeDay
 	}
+	if c.Alarms > 0 {
+		hour = volumeWary
+	}
 	hour, day = max(hour, volumeTimes*c.UsualHour.Recipients), max(day, volumeTimes*c.UsualDay.Recipients)
 	switch {
 	case c.Hour.Recipients > hour:
@@ -168,10 +173,14 @@ func (s *scan) volume(c subject, hours, window string, n, usual, limit int) {
 
 // past says what a limit rests on.
 func past(c subject, usual int) string {
-	if c.Days == 0 {
-		return "no history yet"
+	alarms := ""
+	if c.Alarms > 0 {
+		alarms = fmt.Sprintf("; %d messages held for behaviour in the last three days", c.Alarms)
 	}
-	return fmt.Sprintf("most before: %d, older days counting less, in %d days of mail", usual, c.Days)
+	if c.Days == 0 {
+		return "no history yet" + alarms
+	}
+	return fmt.Sprintf("most before: %d, older days counting less, in %d days of mail%s", usual, c.Days, alarms)
 }
 
 // judgeStrangers looks at recipients that the customer never wrote to. Mail to known ones goes on meanwhile: the owner of a stolen password
@@ -181,10 +190,13 @@ func (s *scan) judgeStrangers(c subject) {
 	if !c.Established {
 		hour, day = firstNewcomerHour, firstNewcomerDay
 	}
+	if c.Alarms > 0 {
+		hour = firstWary
+	}
 	if c.alike {
 		hour = firstAlike
 	}
-	if !c.strangers || !c.Established && !c.knownPlace && !c.alike {
+	if !c.strangers || !c.Established && !c.knownPlace && !c.alike && c.Alarms == 0 {
 		return // a new customer's first letter goes to strangers only
 	}
 	unusual := func(now, usual learn.Figures, floor int) bool {

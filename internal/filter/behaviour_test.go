@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -227,10 +228,10 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
-// playNewsletter: a letter to 250 subscribers each week for a year, three new ones each time, one in a hundred gone.
+// playNewsletter: a letter to 150 subscribers each week for a year, three new ones each time, one in a hundred gone.
 func playNewsletter(x *life) {
 	var readers []string
-	for range 250 {
+	for range 150 {
 		readers = append(readers, x.stranger(1))
 	}
 	warned := map[int]bool{}
@@ -316,7 +317,7 @@ func playHackedMailbox(x *life) {
 	}
 	// The next night the thief comes back: what passed is no history, and the strangers are strangers still.
 	x.day(3)
-	if first, passed = x.attack(500, 2400*time.Millisecond, 15, func(int) letter { return letter{login: "anne"} }); first == 0 || first > 41 || passed >= 50 {
+	if first, passed = x.attack(500, 2400*time.Millisecond, 15, func(int) letter { return letter{login: "anne"} }); first == 0 || first > 21 || passed >= 21 {
 		x.Errorf("second night: first held message: %d, %d passed", first, passed)
 	}
 	// Mail to somebody known goes on.
@@ -440,7 +441,7 @@ func playBlackFriday(x *life) {
 			}
 		}
 	}
-	for range 60 {
+	for range 30 {
 		x.day(8)
 		order(40 + x.rand.IntN(20))
 	}
@@ -599,5 +600,35 @@ func TestBehaviourNeedsACustomer(t *testing.T) {
 	}
 	if len(x.seen) > 0 || x.ledger.BehaviourSize().Identities != 0 {
 		t.Errorf("fired %v; %+v", x.seen, x.ledger.BehaviourSize())
+	}
+}
+
+// TestBehaviourPages holds the operator's pages to the limits in the code.
+func TestBehaviourPages(t *testing.T) {
+	t.Parallel()
+	limits := map[string][]any{
+		"VOLUME_UNUSUAL":        {volumeHour, volumeDay, volumeTimes, volumeWary, newcomerHour, newcomerDay, newHour, newDay},
+		"FIRST_TIME_RECIPIENTS": {firstHour, firstDay, firstTimes, firstFar, firstNewcomerHour, firstNewcomerDay, firstAlike, firstWary},
+		"UNKNOWN_USERS":         {unknownLeast, unknownShare * 100}, "REJECTED_SHARE": {refusedLeast, refusedShare * 100},
+		"BULK_ALIKE": {alikeIdentities, alikeStrangers}, "MANY_SENDERS": {sendersLeast, sendersTimes, sendersNew},
+	}
+	for _, page := range []string{"behaviour.md", "behaviour.fr.md"} {
+		text, err := os.ReadFile("../../docs/operator/" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range behaviourTests() {
+			_, row, found := strings.Cut(string(text), "\n| `"+test.Name+"` | "+fmt.Sprint(test.Points)+" | ")
+			row, _, _ = strings.Cut(row, "\n")
+			words := strings.FieldsFunc(row, func(r rune) bool { return r < '0' || r > '9' })
+			for _, n := range limits[test.Name] {
+				if !slices.Contains(words, fmt.Sprint(n)) {
+					found = false
+				}
+			}
+			if !found {
+				t.Errorf("%s: the row of %s does not give %v points and the limits %v", page, test.Name, test.Points, limits[test.Name])
+			}
+		}
 	}
 }

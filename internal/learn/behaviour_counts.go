@@ -152,6 +152,7 @@ type Conduct struct {
 	// unless most of their mail was delivered in the end.
 	UsualHour, UsualDay Figures // Messages is not filled
 	UsualShare          float64 // of first-time recipients in its history, 0..1
+	Alarms              int     // messages held for behaviour on the three days before today, if they stayed held
 
 	Settled int // recipients of the last 24 hours whose servers gave a final answer
 	Unknown int // of these, do not exist
@@ -166,6 +167,9 @@ const MinHistory = 3
 
 // halfLife is the age at which a busy day of the past counts half.
 const halfLife = 45
+
+// alarmDays is how long a hold makes wary.
+const alarmDays = 3
 
 // conduct sums up what the nodes have counted.
 func conduct(at time.Time, parts []*tally) Conduct {
@@ -227,7 +231,11 @@ func usual(today uint32, parts []*tally) (c Conduct) {
 	for i := range days {
 		d := &days[i]
 		taken := max(d.n[cAccepted], d.n[cDelivered])
-		if taken == 0 || d.alarms > 0 && uint64(d.n[cDelivered])*5 < uint64(d.n[cRecipients])*4 {
+		stayed := d.alarms > 0 && uint64(d.n[cDelivered])*5 < uint64(d.n[cRecipients])*4
+		if stayed && i < alarmDays {
+			c.Alarms += int(d.alarms)
+		}
+		if taken == 0 || stayed {
 			continue
 		}
 		c.Days++

@@ -64,7 +64,8 @@ func TestAlarmsMakeNoHistory(t *testing.T) {
 		name      string
 		delivered int
 		want      int
-	}{{"held", 40, 0}, {"released", 450, 450}} {
+		alarms    int
+	}{{"held", 40, 0, 460}, {"released", 450, 450, 0}} {
 		t.Run(tc.name, func(t *testing.T) {
 			at := time.Date(2026, 3, 1, 3, 0, 0, 0, time.UTC)
 			var x tally
@@ -74,6 +75,12 @@ func TestAlarmsMakeNoHistory(t *testing.T) {
 			x.add(at.Add(time.Hour), cDelivered, tc.delivered)
 			if c := conduct(at.AddDate(0, 0, 1), []*tally{&x}); c.UsualHour.Recipients < tc.want*9/10 || c.UsualHour.Recipients > tc.want {
 				t.Errorf("usual hour %d", c.UsualHour.Recipients)
+			}
+			if c := conduct(at.AddDate(0, 0, 3), []*tally{&x}); c.Alarms != tc.alarms {
+				t.Errorf("%d alarms", c.Alarms)
+			}
+			if c := conduct(at.AddDate(0, 0, 4), []*tally{&x}); c.Alarms != 0 {
+				t.Errorf("%d alarms after four days", c.Alarms)
 			}
 		})
 	}

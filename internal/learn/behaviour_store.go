@@ -228,7 +228,7 @@ func (b *behaviours) touched(s *subject) {
 }
 
 func (b *behaviours) resize(s *subject) {
-	size := 300 + len(s.scope) + s.own.bytes() + 4*cap(s.senders) + 8*cap(s.newcomers)
+	size := 500 + len(s.scope) + s.own.bytes() + 4*cap(s.senders) + 8*cap(s.newcomers)
 	for _, c := range s.campaigns {
 		size += 48 + len(c.sender)
 	}
