@@ -94,8 +94,8 @@ func (a *App) alarm(ctx context.Context) {
 	}
 	a.scannerAlarms(tell)
 	for key, h := range a.findings.take() {
-		if h.Test == "RCVD_IN_DNSWL_BLOCKED" || h.Test == "URIBL_BLOCKED" {
-			continue // the refusals above say it
+		if h.Test == "RCVD_IN_DNSWL_BLOCKED" || h.Test == "URIBL_BLOCKED" || h.Test == "DENY_LISTED" {
+			continue // the refusals above say it; the operator's own list is no news to him
 		}
 		e := filter.Explain(a.metrics.catalog, "en", h)
 		tell("finding:"+key, h.Test+": "+e.Name, fmt.Sprintf("Mail that leaves through this gateway is marked down by its receivers because of the gateway itself.\n\n"+

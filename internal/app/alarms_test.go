@@ -8,7 +8,8 @@ import (
 
 // TestRemedies: every test that only the operator can mend tells him how, or is told in another way.
 func TestRemedies(t *testing.T) {
-	told := map[string]bool{"RCVD_IN_DNSWL_BLOCKED": true, "URIBL_BLOCKED": true} // by the alarm about refusals
+	told := map[string]bool{"RCVD_IN_DNSWL_BLOCKED": true, "URIBL_BLOCKED": true, // by the alarm about refusals
+		"DENY_LISTED": true} // he wrote the list
 	for _, test := range filter.Tests() {
 		if test.Operator && test.Points >= 0 && remedies[test.Name] == "" && !told[test.Name] {
 			t.Errorf("%s: the operator is not told what to do", test.Name)
