@@ -102,15 +102,15 @@ func openNeeds(p api.Provider) string {
 	return strings.Join(parts, "; ")
 }
 
-// printMend prints what to do about each requirement that is missing, once.
+// printMend prints what to do about the requirements that are missing, those of the same reason once.
 func (c *command) printMend(providers []api.Provider) error {
 	var said []string
 	for _, p := range providers {
 		for _, r := range p.Requirements {
-			if r.State != filter.Missing || r.Fix == "" || slices.Contains(said, r.ID) {
+			if r.State != filter.Missing || r.Fix == "" || slices.Contains(said, r.Why) {
 				continue
 			}
-			if said = append(said, r.ID); len(said) == 1 {
+			if said = append(said, r.Why); len(said) == 1 {
 				_, _ = fmt.Fprintln(c.Stdout)
 			}
 			_, _ = fmt.Fprintln(c.Stdout, "  "+c.paint(bold, clean(r.Name)))

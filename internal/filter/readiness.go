@@ -128,6 +128,7 @@ func (c *Cards) UnmarshalJSON(text []byte) error {
 type measured struct {
 	Finding
 	soft bool // when missing, it is no more than advice
+	hard bool // when missing, it counts for all mail: the sender's own domain asks receivers not to take it
 }
 
 func met(evidence string) measured {
@@ -153,7 +154,7 @@ func (r Requirement) held(m measured, bulk bool) Finding {
 		}
 	case r.For == ForBulk && !bulk:
 		f = Finding{ID: r.ID, State: NotForThis}
-	case f.State == Missing && (!r.counts(bulk) || m.soft):
+	case f.State == Missing && (!r.counts(bulk) || m.soft) && !m.hard:
 		f.State = Advised
 	}
 	return f
@@ -167,30 +168,32 @@ func (r Requirement) counts(bulk bool) bool {
 
 // severe reports whether mail may be refused for what was found, whatever its sender's volume.
 func (r Requirement) severe(f Finding) bool {
-	return f.State == Missing && r.Effect == EffectRefuse && r.For == ForAll
+	return f.State == Missing && (r.Effect == EffectRefuse && r.For == ForAll || f.Why == whyRejected)
 }
+
+// What the sender's own DMARC policy asks receivers to do with the message.
+const (
+	whyFiled    = "dmarc_fail_quarantine"
+	whyRejected = "dmarc_fail_reject"
+)
 
 // card holds what was measured against what a provider asks.
 func (p Provider) card(found map[string]measured, bulk string) Readiness {
 	out := Readiness{Provider: p.Key, State: Ready, Bulk: bulk}
-	counting, unknown := 0, 0
+	unknown := 0
 	for _, r := range p.Requirements {
 		f := r.held(found[r.ID], bulk != "")
 		out.Requirements = append(out.Requirements, f)
-		if !r.counts(bulk != "") {
-			continue
-		}
-		counting++
 		switch {
 		case r.severe(f):
 			out.State = Refused
 		case f.State == Missing && out.State != Refused:
 			out.State = ToMend
-		case f.State == NotKnown:
+		case f.State == NotKnown && r.counts(bulk != ""):
 			unknown++
 		}
 	}
-	if out.State == Ready && (unknown > 0 || counting == 0 && !p.measurable()) {
+	if out.State == Ready && (unknown > 0 || !p.measurable()) {
 		out.State = NotKnown
 	}
 	return out

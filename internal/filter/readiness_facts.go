@@ -260,8 +260,15 @@ func (s *scan) passFound(ctx context.Context) measured {
 	case out.Result == dmarc.Fail && f.unknown != "":
 		return notKnown("dns", f.unknown)
 	case out.Result == dmarc.Fail:
-		return missing("dmarc_fail", evidence, map[string]string{"Domain": string(f.from), "Sender": orDash(string(s.Envelope.ReversePath.Domain)),
+		m := missing("dmarc_fail", evidence+"; "+out.Policy.Record, map[string]string{"Domain": string(f.from), "Sender": orDash(string(s.Envelope.ReversePath.Domain)),
 			"Mechanisms": strings.Join(spfMechanisms(s.Egress), " ")})
+		switch out.Applied {
+		case dmarc.ActQuarantine:
+			m.Why, m.hard = whyFiled, true
+		case dmarc.ActReject:
+			m.Why, m.hard = whyRejected, true
+		}
+		return m
 	case out.Result == dmarc.TempError:
 		return notKnown("dns", "_dmarc."+string(f.from)+": "+reason(out.Err))
 	}

@@ -212,6 +212,11 @@ func TestReadiness(t *testing.T) {
 			"laposte": "ready dmarc_rua=advised(dmarc_no_rua)"}},
 		{"nothing is proved", readyCase{mail: singleMail, from: "bounce@nowhere.example"}, map[string]string{
 			"google": "refused spf_or_dkim=missing(neither) spf=advised(spf_none) dkim=advised(dkim_none) dmarc_pass=advised(dmarc_fail) dkim_aligned=advised(dkim_none)"}},
+		{"not proved, and the domain forbids it", readyCase{mail: singleMail, from: "bounce@nowhere.example", zone: [2]string{"p=none", "p=reject"}}, map[string]string{
+			"microsoft": "refused spf=advised(spf_none) dkim=advised(dkim_none) dmarc_pass=missing(dmarc_fail_reject) spf_aligned=advised(spf_none) dkim_aligned=advised(dkim_none) " +
+				"from_domain_mx_a=advised(no_mx_a)"}},
+		{"not proved, and the domain doubts it", readyCase{mail: singleMail, from: "bounce@sender.example", zone: [2]string{"p=none", "p=quarantine"}}, map[string]string{
+			"microsoft": "mend dkim=advised(dkim_none) dmarc_pass=missing(dmarc_fail_quarantine) spf_aligned=advised(spf_other_domain) dkim_aligned=advised(dkim_none)"}},
 		{"no reverse DNS", readyCase{mail: bulkMail, signer: "shop.example", zone: [2]string{"25.2.0.192.in-addr.arpa. PTR mx.gate.example.", ""}}, map[string]string{
 			"google": "refused ptr_forward=missing(ptr_none)", "microsoft": "mend ptr_forward=missing(ptr_none)", "orange": "refused ptr_forward=missing(ptr_none)"}},
 		{"the DNS is silent about SPF", readyCase{mail: bulkMail, signer: "shop.example", fail: "shop.example"}, map[string]string{

@@ -49,12 +49,15 @@ func explainCard(c *locale.Catalog, lang string, r Readiness) Card {
 		p = Provider{Key: r.Provider, Name: r.Provider, Requirements: []Requirement{}}
 	}
 	card := Card{Provider: r.Provider, Name: p.Name, State: r.State, Recipients: r.Recipients, URL: p.URL}
-	count := 0
+	count, advised := 0, 0
 	for _, f := range r.Requirements {
 		req, _ := p.Requirement(f.ID)
-		counts := req.counts(r.Bulk != "")
+		counts := f.State == Missing || req.counts(r.Bulk != "")
 		if counts && f.State == r.State.sought() {
 			count++
+		}
+		if f.State == Advised {
+			advised++
 		}
 		card.Items = append(card.Items, CardItem{Finding: f, Word: wordOr(c, lang, "readiness.need_state."+stateOf(f), string(f.State)),
 			Name: wordOr(c, lang, "readiness.need."+f.ID, f.ID), Asked: asked(c, lang, p, req), Found: foundText(c, lang, r.Provider, f),
@@ -62,8 +65,11 @@ func explainCard(c *locale.Catalog, lang string, r Readiness) Card {
 	}
 	card.Word = wordOr(c, lang, "readiness.card_state."+stateKey(r.State)+".word", string(r.State))
 	key := "readiness.card_state." + stateKey(r.State) + ".sentence"
-	if r.State == NotKnown && known && !p.measurable() {
+	switch {
+	case r.State == NotKnown && known && !p.measurable():
 		key = "readiness.card_state.nothing"
+	case r.State == Ready && advised > 0:
+		key, count = "readiness.card_state.ready.but", advised
 	}
 	if c.Has(key) {
 		card.Sentence = c.Text(lang, key, map[string]any{"Name": p.Name, "Count": count})

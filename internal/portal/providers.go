@@ -47,7 +47,7 @@ type need struct {
 	Evidence string
 }
 
-// mend is one requirement that is not met, told once for all providers that ask it.
+// mend is one reason why requirements are not met, told once for all providers that ask one of them.
 type mend struct {
 	ID       string
 	Level    string // strong, medium, slight: colours its edge
@@ -124,22 +124,29 @@ func (m *messagePage) providers(verdict filter.Verdict) *providers {
 
 // mended adds a provider to what is to mend.
 func mended(all []mend, n need, i filter.CardItem, provider string) []mend {
-	at := slices.IndexFunc(all, func(x mend) bool { return x.ID == n.ID })
+	at := slices.IndexFunc(all, func(x mend) bool { return x.ID == n.ID }) // the same reason, under whatever name it is asked
 	if at < 0 {
 		all = append(all, mend{ID: n.ID, Name: n.Name, Found: n.Found, Evidence: n.Evidence, Fix: rich(i.Fix)})
 		at = len(all) - 1
 	}
 	all[at].severe = all[at].severe || i.Severe
-	if i.State == filter.Missing {
-		all[at].asking = append(all[at].asking, provider)
-	} else {
-		all[at].advising = append(all[at].advising, provider)
+	x := &all[at]
+	switch {
+	case slices.Contains(x.asking, provider):
+	case i.State == filter.Missing:
+		if len(x.asking) == 0 {
+			x.Name = n.Name
+		}
+		x.asking = append(x.asking, provider)
+		x.advising = slices.DeleteFunc(x.advising, func(name string) bool { return name == provider })
+	case !slices.Contains(x.advising, provider):
+		x.advising = append(x.advising, provider)
 	}
 	return all
 }
 
 func (m *messagePage) need(i filter.CardItem) need {
-	n := need{ID: "need-" + anchor(i.ID), State: level(string(i.State), "met", "missing", "advised", "unknown"), Word: clean(i.Word, 40), Name: clean(i.Name, 80),
+	n := need{ID: "mend-" + anchor(i.Why), State: level(string(i.State), "met", "missing", "advised", "unknown"), Word: clean(i.Word, 40), Name: clean(i.Name, 80),
 		Asked: i.Asked, Found: rich(i.Found), Evidence: clean(i.Evidence, evidenceText)}
 	if i.Why == i.ID {
 		n.State = "note"

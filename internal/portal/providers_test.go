@@ -72,10 +72,10 @@ func TestProviderCards(t *testing.T) {
 		"Advised by La Poste.", "postmaster.orange.fr", "5,000 messages a day", "Free publishes no rule", "1 point could not be measured")
 	expect(t, g.get(t, at+"?lang=fr"), "Ce que demandent les fournisseurs", "Rejet probable", "2 destinataires de ce message", "Demandé par Orange, Gmail et Yahoo.",
 		"5\u202f000 messages par jour", "est restée sans réponse")
-	if n := strings.Count(page, `id="need-t-dkim"`); n != 1 {
+	if n := strings.Count(page, `id="mend-t-dkim_unpublished"`); n != 1 {
 		t.Errorf("what to do about DKIM stands %d times", n)
 	}
-	if n := strings.Count(page, `href="#need-t-dkim"`); n != 3 {
+	if n := strings.Count(page, `href="#mend-t-dkim_unpublished"`); n != 3 {
 		t.Errorf("%d cards lead to DKIM, want 3", n)
 	}
 	ids := map[string]bool{}
@@ -157,8 +157,8 @@ func TestCardsLook(t *testing.T) {
 				label := fmt.Sprintf("cards-%s-%s-%d", lang, colours, width)
 				b.fits(t, label)
 				b.shoot(t, label, true)
-				b.do(t, chromedp.Click(chromedp.CSS("#provider-t-orange summary")), chromedp.Click(chromedp.CSS("#need-t-dkim summary")),
-					chromedp.Click(chromedp.CSS("#need-t-one_click summary")))
+				b.do(t, chromedp.Click(chromedp.CSS("#provider-t-orange summary")), chromedp.Click(chromedp.CSS("#mend-t-dkim_unpublished summary")),
+					chromedp.Click(chromedp.CSS("#mend-t-no_unsubscribe_post summary")))
 				b.fits(t, label+"-open")
 				b.shoot(t, label+"-open", true)
 			}
