@@ -160,7 +160,7 @@ func (v *View) field(name string, raw, unfoldRaw bool) []string {
 		case !raw:
 			out = append(out, v.fields[i].decode())
 		case unfoldRaw:
-			out = append(out, foldedLine.ReplaceAllString(v.fields[i].raw, " "))
+			out = append(out, unfold(v.fields[i].raw))
 		default:
 			out = append(out, v.fields[i].raw)
 		}

@@ -86,7 +86,9 @@ func readHTML(src text, sourceBytes int) *htmlView {
 		v.length = utf8.RuneCountInString(src.s)
 	}
 	s := strings.ReplaceAll(src.s, "&nbsp;", " ")
-	s = emptyElement.ReplaceAllString(s, "<$1>")
+	if strings.Contains(s, "/>") {
+		s = emptyElement.ReplaceAllString(s, "<$1>")
+	}
 	if src.wide {
 		s = curlyQuotes.Replace(s)
 	} else {

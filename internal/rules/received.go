@@ -52,8 +52,10 @@ func parseReceived(line string) (hop *receivedHop, known bool) {
 	if !strings.HasPrefix(low, "from ") && !strings.HasPrefix(low, "(from ") || strings.Contains(s, "with local for") && localFor.MatchString(s) {
 		return nil, true
 	}
-	if m := bareFrom.FindStringSubmatch(s); m != nil && !bareIP.MatchString(m[1]) {
-		return nil, true
+	if mayBeBare(low) {
+		if m := bareFrom.FindStringSubmatch(s); m != nil && !bareIP.MatchString(m[1]) {
+			return nil, true
+		}
 	}
 	s = withoutDate(s)
 	s = strings.Replace(s, ")by ", ") by ", 1)
@@ -87,11 +89,23 @@ func parseReceived(line string) (hop *receivedHop, known bool) {
 	return nil, strings.HasPrefix(low, "(from ") && strings.Contains(s, "@localhost) by ")
 }
 
-// dateTail is how far from its end the date of a field is looked for.
-const dateTail = 200
+// mayBeBare reports whether a field can be "from x by y;" and no more before the date.
+func mayBeBare(low string) bool {
+	_, rest, _ := strings.Cut(strings.TrimPrefix(low, "from "), " ")
+	rest, ok := strings.CutPrefix(rest, "by ")
+	i := strings.IndexAny(rest, " ;")
+	return ok && i >= 0 && (rest[i] == ';' || strings.HasPrefix(rest[i:], " ;"))
+}
+
+// dateTail is how far before its zone the date at the end of a field may begin.
+const dateTail = 60
 
 func withoutDate(s string) string {
-	tail := s[max(len(s)-dateTail, 0):]
+	space := strings.LastIndexByte(s, ' ')
+	if space <= 0 || s[space-1] < '0' || s[space-1] > '9' {
+		return s
+	}
+	tail := s[max(space-dateTail, 0):]
 	if loc := dateBehind.FindStringIndex(tail); loc != nil {
 		return s[:len(s)-len(tail)+loc[0]]
 	}

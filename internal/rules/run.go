@@ -5,6 +5,7 @@ import (
 	"context"
 	"sort"
 	"strings"
+	"time"
 
 	"postern/internal/rules/pattern"
 )
@@ -19,6 +20,8 @@ type RunOptions struct {
 	Scores map[string]float64
 	// Context ends the run early: what has not run then is skipped. nil: run to the end.
 	Context context.Context
+	// Profile, of the same RuleSet, takes what each rule costs. nil: nothing is measured.
+	Profile *Profile
 }
 
 // Hit is one rule that hit.
@@ -49,6 +52,8 @@ type scan struct {
 	notes    map[int]string // evidence of evals
 	captured map[string][]string
 	skipped  map[int]bool
+	profile  *Profile
+	meter    *meter   // nil: nothing is measured
 	stripped [][]byte // body lines as an eval left them; nil: as they are in the View
 	current  int      // rule at work, for note
 }
@@ -65,6 +70,9 @@ func (s *RuleSet) Begin(v *View, o RunOptions) *Run {
 	r := &Run{scan{s: s, v: v, set: o.ScoreSet & 3, ctx: o.Context, values: make([]float64, len(s.rules)+len(s.given)), where: map[int][]byte{},
 		notes: map[int]string{}, captured: map[string][]string{}, skipped: map[int]bool{}}}
 	c := &r.scan
+	if o.Profile != nil && o.Profile.set == s {
+		c.profile, c.meter = o.Profile, &meter{rules: make([]time.Duration, len(s.rules))}
+	}
 	for name, points := range o.Scores {
 		if i, ok := s.index[name]; ok {
 			if c.scores == nil {
@@ -77,7 +85,7 @@ func (s *RuleSet) Begin(v *View, o RunOptions) *Run {
 	v.haveURIs, v.details, v.uris, v.memo = false, nil, nil, map[string]any{}
 	c.patterns()
 	for _, i := range s.plan.templates {
-		c.template(i)
+		c.guard(i, c.template)
 	}
 	for _, i := range s.plan.mime {
 		c.guard(i, c.mime)
@@ -111,13 +119,18 @@ func (r *Run) FinishSet(set int, given map[string]float64) Result {
 	}
 	for _, i := range c.s.plan.metas {
 		if c.counts(i) {
+			c.meter.start()
 			if x := c.s.rules[i].expr.eval(c.values); x != 0 {
 				c.values[i] = max(x, 0)
 				if x <= 0 {
 					c.values[i] = 1
 				}
 			}
+			c.meter.stop(i)
 		}
+	}
+	if c.profile != nil {
+		c.profile.take(c.meter)
 	}
 	return c.result()
 }
@@ -154,7 +167,9 @@ func (c *scan) guard(i int, f func(int)) {
 		c.skipped[i] = true
 	default:
 		c.current = i
+		c.meter.start()
 		f(i)
+		c.meter.stop(i)
 	}
 }
 
@@ -209,6 +224,10 @@ func (c *scan) run(g *group, texts [][]byte) {
 	scratch := g.free.Get().(*pattern.Scratch)
 	defer g.free.Put(scratch)
 	scratch.Reset()
+	scratch.Cost = nil
+	if c.meter != nil {
+		scratch.Cost = func(k int, t time.Duration) { c.meter.rules[g.rules[k]] += t }
+	}
 	var matched []bool // by rule of the group, where a rule hits by not matching
 	if g.negated {
 		matched = make([]bool, len(g.rules))
@@ -337,9 +356,6 @@ func (c *scan) capture(m *matcher, b []byte) {
 // template runs a rule whose pattern holds %{NAME}: what other rules captured under that name. Without a capture it does not run.
 func (c *scan) template(i int) {
 	r := c.s.rules[i]
-	if !c.active(i) {
-		return
-	}
 	complete := true
 	text := templateName.ReplaceAllStringFunc(r.pattern.text, func(t string) string {
 		values := c.captured[templateName.FindStringSubmatch(t)[1]]

@@ -255,7 +255,10 @@ func canonicalURIs(l *lists, uri string) []string {
 			}
 			continue
 		}
-		n := httpSlashes.ReplaceAllString(strings.ReplaceAll(u, `\`, "/"), "$1//")
+		n := strings.ReplaceAll(u, `\`, "/")
+		if !plainHTTP(n) {
+			n = httpSlashes.ReplaceAllString(n, "$1//")
+		}
 		if escapedOctet.MatchString(n) {
 			n = urlEncode(n)
 		}
@@ -266,12 +269,30 @@ func canonicalURIs(l *lists, uri string) []string {
 				n = "http://" + n
 			}
 		}
-		n = hostThenQuery.ReplaceAllString(n, "$1/$2")
+		if !plainHTTP(n) || !slashAfterHost(n) {
+			n = hostThenQuery.ReplaceAllString(n, "$1/$2")
+		}
 		n = numericEntities(n)
 		add(n)
 		queue = append(queue, httpForms(l, n, add)...)
 	}
 	return out
+}
+
+// plainHTTP reports that a URI begins with http:// or https:// and a host.
+func plainHTTP(s string) bool {
+	rest, ok := strings.CutPrefix(s, "http://")
+	if !ok {
+		rest, ok = strings.CutPrefix(s, "https://")
+	}
+	return ok && rest != "" && rest[0] != '/'
+}
+
+// slashAfterHost reports that neither ? nor # follows the host of such a URI at once.
+func slashAfterHost(s string) bool {
+	_, rest, _ := strings.Cut(s, "://")
+	i := strings.IndexAny(rest, "/?#")
+	return i < 0 || rest[i] == '/'
 }
 
 func numericEntities(s string) string {

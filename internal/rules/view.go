@@ -136,13 +136,25 @@ func (f *field) decode() string {
 	return f.decoded
 }
 
-var foldedLine = regexp.MustCompile(`\n[ \t]+`)
-
+// unfold puts a space in place of each line end with the white space that follows it.
 func unfold(s string) string {
-	if strings.IndexByte(s, '\n') < 0 {
+	at := strings.IndexByte(s, '\n')
+	if at < 0 || at == len(s)-1 {
 		return s
 	}
-	return foldedLine.ReplaceAllString(s, " ")
+	var b strings.Builder
+	b.Grow(len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\n' || i+1 == len(s) || s[i+1] != ' ' && s[i+1] != '\t' {
+			b.WriteByte(s[i])
+			continue
+		}
+		b.WriteByte(' ')
+		for i+1 < len(s) && (s[i+1] == ' ' || s[i+1] == '\t') {
+			i++
+		}
+	}
+	return b.String()
 }
 
 var (

@@ -3,6 +3,7 @@ package pattern
 import (
 	"cmp"
 	"slices"
+	"time"
 )
 
 // Limits of joining patterns without literals into one automaton.
@@ -34,6 +35,8 @@ type Scratch struct {
 	found   []int32
 	machine machine
 	purse   purse
+	// Cost is told how long a pattern took; patterns of a joined automaton share its time. nil: nothing is measured.
+	Cost func(i int, t time.Duration)
 }
 
 // window is the part of the text in which a candidate may match.
@@ -117,12 +120,33 @@ func (s *Set) Matches(c *Scratch, b []byte, hit, skipped func(i int)) {
 		s.candidates(c, b)
 		for _, i := range c.found {
 			w := &c.windows[i]
+			begin := c.clock()
 			matched, budget := s.patterns[i].within(&c.machine, b, w.lo, w.hi, &c.purse)
 			report(int(i), matched, budget, hit, skipped)
+			c.spent(begin, i)
 		}
 	}
 	for k := range s.groups {
+		begin := c.clock()
 		s.groups[k].matches(s, c, b, hit, skipped)
+		c.spent(begin, s.groups[k].members...)
+	}
+}
+
+func (c *Scratch) clock() (begin time.Time) {
+	if c.Cost != nil {
+		begin = time.Now()
+	}
+	return begin
+}
+
+func (c *Scratch) spent(begin time.Time, patterns ...int32) {
+	if c.Cost == nil {
+		return
+	}
+	share := time.Since(begin) / time.Duration(len(patterns))
+	for _, i := range patterns {
+		c.Cost(int(i), share)
 	}
 }
 
