@@ -41,8 +41,8 @@ smtp-in.orange.fr. 300 IN A 192.0.2.9
 		return out
 	}
 	out := scan()
-	for _, want := range []string{"\n  Orange *              Refusal likely  Valid DKIM signature, One-click unsubscribe, Feedback-ID field\n",
-		"\n  La Poste *            To mend         DMARC report address (rua); advised: Valid DKIM signature\n", "\n  Gmail   ", "v=DMARC1; p=none; rua=mailto:dmarc@shop.example",
+	for _, want := range []string{"\n  Orange *         Refusal likely  Valid DKIM signature, One-click unsubscribe, Feedback-ID field\n",
+		"\n  La Poste *       To mend         DMARC report address (rua); advised: Valid DKIM signature\n", "\n  Gmail   ", "v=DMARC1; p=none; rua=mailto:dmarc@shop.example",
 		"no part of the score"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in:\n%s", want, out)

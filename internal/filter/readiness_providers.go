@@ -141,7 +141,7 @@ var providerTable = []Provider{
 	},
 	{
 		// Microsoft's consumer service: refusals with 550 5.7.515 since 5 May 2025. PTR, form and unsubscribing: its older policies.
-		Key: "microsoft", Name: "Outlook.com, Hotmail", Main: true, Daily: 5000, Basis: BasisCopy, Read: "2026-11",
+		Key: "microsoft", Name: "Outlook/Hotmail", Main: true, Daily: 5000, Basis: BasisCopy, Read: "2026-11",
 		URL: "https://substrate.office.com/ip-domain-management-snds/postmaster",
 		Domains: []mail.Domain{"outlook.com", "outlook.fr", "hotmail.com", "hotmail.fr", "hotmail.co.uk", "hotmail.de", "hotmail.it", "hotmail.es", "live.com",
 			"live.fr", "live.co.uk", "msn.com", "windowslive.com"},
@@ -194,6 +194,7 @@ var providerTable = []Provider{
 			{NeedSPFNoFail, ForAll, EffectRefuse},
 			{NeedAligned, ForAll, EffectSpam},
 			{NeedDMARC, ForAll, EffectSpam},
+			{NeedDMARCPass, ForAll, EffectSpam},    // its policy is followed
 			{NeedDMARCReports, ForAll, EffectSpam}, // p=none without rua is not enough
 			{NeedDKIM, ForAll, EffectAdvice},
 			{NeedLimits, ForAll, EffectNote},

@@ -202,7 +202,7 @@ func TestReadiness(t *testing.T) {
 		{"nothing is aligned", readyCase{mail: bulkMail, signer: "sender.example", from: "bounce@sender.example"}, map[string]string{
 			"google":  "mend dmarc_pass=missing(dmarc_fail) dkim_aligned=advised(dkim_other_domain)",
 			"orange":  "refused dmarc_pass=missing(dmarc_fail)",
-			"laposte": "mend aligned=missing(not_aligned)"}},
+			"laposte": "mend aligned=missing(not_aligned) dmarc_pass=missing(dmarc_fail)"}},
 		{"no one-click", readyCase{mail: bulkMail, signer: "shop.example", edit: [2]string{"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n", ""}}, map[string]string{
 			"google": "mend one_click=missing(no_unsubscribe_post)", "yahoo": "mend one_click=missing(no_unsubscribe_post)",
 			"microsoft": "ready", "orange": "mend one_click=missing(no_unsubscribe_post)", "laposte": "ready"}},

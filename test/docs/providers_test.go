@@ -25,7 +25,9 @@ each of them on the message's page, in ` + "`postern scan`" + ` and in the API. 
 - **States of a card.** Ready: everything that counts is met. To mend: something that counts is not. Refusal likely: among it is something for which the provider refuses
   mail of any sender. Not known: nothing is known to be missing, but something could not be measured.
 - **Bulk mail.** A message with List-Unsubscribe, List-Id, Feedback-ID, ` + "`Precedence: bulk`" + ` (or list, junk) or 50 recipients or more counts as bulk mail. For it, what is asked from a
-  volume on counts, since the volume of its sender is not known here. For other mail it is shown as advice.
+  volume on counts, since the volume of its sender is not known here. For other mail it is shown as advice; so many messages of nearly the same text
+  that the [behaviour tests](../tests.md) see them count as bulk mail as well.
+- **DMARC.** When the sender's own domain asks receivers to file or to refuse mail that is not proved, a failure of DMARC counts for every message and at every provider that looks at DMARC.
 
 Rules of providers change. Each section says where and when they were read; the table is ` + "`internal/filter/readiness_providers.go`" + `.
 `,
@@ -45,7 +47,10 @@ pour chacun, sur la page du message, dans ` + "`postern scan`" + ` et dans l'API
 - **États d'une fiche.** Prêt : tout ce qui compte est respecté. À corriger : quelque chose qui compte ne l'est pas. Rejet probable : il s'y trouve un point pour lequel le fournisseur
   rejette le courrier de tout expéditeur. Non connu : rien ne manque à notre connaissance, mais quelque chose n'a pas pu être mesuré.
 - **Envois en nombre.** Un message avec List-Unsubscribe, List-Id, Feedback-ID, ` + "`Precedence: bulk`" + ` (ou list, junk) ou 50 destinataires et plus compte comme un envoi en nombre. Pour lui,
-  ce qui est demandé à partir d'un volume compte, car le volume de son expéditeur n'est pas connu ici. Pour les autres, c'est présenté comme un conseil.
+  ce qui est demandé à partir d'un volume compte, car le volume de son expéditeur n'est pas connu ici. Pour les autres, c'est présenté comme un conseil ; beaucoup de messages de texte presque identique, tels que les
+  voient les [contrôles du comportement](../tests.fr.md), comptent aussi comme un envoi en nombre.
+- **DMARC.** Quand le domaine de l'expéditeur demande lui-même de classer en spam ou de rejeter le courrier non prouvé, un échec de DMARC compte pour chaque message et chez chaque fournisseur qui
+  regarde DMARC.
 
 Les règles des fournisseurs changent. Chaque section dit où et quand elles ont été lues ; la table est ` + "`internal/filter/readiness_providers.go`" + `.
 `,
