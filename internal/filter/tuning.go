@@ -55,6 +55,12 @@ func (v Verdict) Denied() bool {
 	return denied
 }
 
+// Dangerous reports whether a test of GroupDanger counts against the message: fraud, phishing, a script that was broken into.
+func (f *Filter) Dangerous(v Verdict) bool {
+	groups := f.now.Load().groups
+	return slices.ContainsFunc(v.Hits, func(h Hit) bool { return h.Points > 0 && groups[h.Test] == GroupDanger })
+}
+
 // fixedPoints says why a test cannot have these points; "" when it can.
 func fixedPoints(test string, points float64) string {
 	why, fixed := fixedScores[test]

@@ -67,6 +67,8 @@ type View struct {
 	CanRelease bool   // by the sender himself, under the customer's policy
 	WhyNot     string // "policy", "ceiling", "locked" (a virus) or "denied" (an operator's list) when he may not
 	Ceiling    float64
+	CanAllow   bool           // the sender may have messages with this From address pass from now on, see Desk.Allow
+	Allowed    account.Entry  // his entry that does so already; zero: none
 	Facts      []journal.Fact // the message's life, oldest first
 }
 
@@ -106,6 +108,7 @@ func (d *Desk) View(ctx context.Context, id mail.QueueID) (View, error) {
 		v.Customer.Suspended = true // a customer that is gone sends no more
 	}
 	d.permit(&v)
+	d.own(&v)
 	return v, nil
 }
 

@@ -193,7 +193,9 @@ func hostile(g *gateway, t *testing.T, text string) mail.QueueID {
 		args[k] = text[max(0, len(text)-60):] // a verdict has a size limit; the end of the polyglot is the markup
 	}
 	var hits []filter.Hit
-	for _, test := range filter.Tests() {
+	tests := filter.Tests()
+	for i := range min(80, len(tests)) { // spread over all groups; a verdict has a size limit
+		test := tests[i*len(tests)/min(80, len(tests))]
 		hits = append(hits, filter.Hit{Test: test.Name, Points: test.Points, Evidence: []string{text, text}, Args: args})
 	}
 	hits = append(hits, filter.Hit{Test: text, Points: 1, Evidence: []string{text}, Args: map[string]string{text: text}}, filter.Hit{Test: text, Points: -1})

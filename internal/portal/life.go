@@ -113,6 +113,8 @@ func (m *messagePage) event(f counted) (text, detail string) {
 		return m.T("life.notified", "Recipient", who), ""
 	case journal.Asked:
 		return m.T("life.asked"), f.Text
+	case journal.Tuned:
+		return m.T("life.allowed"), ""
 	}
 	return "", ""
 }

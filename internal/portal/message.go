@@ -62,6 +62,8 @@ type fact struct {
 type acts struct {
 	Retest, Release, Ask, Drop string // addresses; empty: not offered
 	NoRelease                  string // why releasing is not offered
+	Allow, Withdraw            string // addresses: let mail of this sender pass from now on, or no longer
+	AllowText, AllowHint       string // what the address before does, or what was done
 	NoAsk                      string
 	Question                   string // typed before, given back when it was refused
 	QuestionError              string
@@ -121,6 +123,10 @@ func (m *messagePage) result(done string, v intake.View) *banner {
 		key = "done.drop"
 	case done == "ask" && v.Asked:
 		key = "done.ask"
+	case done == "allow" && v.Allowed.Value != "":
+		key = "done.allow"
+	case done == "withdraw" && v.Allowed.Value == "" && v.CanAllow:
+		key = "done.withdraw"
 	default:
 		return nil
 	}
@@ -288,6 +294,15 @@ func (m *messagePage) forms(v intake.View) acts {
 	default:
 		a.NoRelease = m.T("act.release.policy")
 	}
+	from := clean(v.From, 200)
+	switch {
+	case v.Allowed.Value != "":
+		a.Withdraw = m.URL(m.Path + "/withdraw")
+		a.AllowText = m.T("act.withdraw.text", "From", from, "Until", m.date(v.Allowed.Until), "Ceiling", v.Ceiling)
+	case v.CanAllow:
+		a.Allow = m.URL(m.Path + "/allow")
+		a.AllowText, a.AllowHint = m.T("act.allow.summary", "From", from), m.T("act.allow.hint", "Ceiling", v.Ceiling)
+	}
 	if v.Asked {
 		a.NoAsk = m.T("act.ask.done")
 	} else {
@@ -333,6 +348,10 @@ func (s *site) act(w http.ResponseWriter, r *http.Request) {
 		_, err = s.o.Desk.Release(ctx, v.ID, "sender", true)
 	case "drop":
 		_, err = s.o.Desk.Drop(ctx, v.ID, "sender")
+	case "allow":
+		_, err = s.o.Desk.Allow(ctx, v.ID)
+	case "withdraw":
+		_, err = s.o.Desk.Withdraw(ctx, v.ID)
 	case "ask":
 		if err = checkQuestion(question); err == nil {
 			_, err = s.o.Desk.Ask(ctx, v.ID, question)

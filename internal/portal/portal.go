@@ -5,7 +5,7 @@
 //
 // GET /m/TOKEN shows one message and no other: what state it is in, why, what would change that, and what became of it since.
 // There is no login: the token (package notice, Links) holds a queue ID, an end and a MAC. So the page shows the verdict and a
-// few header fields, never the message's text. The acts are POST forms: test again, release, ask the operator, delete. They are
+// few header fields, never the message's text. The acts are POST forms: test again, release, allow this sender's mail, ask the operator, delete. They are
 // checked and done by intake.Desk; the portal only puts its answers into words. After an act that worked comes a redirect
 // (303), so that reloading repeats nothing; an act that did not work answers with the page, a status of its own and the
 // reason. GET and HEAD change nothing: mail scanners open every link they see.
