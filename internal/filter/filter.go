@@ -419,6 +419,8 @@ func (s *scan) verdict(threshold float64) Verdict {
 		}
 	}
 	slices.SortFunc(v.Unknown, func(a, b Unknown) int { return strings.Compare(a.Test, b.Test) })
+	v.Unknown = v.Unknown[:min(len(v.Unknown), maxUnknown)]
+	slim(v.Hits)
 	for _, h := range v.Hits {
 		v.Raw += h.Points
 		v.Locked = v.Locked || h.Test == virusFound || h.Test == denyListed

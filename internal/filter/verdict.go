@@ -42,6 +42,44 @@ const (
 	maxArgText      = 2000 // bytes per argument: DNS records to copy, of which a part would be worse than none
 )
 
+// Bounds on a whole verdict: the journal keeps it in one row. A message that fires hundreds of tests keeps the words of the heaviest.
+const (
+	maxVerdictText = 128 << 10 // bytes of evidence and arguments as JSON
+	maxUnknown     = 200       // tests named as not measured
+)
+
+// slim keeps the texts of hits, heaviest first, within maxVerdictText: those beyond lose theirs.
+func slim(hits []Hit) {
+	left := maxVerdictText
+	for i := range hits {
+		h := &hits[i]
+		size := 0
+		for _, e := range h.Evidence {
+			size += jsonSize(e)
+		}
+		for k, a := range h.Args {
+			size += len(k) + jsonSize(a)
+		}
+		if size <= left {
+			left -= size
+			continue
+		}
+		h.Evidence, h.Args = []string{}, nil
+	}
+}
+
+// jsonSize is about what a text takes in JSON, where some characters become escapes of six bytes.
+func jsonSize(s string) int {
+	n := len(s) + 3
+	for i := range len(s) {
+		switch s[i] {
+		case '<', '>', '&', '"', '\\':
+			n += 5
+		}
+	}
+	return n
+}
+
 // clip makes text from outside fit to store and show: no control characters or line breaks, valid UTF-8, bounded
 // to limit bytes.
 func clip(s string, limit int) string {
