@@ -41,10 +41,12 @@ const (
 	newcomerHour, newcomerDay = 50, 200  // a new name at a place with a history: a script that was not there yesterday
 	volumeWary                = 20       // an hour, when mail was held for behaviour in the last three days
 	volumeTimes               = 4        // times the busiest hour or day
+	letterTo                  = 100      // recipients of the largest message of the hour that count as one: a letter to a class, a club
 
 	firstHour, firstDay                 = 25, 100 // recipients never written to before
 	firstNewcomerHour, firstNewcomerDay = 40, 150
 	firstAlike                          = 6  // an hour, when others send the same text
+	strangersOf                         = 5  // one recipient of so many: a message with fewer goes to known people
 	firstWary                           = 10 // an hour, when mail was held for behaviour in the last three days
 	firstTimes                          = 4  // times the busiest hour or day
 	firstShare                          = 2  // times the usual share of such recipients, or ...
@@ -92,7 +94,7 @@ func checkBehaviour(ctx context.Context, s *scan) {
 	if !s.o.ReadOnly {
 		s.observed = &b
 	}
-	who := subject{b.Identity.String(), b.Own, b.KnownPlace, b.Alike.Identities >= alikeIdentities, b.Strangers > 0}
+	who := subject{b.Identity.String(), b.Own, b.KnownPlace, b.Alike.Identities >= alikeIdentities, b.Strangers > 0 && b.Strangers*strangersOf >= len(o.Recipients)}
 	s.judge(who)
 	if b.Crowd != nil {
 		s.judge(subject{fmt.Sprintf("%d new senders of the last hour, of %s", b.Newcomers, b.Place), *b.Crowd, true, who.alike, who.strangers})
@@ -126,7 +128,7 @@ type subject struct {
 	learn.Conduct
 	knownPlace bool
 	alike      bool // others send the same text
-	strangers  bool // the message goes to somebody never written to before
+	strangers  bool // the message goes to people never written to before, or for a fifth at least
 }
 
 // judge holds a conduct against the limits.
@@ -142,15 +144,16 @@ func (s *scan) judge(c subject) {
 		hour = volumeWary
 	}
 	hour, day = max(hour, volumeTimes*c.UsualHour.Recipients), max(day, volumeTimes*c.UsualDay.Recipients)
+	letter := max(0, min(c.Largest, letterTo)-1)
 	switch {
-	case c.Hour.Recipients > hour:
+	case c.Hour.Recipients-letter > hour:
 		s.volume(c, "1", "in the last hour", c.Hour.Recipients, c.UsualHour.Recipients, hour)
 	case c.Day.Recipients > day:
 		s.volume(c, "24", "in the last 24 hours", c.Day.Recipients, c.UsualDay.Recipients, day)
 	}
 	s.judgeStrangers(c)
 	share := func(n int) float64 { return float64(n) / math.Max(1, float64(c.Settled)) }
-	if c.Unknown >= unknownLeast && share(c.Unknown) >= unknownShare {
+	if c.strangers && c.Unknown >= unknownLeast && share(c.Unknown) >= unknownShare {
 		s.hit("UNKNOWN_USERS", map[string]string{"Number": strconv.Itoa(c.Unknown), "Share": percent(share(c.Unknown))},
 			fmt.Sprintf("%s: in the last 24 hours, %d of %d recipients (%s %%) do not exist, as their servers say; limit %g %%", c.name, c.Unknown, c.Settled,
 				short(share(c.Unknown)), unknownShare*100))
@@ -183,8 +186,8 @@ func past(c subject, usual int) string {
 	return fmt.Sprintf("most before: %d, older days counting less, in %d days of mail%s", usual, c.Days, alarms)
 }
 
-// judgeStrangers looks at recipients that the customer never wrote to. Mail to known ones goes on meanwhile: the owner of a stolen password
-// still reaches his correspondents. Who writes to strangers every day, such as a shop, is measured by much more than his usual.
+// judgeStrangers looks at recipients that the customer never wrote to. Mail to known ones goes on meanwhile, here and in UNKNOWN_USERS: the owner of
+// a stolen password still reaches his correspondents. Who writes to strangers every day, such as a shop, is measured by much more than his usual.
 func (s *scan) judgeStrangers(c subject) {
 	hour, day := firstHour, firstDay
 	if !c.Established {

@@ -196,6 +196,8 @@ var scenarios = []scenario{
 	{"newsletter", []string{"VOLUME_UNUSUAL"}, []string{"VOLUME_UNUSUAL", "UNKNOWN_USERS", "FIRST_TIME_RECIPIENTS", "SENDER_CHANGED", "BULK_ALIKE"}, playNewsletter},
 	{"warm-up", nil, []string{"FIRST_TIME_RECIPIENTS"}, playWarmUp},
 	{"hacked mailbox", []string{"VOLUME_UNUSUAL", "FIRST_TIME_RECIPIENTS"}, nil, playHackedMailbox},
+	{"letter to a class", nil, []string{"UNKNOWN_USERS"}, playLetterToAClass},
+	{"blind copies", []string{"VOLUME_UNUSUAL", "FIRST_TIME_RECIPIENTS"}, nil, playBlindCopies},
 	{"hacked form", []string{"VOLUME_UNUSUAL", "FIRST_TIME_RECIPIENTS"}, nil, playHackedForm},
 	{"uploaded script", []string{"VOLUME_UNUSUAL", "FIRST_TIME_RECIPIENTS"}, nil, playUploadedScript},
 	{"invented scripts", []string{"VOLUME_UNUSUAL", "FIRST_TIME_RECIPIENTS"}, nil, playInventedScripts},
@@ -322,9 +324,41 @@ func playHackedMailbox(x *life) {
 	}
 	// Mail to somebody known goes on.
 	if x.send(letter{login: "anne", to: []string{"friend1-of-anne@known.example"}}) {
-		if _, ok := x.last.Hit("FIRST_TIME_RECIPIENTS"); ok {
-			x.Errorf("a known correspondent counts as a stranger: %v", x.last.Hits)
+		x.Errorf("a known correspondent is not reached: %v", x.last.Hits)
+	}
+}
+
+// playLetterToAClass: a school's office writes once to eighty new parents, of whom five addresses are wrong, and corrects itself.
+func playLetterToAClass(x *life) {
+	x.history("office", "anne@good.example", 10)
+	x.day(9)
+	var class []string
+	for i := range 80 {
+		class = append(class, x.stranger(0))
+		x.dead[class[i]] = i%16 == 0
+	}
+	for range 2 {
+		x.now = x.now.Add(10 * time.Minute)
+		if x.send(letter{login: "office", to: class}) {
+			x.Errorf("held: %v", x.last.Hits)
 		}
+	}
+	x.office("office", "anne@good.example")
+}
+
+// playBlindCopies: a stolen mailbox sends messages to a hundred strangers each.
+func playBlindCopies(x *life) {
+	x.history("anne", "anne@good.example", 10)
+	x.day(3)
+	first, _ := x.attack(10, 10*time.Second, 0, func(int) letter {
+		l := letter{login: "anne"}
+		for range 100 {
+			l.to = append(l.to, x.stranger(10))
+		}
+		return l
+	})
+	if first != 2 {
+		x.Errorf("first held message: %d", first)
 	}
 }
 
@@ -405,7 +439,9 @@ func playInventedScripts(x *life) {
 
 // playSnowshoe: twenty stolen logins of several customers send 24 messages each within an hour: none of them many, all nearly the same.
 func playSnowshoe(x *life) {
+	customer := func(i int) { x.customer.ID = []string{"c", "other"}[i%20/10] }
 	for i := range 20 {
+		customer(i)
 		start := x.now
 		x.history(fmt.Sprintf("user%d", i), fmt.Sprintf("user%d@good.example", i), 12)
 		if i < 19 {
@@ -414,10 +450,15 @@ func playSnowshoe(x *life) {
 	}
 	x.day(3)
 	first, passed := x.attack(480, 7*time.Second, 10, func(i int) letter {
+		customer(i)
 		return letter{login: fmt.Sprintf("user%d", i%20), from: fmt.Sprintf("user%d@good.example", i%20),
 			text: fmt.Sprintf("Hello Client%d,\r\n%s\r\nhttps://evil%d.example/x/%d Reference 88-%d", i, phish, i%9, i, i)}
 	})
-	x.Logf("first held %d, passed %d: %s", first, passed, x.evidence("BULK_ALIKE"))
+	said := x.evidence("BULK_ALIKE")
+	x.Logf("first held %d, passed %d: %s", first, passed, said)
+	if strings.Count(said, "user") != 1 || strings.Contains(said, "customer other") {
+		x.Errorf("others are named: %s", said)
+	}
 	if first == 0 || first > 160 || passed > 240 {
 		x.Errorf("first held message: %d, %d passed", first, passed)
 	}
@@ -607,9 +648,9 @@ func TestBehaviourNeedsACustomer(t *testing.T) {
 func TestBehaviourPages(t *testing.T) {
 	t.Parallel()
 	limits := map[string][]any{
-		"VOLUME_UNUSUAL":        {volumeHour, volumeDay, volumeTimes, volumeWary, newcomerHour, newcomerDay, newHour, newDay},
-		"FIRST_TIME_RECIPIENTS": {firstHour, firstDay, firstTimes, firstFar, firstNewcomerHour, firstNewcomerDay, firstAlike, firstWary},
-		"UNKNOWN_USERS":         {unknownLeast, unknownShare * 100}, "REJECTED_SHARE": {refusedLeast, refusedShare * 100},
+		"VOLUME_UNUSUAL":        {volumeHour, volumeDay, volumeTimes, volumeWary, letterTo, newcomerHour, newcomerDay, newHour, newDay},
+		"FIRST_TIME_RECIPIENTS": {firstHour, firstDay, firstTimes, firstFar, firstNewcomerHour, firstNewcomerDay, firstAlike, firstWary, strangersOf},
+		"UNKNOWN_USERS":         {unknownLeast, unknownShare * 100, strangersOf}, "REJECTED_SHARE": {refusedLeast, refusedShare * 100},
 		"BULK_ALIKE": {alikeIdentities, alikeStrangers}, "MANY_SENDERS": {sendersLeast, sendersTimes, sendersNew},
 	}
 	for _, page := range []string{"behaviour.md", "behaviour.fr.md"} {

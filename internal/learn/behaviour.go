@@ -144,10 +144,11 @@ type campaign struct {
 
 // behaviours is the memory of the ledger's behaviour.
 type behaviours struct {
-	opened  sync.Mutex // held while the installation's key is read
-	ready   atomic.Bool
-	secret  [16]byte
-	spreads *spreads
+	opened   sync.Mutex // held while the installation's key is read
+	flushing sync.Mutex // held while what was counted is written down
+	ready    atomic.Bool
+	secret   [16]byte
+	spreads  *spreads
 
 	mu       sync.Mutex
 	subjects map[digest]*subject
@@ -263,6 +264,9 @@ func (s *subject) count(at time.Time, recipients, strangers int) {
 	s.own.add(at, cMessages, 1)
 	s.own.add(at, cRecipients, recipients)
 	s.own.add(at, cFirstTime, strangers)
+	if t := s.own.tenAt(slotOf(at, tenMinutes)); uint64(recipients) > uint64(t.largest) {
+		t.largest = uint32(min(recipients, 1<<30))
+	}
 }
 
 // author notes an author's address of today.

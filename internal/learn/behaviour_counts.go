@@ -33,8 +33,9 @@ const (
 
 // ten is ten minutes, numbered since 1970.
 type ten struct {
-	slot uint32
-	n    [tenCounters]uint32
+	slot    uint32
+	largest uint32 // recipients of one message
+	n       [tenCounters]uint32
 }
 
 // hour is an hour, numbered since 1970.
@@ -125,7 +126,7 @@ func grow(p *uint32, n uint32) {
 
 // bytes is about what a tally takes in memory.
 func (t *tally) bytes() int {
-	return 72 + 16*cap(t.tens) + 40*cap(t.hours) + 56*cap(t.days)
+	return 72 + 20*cap(t.tens) + 40*cap(t.hours) + 56*cap(t.days)
 }
 
 // total is how many messages were counted.
@@ -148,6 +149,7 @@ type Conduct struct {
 	Established bool    // it has a history of its own: mail on at least MinHistory days before today
 	Days        int     // days before today, of the last 92, on which it sent
 	Hour, Day   Figures // of the last hour and the last 24, this message included
+	Largest     int     // recipients of the largest message of the last hour
 	// Busiest hour and day before today that were taken or delivered; they count half after 45 days. Days of an alarm are left out
 	// unless most of their mail was delivered in the end.
 	UsualHour, UsualDay Figures // Messages is not filled
@@ -187,6 +189,7 @@ func (c *Conduct) recent(at time.Time, parts []*tally) {
 				c.Hour.Messages += int(x.n[cMessages])
 				c.Hour.Recipients += int(x.n[cRecipients])
 				c.Hour.FirstTime += int(x.n[cFirstTime])
+				c.Largest = max(c.Largest, int(x.largest))
 			}
 		}
 		for i := range t.hours {
@@ -274,6 +277,7 @@ func (t *tally) encode(b []byte) []byte {
 		for _, n := range t.tens[i].n {
 			put(n)
 		}
+		put(t.tens[i].largest)
 	}
 	last = 0
 	put(uint32(len(t.hours)))
@@ -355,6 +359,7 @@ func (t *tally) decode(r *reader) error {
 	r.slots(keepTens, func(slot uint32) {
 		x := ten{slot: slot}
 		r.counters(x.n[:])
+		x.largest = uint32(r.number(math.MaxUint32))
 		t.tens = append(t.tens, x)
 	})
 	r.slots(keepHours, func(slot uint32) {

@@ -14,6 +14,8 @@ import (
 
 // flush writes down what was counted.
 func (l *Ledger) flush(ctx context.Context) error {
+	l.behaviour.flushing.Lock()
+	defer l.behaviour.flushing.Unlock()
 	if err := l.flushIdentities(ctx); err != nil {
 		return err
 	}
@@ -354,6 +356,8 @@ func (l *Ledger) removeAll(ctx context.Context, sql string, args ...any) error {
 // eraseBehaviour forgets a customer.
 func (l *Ledger) eraseBehaviour(ctx context.Context, scope string) error {
 	b := l.behaviour
+	b.flushing.Lock() // what is on its way to the database must not come back
+	defer b.flushing.Unlock()
 	b.mu.Lock()
 	for key, s := range b.subjects {
 		if s.scope == scope {
