@@ -152,15 +152,15 @@ func finishRules(_ context.Context, s *scan) {
 		} else if points, ok := s.o.Scores[h.Rule]; ok {
 			h.Score = points
 		}
-		args := map[string]string{"What": h.Evidence}
+		found := h.Reasons
+		if h.Evidence != "" {
+			found = []string{h.Evidence}
+		}
+		args := map[string]string{"What": strings.Join(found, "; ")}
 		if s.book.groups[h.Rule] == GroupRules {
 			args["Describe"], args["DescribeFR"] = s.book.set.Describe(h.Rule, ""), s.book.set.Describe(h.Rule, "fr")
 		}
-		if h.Evidence == "" {
-			s.hitFor(h.Rule, h.Score, args)
-		} else {
-			s.hitFor(h.Rule, h.Score, args, h.Evidence)
-		}
+		s.hitFor(h.Rule, h.Score, args, found...)
 	}
 	for _, name := range result.Skipped {
 		if _, ok := s.points[name]; ok {

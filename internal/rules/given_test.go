@@ -113,3 +113,21 @@ func TestSetChosenLate(t *testing.T) {
 		}
 	}
 }
+
+// TestReasons: a meta shows what the rules matched that it rests on, through other metas, each text once.
+func TestReasons(t *testing.T) {
+	t.Parallel()
+	s, _ := parse(t, "body __BUY /buy now/\nheader __SUB Subject =~ /cheap/\nmeta __BOTH __BUY && __SUB\nmeta ALL_OF_IT __BOTH && __BUY && !__NONE\nbody __NONE /never/\n", rules.Options{})
+	v := rules.NewView(mail.Parse([]byte("Subject: cheap things\r\n\r\nYou must buy now or never know.\r\n"), mail.DefaultLimits()), rules.ViewOptions{})
+	if hits := s.Run(v, rules.RunOptions{Reasons: true}).Hits; len(hits) != 0 {
+		t.Fatalf("%+v", hits)
+	}
+	v = rules.NewView(mail.Parse([]byte("Subject: cheap things\r\n\r\nYou must buy now.\r\n"), mail.DefaultLimits()), rules.ViewOptions{})
+	hits := s.Run(v, rules.RunOptions{Reasons: true}).Hits
+	if len(hits) != 1 || len(hits[0].Reasons) != 2 || !strings.Contains(hits[0].Reasons[0], "buy now") || !strings.Contains(hits[0].Reasons[1], "cheap") {
+		t.Errorf("%+v", hits)
+	}
+	if hits := s.Run(v, rules.RunOptions{}).Hits; len(hits) != 1 || hits[0].Reasons != nil {
+		t.Errorf("reasons that nobody asked for: %+v", hits)
+	}
+}

@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"context"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -22,6 +23,8 @@ type RunOptions struct {
 	Context context.Context
 	// Profile, of the same RuleSet, takes what each rule costs. nil: nothing is measured.
 	Profile *Profile
+	// Reasons has Hit.Reasons filled in.
+	Reasons bool
 }
 
 // Hit is one rule that hit.
@@ -30,6 +33,8 @@ type Hit struct {
 	Score    float64 // points; 0 for sub-rules
 	Value    float64 // how often it hit, or the value of a meta
 	Evidence string  // what it matched, valid UTF-8 on one line, at most 200 bytes; "" if there is nothing to show
+	// Reasons are, for a meta, what the rules matched that it rests on: like Evidence, at most five. Only with RunOptions.Reasons.
+	Reasons []string
 }
 
 // Result is what a run found.
@@ -53,6 +58,7 @@ type scan struct {
 	captured map[string][]string
 	skipped  map[int]bool
 	profile  *Profile
+	reasons  bool
 	meter    *meter   // nil: nothing is measured
 	stripped [][]byte // body lines as an eval left them; nil: as they are in the View
 	current  int      // rule at work, for note
@@ -67,7 +73,7 @@ func (s *RuleSet) Run(v *View, o RunOptions) Result { return s.Begin(v, o).Finis
 // Begin runs the rules that look at the message: all but metas. It runs those with points in any score set, so that the set may be chosen
 // when it ends. The caller may ask the network meanwhile and hand in what it says to Finish. The View must not be used otherwise before that.
 func (s *RuleSet) Begin(v *View, o RunOptions) *Run {
-	r := &Run{scan{s: s, v: v, set: o.ScoreSet & 3, ctx: o.Context, values: make([]float64, len(s.rules)+len(s.given)), where: map[int][]byte{},
+	r := &Run{scan{s: s, v: v, set: o.ScoreSet & 3, ctx: o.Context, reasons: o.Reasons, values: make([]float64, len(s.rules)+len(s.given)), where: map[int][]byte{},
 		notes: map[int]string{}, captured: map[string][]string{}, skipped: map[int]bool{}}}
 	c := &r.scan
 	if o.Profile != nil && o.Profile.set == s {
@@ -448,6 +454,45 @@ func evidence(s string) string {
 	}, s)
 }
 
+// evidenceOf is what a rule matched, "" if there is nothing to show.
+func (c *scan) evidenceOf(i int) string {
+	if note, ok := c.notes[i]; ok {
+		return evidence(note)
+	}
+	b, ok := c.where[i]
+	if !ok || c.s.rules[i].compiled == nil {
+		return ""
+	}
+	if e := evidence(c.s.rules[i].compiled.excerpt(b)); e != "" {
+		return e
+	}
+	return evidence(string(bytes.TrimSpace(b)))
+}
+
+const (
+	maxReasons  = 5 // of a meta
+	deepReasons = 6 // metas of metas
+)
+
+// reasonsOf adds what the rules matched that a meta rests on.
+func (c *scan) reasonsOf(list []string, i, depth int) []string {
+	c.s.rules[i].expr.each(func(x *expr) {
+		if x.rule < 0 || x.rule >= len(c.s.rules) || c.values[x.rule] == 0 || len(list) == maxReasons {
+			return
+		}
+		if c.s.rules[x.rule].Kind == Meta {
+			if depth < deepReasons {
+				list = c.reasonsOf(list, x.rule, depth+1)
+			}
+			return
+		}
+		if e := c.evidenceOf(x.rule); e != "" && !slices.Contains(list, e) {
+			list = append(list, e)
+		}
+	})
+	return list
+}
+
 func (c *scan) result() Result {
 	var out Result
 	for i, r := range c.s.rules {
@@ -461,13 +506,9 @@ func (c *scan) result() Result {
 		}
 		h.Score = c.points(i)
 		out.Score += h.Score
-		if note, ok := c.notes[i]; ok {
-			h.Evidence = evidence(note)
-		} else if b, ok := c.where[i]; ok && r.compiled != nil {
-			h.Evidence = evidence(r.compiled.excerpt(b))
-			if h.Evidence == "" {
-				h.Evidence = evidence(string(bytes.TrimSpace(b)))
-			}
+		h.Evidence = c.evidenceOf(i)
+		if c.reasons && r.Kind == Meta {
+			h.Reasons = c.reasonsOf(nil, i, 0)
 		}
 		out.Hits = append(out.Hits, h)
 	}
