@@ -150,7 +150,6 @@ type mta struct {
 	net.Conn
 	t       testing.TB
 	options uint32 // agreed
-	quiet   bool   // protocol options as Postfix offers them; else none
 }
 
 func dial(t testing.TB, addr string) *mta {

@@ -28,7 +28,6 @@ type session struct {
 
 	client client
 	hello  string
-	host   string            // the mail server's own name, {j}
 	macros map[string]string // of the message, and {client_...} of the connection
 
 	message // under way
