@@ -74,6 +74,7 @@ const maxUnrolledCode = 100_000
 func compileCode(t *tree) *code {
 	c := &coder{}
 	c.code.slots = 2 * len(t.names)
+	possess(t.root, byteSet{}, true)
 	c.emit(t.root)
 	c.put(binst{op: bDone})
 	first := &byteSet{}
