@@ -179,7 +179,7 @@ const (
 
 // card holds what was measured against what a provider asks.
 func (p Provider) card(found map[string]measured, bulk string) Readiness {
-	out := Readiness{Provider: p.Key, State: Ready, Bulk: bulk}
+	out := Readiness{Provider: p.Key, State: Ready, Bulk: bulk, Requirements: make([]Finding, 0, len(p.Requirements))}
 	unknown := 0
 	for _, r := range p.Requirements {
 		f := r.held(found[r.ID], bulk != "")
@@ -210,7 +210,10 @@ func checkReadiness(ctx context.Context, s *scan) {
 	bulk := s.bulk()
 	found := s.measure(ctx, bulk != "")
 	for id, m := range found {
-		m.Evidence, m.Args = clip(m.Evidence, maxCardEvidence), clipArgs(m.Args)
+		m.Evidence = clip(m.Evidence, maxCardEvidence)
+		if m.Args != nil {
+			m.Args = clipArgs(m.Args)
+		}
 		found[id] = m
 	}
 	var yours, others Cards
