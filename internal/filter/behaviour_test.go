@@ -196,7 +196,7 @@ var scenarios = []scenario{
 	{"newsletter", []string{"VOLUME_UNUSUAL"}, []string{"VOLUME_UNUSUAL", "UNKNOWN_USERS", "FIRST_TIME_RECIPIENTS", "SENDER_CHANGED", "BULK_ALIKE"}, playNewsletter},
 	{"warm-up", nil, []string{"FIRST_TIME_RECIPIENTS"}, playWarmUp},
 	{"hacked mailbox", []string{"VOLUME_UNUSUAL", "FIRST_TIME_RECIPIENTS"}, nil, playHackedMailbox},
-	{"letter to a class", nil, []string{"UNKNOWN_USERS"}, playLetterToAClass},
+	{"letter to a class", nil, []string{"MANY_SENDERS"}, playLetterToAClass},
 	{"blind copies", []string{"VOLUME_UNUSUAL", "FIRST_TIME_RECIPIENTS"}, nil, playBlindCopies},
 	{"hacked form", []string{"VOLUME_UNUSUAL", "FIRST_TIME_RECIPIENTS"}, nil, playHackedForm},
 	{"uploaded script", []string{"VOLUME_UNUSUAL", "FIRST_TIME_RECIPIENTS"}, nil, playUploadedScript},
