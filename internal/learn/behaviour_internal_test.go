@@ -2,6 +2,7 @@ package learn
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -9,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"postern/internal/store"
+	"postern/internal/store/storetest"
 )
 
 func TestTally(t *testing.T) {
@@ -338,4 +342,107 @@ func FuzzIdentity(f *testing.F) {
 		textHash(table, string(b))
 		formHash(table, b)
 	})
+}
+
+// TestRefresh: a running node hears what another counts, and loses nothing of its own.
+func TestRefresh(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, store.MainSchema(), func(t *testing.T, db *store.DB) {
+		now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+		node := func(name string) *Ledger {
+			l, err := New(Options{DB: db, Node: name, Now: func() time.Time { return now }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		count := func(l *Ledger, n int) (b Behaviour) {
+			for range n {
+				var err error
+				if b, err = l.Observe(t.Context(), Observation{Identity: IdentityOf("c", "anne", netip.Addr{}, "", nil), At: now}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return b
+		}
+		a, b := node("a"), node("b")
+		count(a, 5)
+		count(b, 7)
+		if err := a.flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.refresh(t.Context(), now.Add(-time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+		want := 13
+		if db.Engine() == "sqlite" {
+			want = 8 // one process alone opens the file: nobody else is asked
+		}
+		if got := count(b, 1).Own.Hour.Messages; got != want {
+			t.Errorf("%d messages, want %d", got, want)
+		}
+		// The same row again replaces the first.
+		count(a, 1)
+		if err := errors.Join(a.flush(t.Context()), b.refresh(t.Context(), now.Add(-time.Minute))); err != nil {
+			t.Fatal(err)
+		}
+		if got := count(b, 1).Own.Hour.Messages; got != want+1+min(1, want-8) {
+			t.Errorf("%d messages after the second time", got)
+		}
+	})
+}
+
+// TestSettledIsBounded: what finds no room is lost and counted, and nobody waits.
+func TestSettledIsBounded(t *testing.T) {
+	t.Parallel()
+	l, err := New(Options{DB: storetest.SQLite(t, store.MainSchema()), Waiting: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		l.Settled(Settlement{Identity: Identity{Customer: "c", Kind: ByLogin}, Fate: Delivered})
+	}
+	if l.Lost() != 90 {
+		t.Errorf("%d lost", l.Lost())
+	}
+}
+
+// TestLeaving: what leaves memory before it is written down is found again, and written when the database works.
+func TestLeaving(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	l, err := New(Options{DB: storetest.SQLite(t, store.MainSchema()), BehaviourBytes: 20_000, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	see := func(i int) Behaviour {
+		b, err := l.Observe(t.Context(), Observation{Identity: IdentityOf("c", fmt.Sprint("u", i), netip.Addr{}, "", nil), At: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for i := range 200 {
+		for range 3 {
+			see(i)
+		}
+	}
+	if n := len(l.behaviour.subjects); n > 40 || len(l.behaviour.leaving) < 150 {
+		t.Errorf("%d in memory, %d leaving", n, len(l.behaviour.leaving))
+	}
+	if got := see(3).Own.Hour.Messages; got != 4 {
+		t.Errorf("before it is written: %d messages", got)
+	}
+	if err := l.flush(t.Context()); err != nil || len(l.behaviour.leaving) != 0 {
+		t.Fatal(err, len(l.behaviour.leaving))
+	}
+	for i := range 200 {
+		want := 4
+		if i == 3 {
+			want = 5
+		}
+		if got := see(i).Own.Hour.Messages; got != want {
+			t.Fatalf("u%d: %d messages, want %d", i, got, want)
+		}
+	}
 }
