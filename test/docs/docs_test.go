@@ -178,7 +178,7 @@ func help(t *testing.T, args ...string) string {
 var (
 	inline = regexp.MustCompile("`([^`\n]+)`")
 	call   = regexp.MustCompile(`(?:^|[\s|;&(])postern ([a-z][^|;&#)]*)`)
-	word   = regexp.MustCompile(`^[a-z]+$`)
+	word   = regexp.MustCompile(`^[a-z][a-z-]*$`)
 	flags  = regexp.MustCompile(`(?:^|\s)(--[a-z][a-z-]*)`)
 )
 
@@ -222,9 +222,9 @@ func wrongCall(t *testing.T, rest string) string {
 	if !strings.Contains(text, "\n  postern "+fields[0]) {
 		return "there is no such command"
 	}
-	if strings.Contains(text, "Available Commands:") && len(fields) > 1 && word.MatchString(fields[1]) {
-		text = help(t, fields[0], fields[1])
-		if !strings.Contains(text, "\n  postern "+fields[0]+" "+fields[1]) {
+	for n := 2; strings.Contains(text, "Available Commands:") && len(fields) >= n && word.MatchString(fields[n-1]); n++ {
+		text = help(t, fields[:n]...)
+		if !strings.Contains(text, "\n  postern "+strings.Join(fields[:n], " ")) {
 			return "there is no such command"
 		}
 	}
