@@ -58,6 +58,56 @@ func CheckRules(dirs []string) (*rules.LoadReport, map[string]string, error) {
 	return report, set.Unsupported(), nil
 }
 
+// RuleTimer measures what rules cost. Make one with NewRuleTimer.
+type RuleTimer struct {
+	set     *rules.RuleSet
+	profile *rules.Profile
+	warm    []*mail.Message
+}
+
+// NewRuleTimer loads the .cf files of folders, or our own rules when there is none.
+func NewRuleTimer(dirs []string) (*RuleTimer, error) {
+	if len(dirs) == 0 {
+		book, err := filter.LoadRules(nil)
+		if err != nil {
+			return nil, err
+		}
+		return &RuleTimer{set: book.Set(), profile: book.Set().NewProfile()}, nil
+	}
+	set, _, err := rules.Load(dirs, rules.Options{Local: true})
+	if err != nil {
+		return nil, err
+	}
+	return &RuleTimer{set: set, profile: set.NewProfile()}, nil
+}
+
+// mostWarm is how many messages are run before anything is measured: patterns learn their way at the first texts.
+const mostWarm = 50
+
+// Add runs the rules on one message and measures them. The first messages are run twice and only counted the second time.
+func (t *RuleTimer) Add(raw []byte) {
+	m := mail.Parse(raw, mail.DefaultLimits())
+	if len(t.warm) < mostWarm {
+		t.set.Run(rules.NewView(m, rules.ViewOptions{}), rules.RunOptions{})
+		t.warm = append(t.warm, m)
+		return
+	}
+	t.measure(m)
+}
+
+func (t *RuleTimer) measure(m *mail.Message) {
+	t.set.Run(rules.NewView(m, rules.ViewOptions{}), rules.RunOptions{Profile: t.profile})
+}
+
+// Slowest returns the n dearest rules, the number of messages measured, and how a rule is written.
+func (t *RuleTimer) Slowest(n int) (dearest []rules.RuleCost, messages int, definition func(rule string) string) {
+	for _, m := range t.warm {
+		t.measure(m)
+	}
+	t.warm = nil
+	return t.profile.Slowest(n), t.profile.Messages(), func(rule string) string { return t.set.Rule(rule).Definition() }
+}
+
 // RuleScanner tests messages with rules in SpamAssassin's language alone, without the gateway's own tests: for `postern scan --rules`.
 // It asks no network.
 type RuleScanner struct {

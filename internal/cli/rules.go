@@ -12,7 +12,7 @@ import (
 )
 
 func (c *command) rules() *cobra.Command {
-	cmd := branch("rules", "Check rules in SpamAssassin's language", c.rulesCheck())
+	cmd := branch("rules", "Check rules in SpamAssassin's language", c.rulesCheck(), c.rulesSlowest())
 	cmd.Long = "Check rules in SpamAssassin's language: the gateway's own, and folders of .cf files for filter.rules."
 	return cmd
 }
@@ -126,4 +126,65 @@ func (c *command) printRules(r rulesChecked, all bool) error {
 		}
 	}
 	return nil
+}
+
+// ruleCost is one line of rules slowest --json.
+type ruleCost struct {
+	Rule         string  `json:"rule"`
+	Microseconds float64 `json:"microseconds"` // per message
+	Definition   string  `json:"definition"`
+}
+
+func (c *command) rulesSlowest() *cobra.Command {
+	var dirs []string
+	n, mbox := 10, false
+	cmd := &cobra.Command{Use: "slowest FILE...|FOLDER...|-", Short: "Show which rules take the time", Args: several("files with a message each, folders of them, or - for standard input"),
+		Long: "Run rules on messages and show which take the time, in microseconds per message. Patterns that are looked for together share the time of\n" +
+			"their pass. Without --rules the gateway's own rules run.",
+		Example: "  postern rules slowest --rules /etc/postern/rules samples/"}
+	cmd.Flags().StringArrayVar(&dirs, "rules", nil, "`folder` of .cf files; may be given again")
+	cmd.Flags().IntVar(&n, "top", n, "how many rules are shown")
+	cmd.Flags().BoolVar(&mbox, "mbox", false, "the files are mailboxes with several messages")
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		letters, err := c.letters(args, mbox)
+		if err != nil {
+			return err
+		}
+		timer, err := app.NewRuleTimer(dirs)
+		if err != nil {
+			return usagef("--rules: %v", err)
+		}
+		failed := false
+		for l := range letters {
+			if l.err != nil {
+				c.warn("%v", l.err)
+				failed = true
+				continue
+			}
+			timer.Add(l.raw)
+		}
+		dearest, messages, definition := timer.Slowest(n)
+		t := c.table("µs/message", "rule", "definition")
+		for _, d := range dearest {
+			cost := ruleCost{d.Rule, float64(d.Time.Nanoseconds()) / 1000 / float64(max(1, messages)), definition(d.Rule)}
+			if c.json {
+				if err := c.object(cost); err != nil {
+					return err
+				}
+				continue
+			}
+			t.row(cell{text: fmt.Sprintf("%.1f", cost.Microseconds), right: true}, cost.Rule, cost.Definition)
+		}
+		if !c.json {
+			_, _ = fmt.Fprintf(c.Stdout, "%s.\n\n", count(messages, "message"))
+			if err := t.print(c.Stdout); err != nil {
+				return err
+			}
+		}
+		if failed {
+			return errSaid
+		}
+		return nil
+	}
+	return c.jsonFlag(cmd)
 }

@@ -48,3 +48,36 @@ func TestRulesCheck(t *testing.T) {
 		t.Errorf("a folder that is not there: exit %d: %s", code, errs)
 	}
 }
+
+// TestRulesSlowest: every message is measured once, and the dearest rules are named with their definition.
+func TestRulesSlowest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"rules/10_own.cf": "body DEAR /(?=.*x)(?=.*y)(?=.*z)hello/\nscore DEAR 1\nbody CHEAP /qqq/\nscore CHEAP 1\n",
+		"m/a.eml":         clean, "m/b.eml": clean, "m/c.eml": clean,
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, out, errs := shell{}.run(t.Context(), "rules", "slowest", "--rules", filepath.Join(dir, "rules"), filepath.Join(dir, "m"))
+	if code != 0 || errs != "" || !strings.HasPrefix(out, "3 messages.") || !strings.Contains(out, "body /(?=.*x)") {
+		t.Errorf("exit %d: %s%s", code, out, errs)
+	}
+	_, out, _ = shell{}.run(t.Context(), "rules", "slowest", "--json", "--top", "1", "--rules", filepath.Join(dir, "rules"), filepath.Join(dir, "m"))
+	var r struct {
+		Rule         string
+		Microseconds float64
+	}
+	if err := json.Unmarshal([]byte(out), &r); err != nil || r.Rule == "" || r.Microseconds <= 0 {
+		t.Errorf("%v: %s", err, out)
+	}
+	if code, _, _ := (shell{}).run(t.Context(), "rules", "slowest", "--rules", filepath.Join(dir, "none"), filepath.Join(dir, "m")); code != 2 {
+		t.Errorf("a folder that is not there: exit %d", code)
+	}
+}

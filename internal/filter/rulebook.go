@@ -102,6 +102,9 @@ func groupOf(file string) Group {
 // Report says what was read and what was not understood.
 func (b *RuleBook) Report() *rules.LoadReport { return b.report }
 
+// Set is the compiled set.
+func (b *RuleBook) Set() *rules.RuleSet { return b.set }
+
 // Unsupported are the rules that cannot run, with the reason.
 func (b *RuleBook) Unsupported() map[string]string { return b.set.Unsupported() }
 
