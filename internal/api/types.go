@@ -82,6 +82,16 @@ type Verdict struct {
 	Providers []Provider       `json:"providers,omitempty" doc:"How far the message meets what providers publish, its recipients' first; no part of the score"`
 }
 
+// The states of cards and of requirements, as package filter names them.
+const (
+	CardReady   = filter.Ready
+	CardToMend  = filter.ToMend
+	CardRefused = filter.Refused
+	NeedMissing = filter.Missing
+	NeedAdvised = filter.Advised
+	NotKnown    = filter.NotKnown // of both
+)
+
 // Provider is a provider's card: what it asks, held against one message.
 type Provider struct {
 	Provider     string        `json:"provider" doc:"Key: google, yahoo, microsoft, orange, laposte, apple, sfr, free"`

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"postern/internal/api"
-	"postern/internal/filter"
 )
 
 // scanCard and scanNeed are the providers' part of the documented output of scan --json.
@@ -35,8 +34,18 @@ func scanCards(providers []api.Provider) []scanCard {
 	return out
 }
 
-// cardStyles are the looks of a card's state.
-var cardStyles = map[filter.State]style{filter.Ready: green, filter.ToMend: yellow, filter.Refused: red}
+// cardStyle is the look of a card's state.
+func cardStyle(p api.Provider) style {
+	switch p.State {
+	case api.CardReady:
+		return green
+	case api.CardToMend:
+		return yellow
+	case api.CardRefused:
+		return red
+	}
+	return plainText
+}
 
 // printCards prints a line for each provider: its state and what is missing; then, once for all, what to do about it.
 func (c *command) printCards(providers []api.Provider) error {
@@ -56,7 +65,7 @@ func (c *command) printCards(providers []api.Provider) error {
 		head := "  " + name + strings.Repeat(" ", names-textWidth(name)) + "  "
 		indent := strings.Repeat(" ", textWidth(head)+words+2)
 		text := strings.TrimPrefix(wrap(openNeeds(p), indent, c.columns), indent)
-		line := head + c.paint(cardStyles[p.State], word) + strings.Repeat(" ", words-textWidth(word)) + "  " + text
+		line := head + c.paint(cardStyle(p), word) + strings.Repeat(" ", words-textWidth(word)) + "  " + text
 		_, _ = fmt.Fprintln(c.Stdout, strings.TrimRight(line, " \n"))
 	}
 	return c.printMend(providers)
@@ -75,11 +84,11 @@ func openNeeds(p api.Provider) string {
 	var missing, unknown, advised []string
 	for _, r := range p.Requirements {
 		switch {
-		case r.State == filter.Missing:
+		case r.State == api.NeedMissing:
 			missing = append(missing, clean(r.Name))
-		case r.State == filter.NotKnown && r.Counts:
+		case r.State == api.NotKnown && r.Counts:
 			unknown = append(unknown, clean(r.Name))
-		case r.State == filter.Advised:
+		case r.State == api.NeedAdvised:
 			advised = append(advised, clean(r.Name))
 		}
 	}
@@ -96,7 +105,7 @@ func openNeeds(p api.Provider) string {
 	if len(advised) > 0 {
 		parts = append(parts, "advised: "+strings.Join(advised, ", "))
 	}
-	if len(parts) == 0 && p.State == filter.NotKnown {
+	if len(parts) == 0 && p.State == api.NotKnown {
 		return clean(p.Sentence)
 	}
 	return strings.Join(parts, "; ")
@@ -107,7 +116,7 @@ func (c *command) printMend(providers []api.Provider) error {
 	var said []string
 	for _, p := range providers {
 		for _, r := range p.Requirements {
-			if r.State != filter.Missing || r.Fix == "" || slices.Contains(said, r.Why) {
+			if r.State != api.NeedMissing || r.Fix == "" || slices.Contains(said, r.Why) {
 				continue
 			}
 			if said = append(said, r.Why); len(said) == 1 {
