@@ -129,6 +129,8 @@ func nativeTests() []Test {
 		{Name: "MIME_HTML_ONLY_MULTI", Points: 0.001, Group: GroupContent},
 		{Name: "MPART_ALT_DIFF", Points: 0.724, Group: GroupContent},
 		{Name: "T_REMOTE_IMAGE", Points: 0.01, Group: GroupContent},
+		{Name: linkTextOther, Points: 0.5, Group: GroupContent},
+		{Name: hostImitates, Points: 2.6, Group: GroupDanger},
 
 		// Experience. Points of BAYES: SpamAssassin's with Bayes and network tests, but for the middle, where nothing is known. Those of AWL
 		// are the message's own.
@@ -180,6 +182,7 @@ func checks() []check {
 		{"title", []string{"HTML_TITLE_SUBJ_DIFF"}, false, checkTitle},
 		{"structure", []string{"MIME_HTML_ONLY", "MIME_HTML_ONLY_MULTI"}, false, checkStructure},
 		{"alternative", []string{"MPART_ALT_DIFF"}, false, checkAlternative},
+		{"deceit", []string{linkTextOther, hostImitates}, false, checkDeceit},
 		{"own sender", []string{"FROM_FOREIGN_DOMAIN", "ROLE_SENDER", "NOREPLY_SENDER"}, false, checkOwnSender},
 		{"behaviour", countedTests, false, checkBehaviour},
 		{"bayes", learn.AllClasses(), false, checkBayes},
