@@ -144,8 +144,8 @@ type campaign struct {
 
 // behaviours is the memory of the ledger's behaviour.
 type behaviours struct {
-	opened   sync.Mutex // held while the installation's key is read
-	flushing sync.Mutex // held while what was counted is written down
+	opening  chan struct{} // full while the installation's key is read
+	flushing sync.Mutex    // held while what was counted is written down
 	ready    atomic.Bool
 	secret   [16]byte
 	spreads  *spreads
@@ -167,7 +167,7 @@ type behaviours struct {
 
 // newBehaviours prepares the memory.
 func newBehaviours(waiting int) *behaviours {
-	return &behaviours{spreads: newSpreads(), subjects: make(map[digest]*subject), leaving: make(map[digest]leaver), seen: make(map[string]*seenTable),
+	return &behaviours{opening: make(chan struct{}, 1), spreads: newSpreads(), subjects: make(map[digest]*subject), leaving: make(map[digest]leaver), seen: make(map[string]*seenTable),
 		loading: make(map[string]*loading), settled: make(chan Settlement, waiting)}
 }
 

@@ -30,7 +30,7 @@ type Identity struct {
 	Credential string     // login: its user name; script: the login that it sends with, if any
 	Script     string     // script: what its field says, shortened; with the author's domain where the field names no site
 	From       string     // from: domain of the author
-	ClientIP   netip.Addr // ip; script without a login
+	ClientIP   netip.Addr // ip; script without a login. Of IPv6 the /64, within which a client may take any address
 }
 
 // Bounds of what an identity keeps of outside text.
@@ -42,7 +42,7 @@ const (
 // IdentityOf is the finest identity of a message: the script that a field of the header names, within the login or the client's address that
 // it came by; else the login; else the author's domain; else the client's address. head is the message or its header.
 func IdentityOf(customer, credential string, client netip.Addr, from mail.Domain, head []byte) Identity {
-	id := Identity{Customer: customer, Credential: credential, ClientIP: client.Unmap().WithZone("")}
+	id := Identity{Customer: customer, Credential: credential, ClientIP: host(client)}
 	script, site := scriptOf(head)
 	switch {
 	case script != "":
@@ -63,6 +63,28 @@ func IdentityOf(customer, credential string, client netip.Addr, from mail.Domain
 	return id
 }
 
+// host is the part of an address that its holder cannot change: all of an IPv4 address, the network of an IPv6 address.
+func host(a netip.Addr) netip.Addr {
+	a = a.Unmap().WithZone("")
+	if a.Is6() {
+		if p, err := a.Prefix(64); err == nil {
+			return p.Addr()
+		}
+	}
+	return a
+}
+
+// place names the client.
+func (i Identity) place() string {
+	switch {
+	case !i.ClientIP.IsValid():
+		return "unknown address"
+	case i.ClientIP.Is6():
+		return i.ClientIP.String() + "/64"
+	}
+	return i.ClientIP.String()
+}
+
 // String names the identity for the evidence: "login web12", "script 33:form.php of shop.example at 192.0.2.7".
 func (i Identity) String() string {
 	switch i.Kind {
@@ -76,14 +98,11 @@ func (i Identity) String() string {
 		if i.Credential != "" {
 			return "script " + name + " of login " + i.Credential
 		}
-		return "script " + name + " at " + i.ClientIP.String()
+		return "script " + name + " at " + i.place()
 	case ByFrom:
 		return "author domain " + i.From
 	}
-	if !i.ClientIP.IsValid() {
-		return "client of unknown address"
-	}
-	return "client " + i.ClientIP.String()
+	return "client " + i.place()
 }
 
 // wider is what a forger of the identity cannot change: the login, or the client's address. The others have none.

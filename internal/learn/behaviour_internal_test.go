@@ -128,7 +128,8 @@ func TestIdentity(t *testing.T) {
 		{"script 33:form.php of shop.example of login web12", IdentityOf("c", "web12", ip, "shop.example", head)},
 		{"author domain shop.example", IdentityOf("c", "", ip, "shop.example", nil)},
 		{"client 192.0.2.7", IdentityOf("c", "", netip.MustParseAddr("::ffff:192.0.2.7"), "", nil)},
-		{"client of unknown address", IdentityOf("c", "", netip.Addr{}, "", nil)},
+		{"client unknown address", IdentityOf("c", "", netip.Addr{}, "", nil)},
+		{"client 2001:db8:0:7::/64", IdentityOf("c", "", netip.MustParseAddr("2001:db8:0:7::42%eth0"), "", nil)},
 	}
 	keys := map[digest]string{}
 	for _, tc := range cases {
@@ -143,6 +144,9 @@ func TestIdentity(t *testing.T) {
 				keys[k] = tc.text
 			}
 		}
+	}
+	if a, b := IdentityOf("c", "", netip.MustParseAddr("2001:db8:0:7::1"), "", nil), IdentityOf("c", "", netip.MustParseAddr("2001:db8:0:7:ffff::"), "", nil); a.key() != b.key() {
+		t.Error("an IPv6 client becomes another one by taking another address of its network")
 	}
 	// The login's case and the client's address do not make another sender of the same login; another address makes another script.
 	if a, b := IdentityOf("c", "Web12", ip, "x.example", nil), IdentityOf("c", "web12", netip.MustParseAddr("192.0.2.8"), "y.example", nil); a.key() != b.key() {

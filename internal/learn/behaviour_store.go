@@ -86,8 +86,12 @@ func (l *Ledger) openBehaviour(ctx context.Context) error {
 	if b.ready.Load() {
 		return nil
 	}
-	b.opened.Lock()
-	defer b.opened.Unlock()
+	select {
+	case b.opening <- struct{}{}:
+		defer func() { <-b.opening }()
+	case <-ctx.Done():
+		return fmt.Errorf("behaviour: %w", ctx.Err())
+	}
 	if b.ready.Load() {
 		return nil
 	}
