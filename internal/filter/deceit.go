@@ -3,6 +3,7 @@ package filter
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -119,7 +120,7 @@ func (s *scan) foreignLetters() {
 }
 
 // imitation reports whether a label of a host is made to be read as another: Latin letters mixed with Cyrillic or Greek ones, or a known
-// name written in letters that look like it. plain is what a reader takes it for.
+// name, between hyphens or alone, written in letters that look like it. plain is what a reader takes it for.
 func imitation(label string) (plain string, deceives bool) {
 	latin, other := false, false
 	var b strings.Builder
@@ -142,8 +143,9 @@ func imitation(label string) (plain string, deceives bool) {
 	if latin && other {
 		return plain, true
 	}
-	for _, name := range imitated {
-		if plain == name || strings.HasPrefix(plain, name+"-") || strings.HasSuffix(plain, "-"+name) {
+	parts, read := append(strings.Split(label, "-"), label), append(strings.Split(plain, "-"), plain)
+	for i, part := range parts {
+		if part != read[i] && slices.Contains(imitated, read[i]) {
 			return plain, true
 		}
 	}
