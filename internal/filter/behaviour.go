@@ -238,7 +238,7 @@ func (s *scan) judgeSenders(b learn.Behaviour) {
 
 // roles are addresses of functions and of programs, from which no person writes. RFC 2142 reserves some of them.
 var roles = strings.Fields(`postmaster abuse hostmaster root admin administrator webmaster www-data www apache httpd nginx wwwrun nobody daemon
- mailer-daemon bounce bounces noc security usenet news uucp`)
+ mailer-daemon bounce bounces noc security usenet uucp`)
 
 // users are the accounts of programs. As reverse path they say that nobody set one; bounces go to nobody.
 var users = strings.Fields(`root www-data www apache httpd nginx wwwrun nobody daemon uucp`)
