@@ -47,12 +47,12 @@ func (m *matcher) matches(s string) bool {
 	return ok
 }
 
-// count returns how often the pattern matches without overlap, at most limit times (0: 1000).
-func (m *matcher) count(b []byte, limit int) (n int, budget bool) {
+// count returns how often the pattern matches without overlap, at most limit times (0: 1000), and pays from purse.
+func (m *matcher) count(b []byte, limit int, purse *pattern.Budget) (n int, budget bool) {
 	if limit <= 0 {
 		limit = 1000
 	}
-	return m.Count(b, limit)
+	return m.Count(b, limit, purse)
 }
 
 // excerpt is what the first match covers, shortened, for a person to read.

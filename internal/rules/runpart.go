@@ -44,7 +44,7 @@ func (c *scan) mime(i int) {
 
 func (c *scan) mimeValue(i int, value string, limit int) bool {
 	r := c.s.rules[i]
-	n, budget := r.compiled.count([]byte(value), limit)
+	n, budget := r.compiled.count([]byte(value), limit, &c.budget)
 	if budget {
 		c.skipped[i] = true
 	}

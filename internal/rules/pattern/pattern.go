@@ -19,8 +19,21 @@ const (
 	setWork      = 20_000_000 // instructions followed to make states, for a set between two resets
 )
 
-// purse is what is left to spend.
-type purse struct{ steps, work int }
+// Budget is what matching may still spend. It may be shared by several scratches of one goroutine.
+type Budget struct {
+	Steps int // of the backtracker
+	Work  int // instructions followed to make states
+}
+
+// part returns a budget of at most that much; settle takes what was spent of it from b.
+func (b *Budget) part(steps, work int) Budget {
+	return Budget{max(min(steps, b.Steps), 0), max(min(work, b.Work), 0)}
+}
+
+func (b *Budget) settle(given, left Budget) {
+	b.Steps -= given.Steps - max(left.Steps, 0)
+	b.Work -= given.Work - max(left.Work, 0)
+}
 
 // Pattern is a compiled pattern. It is safe for concurrent use.
 type Pattern struct {
@@ -92,7 +105,18 @@ func (p *Pattern) Literals() (list [][]byte, ok bool) {
 func (p *Pattern) Match(b []byte) (matched, budget bool) {
 	m := p.machine()
 	defer p.free.Put(m)
-	return p.within(m, b, 0, len(b), &purse{steps: p.steps, work: aloneWork})
+	return p.within(m, b, 0, len(b), &Budget{Steps: p.steps, Work: aloneWork})
+}
+
+// MatchIn is like Match and pays from b.
+func (p *Pattern) MatchIn(text []byte, b *Budget) (matched, budget bool) {
+	m := p.machine()
+	defer p.free.Put(m)
+	given := b.part(p.steps, aloneWork)
+	left := given
+	matched, budget = p.within(m, text, 0, len(text), &left)
+	b.settle(given, left)
+	return matched, budget
 }
 
 // Find returns the leftmost match that begins at or after from, as pairs of offsets by group number as in regexp's
@@ -103,7 +127,7 @@ func (p *Pattern) Find(b []byte, from int) (loc []int, ok, budget bool) {
 	}
 	m := p.machine()
 	defer p.free.Put(m)
-	if ok, budget = p.next(m, b, from, p.steps); !ok {
+	if ok, budget = p.next(m, b, from, &Budget{p.steps, aloneWork}); !ok {
 		return nil, false, budget
 	}
 	loc = make([]int, len(m.caps))
@@ -119,9 +143,8 @@ func (p *Pattern) Find(b []byte, from int) (loc []int, ok, budget bool) {
 }
 
 // next finds the leftmost match that begins at or after from and leaves it in m.
-func (p *Pattern) next(m *machine, b []byte, from, steps int) (ok, budget bool) {
-	work := aloneWork
-	found, end, sure := p.linear().scan(b, from, len(b), 1, &work)
+func (p *Pattern) next(m *machine, b []byte, from int, purse *Budget) (ok, budget bool) {
+	found, end, sure := p.linear().scan(b, from, len(b), 1, &purse.Work)
 	if sure && found == 0 {
 		return false, false
 	}
@@ -129,11 +152,15 @@ func (p *Pattern) next(m *machine, b []byte, from, steps int) (ok, budget bool) 
 		// No match ends before the automaton stopped, give or take the byte it looks ahead: none begins much before.
 		from = max(from, end-p.most-2)
 	}
-	return m.match(p.backtracker(), b, from, len(b), steps)
+	steps := max(purse.Steps, 0)
+	ok, budget = m.match(p.backtracker(), b, from, len(b), steps)
+	purse.Steps -= steps - max(m.steps, 0)
+	return ok, budget
 }
 
-// Count returns how many matches without overlap there are in b, at most limit. budget true means that it gave up: there may be more.
-func (p *Pattern) Count(b []byte, limit int) (n int, budget bool) {
+// Count returns how many matches without overlap there are in b, at most limit, and pays from purse. budget true means that it gave up:
+// there may be more.
+func (p *Pattern) Count(b []byte, limit int, purse *Budget) (n int, budget bool) {
 	if p.single != nil {
 		for i := 0; i < len(b) && n < limit; i++ {
 			if p.single.has(b[i]) {
@@ -144,14 +171,16 @@ func (p *Pattern) Count(b []byte, limit int) (n int, budget bool) {
 	}
 	m := p.machine()
 	defer p.free.Put(m)
-	steps := p.steps
+	given := purse.part(p.steps, aloneWork)
+	left := given
+	defer func() { purse.settle(given, left) }()
 	for at := 0; at <= len(b) && n < limit; {
-		ok, budget := p.next(m, b, at, steps)
+		if left.Steps <= 0 || left.Work <= 0 {
+			return n, true
+		}
+		ok, budget := p.next(m, b, at, &left)
 		if !ok {
 			return n, budget
-		}
-		if steps = m.steps; steps <= 0 {
-			return n + 1, true
 		}
 		n++
 		at = max(int(m.caps[1]), at)
@@ -163,8 +192,8 @@ func (p *Pattern) Count(b []byte, limit int) (n int, budget bool) {
 }
 
 // within looks for a match that lies in b[lo:hi] as far as the automaton can tell, and pays from the purse.
-func (p *Pattern) within(m *machine, b []byte, lo, hi int, purse *purse) (matched, budget bool) {
-	found, _, sure := p.linear().scan(b, lo, hi, 1, &purse.work)
+func (p *Pattern) within(m *machine, b []byte, lo, hi int, purse *Budget) (matched, budget bool) {
+	found, _, sure := p.linear().scan(b, lo, hi, 1, &purse.Work)
 	switch {
 	case found == 0 && sure:
 		return false, false
@@ -175,13 +204,13 @@ func (p *Pattern) within(m *machine, b []byte, lo, hi int, purse *purse) (matche
 }
 
 // confirm asks the backtracker for a match that begins in b[lo:hi], and pays from the purse.
-func (p *Pattern) confirm(m *machine, b []byte, lo, hi int, purse *purse) (matched, budget bool) {
-	steps := min(p.steps, purse.steps)
+func (p *Pattern) confirm(m *machine, b []byte, lo, hi int, purse *Budget) (matched, budget bool) {
+	steps := min(p.steps, purse.Steps)
 	if steps <= 0 {
 		return false, true
 	}
 	matched, budget = m.match(p.backtracker(), b, lo, hi, steps)
-	purse.steps -= steps - max(m.steps, 0)
+	purse.Steps -= steps - max(m.steps, 0)
 	return matched, budget
 }
 

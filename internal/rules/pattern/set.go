@@ -34,7 +34,8 @@ type Scratch struct {
 	windows []window
 	found   []int32
 	machine machine
-	purse   purse
+	purse   Budget
+	shared  *Budget // pays for all that this and other scratches spend; nil: nothing is shared
 	// Cost is told how long a pattern took; patterns of a joined automaton share its time. nil: nothing is measured.
 	Cost func(i int, t time.Duration)
 }
@@ -100,15 +101,18 @@ func newGroup(patterns []*Pattern, members []int32) group {
 // NewScratch returns memory for matching with this set.
 func (s *Set) NewScratch() *Scratch {
 	n := len(s.patterns)
-	return &Scratch{done: make([]bool, n), stamp: make([]uint32, n), windows: make([]window, n), purse: purse{setSteps, setWork}}
+	return &Scratch{done: make([]bool, n), stamp: make([]uint32, n), windows: make([]window, n), purse: Budget{setSteps, setWork}}
 }
 
 // Reset begins another message: every pattern is wanted again and the budget is full. The budget is for all texts between
 // two resets, so that a message of many hostile lines costs no more than one hostile line.
 func (c *Scratch) Reset() {
 	clear(c.done)
-	c.purse = purse{setSteps, setWork}
+	c.purse = Budget{setSteps, setWork}
 }
+
+// Share makes what is spent from now on be paid by b too: no more is spent than it holds.
+func (c *Scratch) Share(b *Budget) { c.shared = b }
 
 // Skip makes the pattern unwanted until Reset: a rule that has hit one line of a message need not be asked again.
 func (c *Scratch) Skip(i int) { c.done[i] = true }
@@ -116,6 +120,11 @@ func (c *Scratch) Skip(i int) { c.done[i] = true }
 // Matches calls hit once for every wanted pattern that matches in b, and skipped once for every one that gave up. Either may
 // call c.Skip.
 func (s *Set) Matches(c *Scratch, b []byte, hit, skipped func(i int)) {
+	if c.shared != nil {
+		c.purse = c.shared.part(c.purse.Steps, c.purse.Work)
+		given := c.purse
+		defer func() { c.shared.settle(given, c.purse) }()
+	}
 	if s.find != nil {
 		s.candidates(c, b)
 		for _, i := range c.found {
@@ -206,7 +215,7 @@ func (g *group) matches(s *Set, c *Scratch, b []byte, hit, skipped func(i int)) 
 	if want == 0 {
 		return
 	}
-	found, _, sure := g.lin.scan(b, 0, len(b), want, &c.purse.work)
+	found, _, sure := g.lin.scan(b, 0, len(b), want, &c.purse.Work)
 	if !sure {
 		// The joined states grew too fast: ask the patterns one by one.
 		for bit, i := range g.members {
