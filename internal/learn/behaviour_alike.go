@@ -11,7 +11,7 @@ import (
 
 // Bounds of likeness.
 const (
-	alikeText    = 4 << 10        // bytes of text that are looked at
+	alikeText    = 3 << 10        // bytes of text that are looked at
 	alikeWords   = 25             // words below which a text is too short to be told from others
 	alikeBits    = 7              // differing bits, of 64, of texts that are alike
 	alikeFor     = 72 * time.Hour // a text that nobody sends any more is forgotten
