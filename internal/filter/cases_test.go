@@ -292,7 +292,8 @@ func TestCases(t *testing.T) {
 			}
 			checkTexts(t, catalog, v)
 			if len(unknown) == 0 && !slices.Contains(hits, customerAllowed) { // that one depends on what all others find
-				checkEachAlone(t, f, in, hits)
+				// Rules wait for all checks.
+				checkEachAlone(t, f, in, slices.DeleteFunc(hits, func(name string) bool { return f.now.Load().book.groups[name] != "" }))
 			}
 		})
 	}

@@ -110,7 +110,7 @@ func nativeTests() []Test {
 		{Name: "MISSING_DATE", Points: 1.4, Group: GroupHeader},
 		{Name: "INVALID_DATE", Points: 1.1, Group: GroupHeader},
 		{Name: "DATE_IN_FUTURE", Points: 1.5, Group: GroupHeader},
-		{Name: "DATE_IN_PAST", Points: 1.0, Group: GroupHeader},
+		{Name: "DATE_IN_PAST", Points: 0.3, Group: GroupHeader},
 		{Name: "MISSING_MID", Points: 0.5, Group: GroupHeader},
 		{Name: "MISSING_SUBJECT", Points: 1.0, Group: GroupHeader},
 		{Name: "HEADER_MALFORMED", Points: 1.5, Group: GroupHeader},
@@ -132,18 +132,18 @@ func nativeTests() []Test {
 		{Name: linkTextOther, Points: 0.5, Group: GroupContent},
 		{Name: hostImitates, Points: 2.6, Group: GroupDanger},
 
-		// Experience. Points of BAYES: SpamAssassin's with Bayes and network tests, but for the middle, where nothing is known. Those of AWL
-		// are the message's own.
+		// Experience. Points of BAYES are measured (docs/operator/judgement.md): certainty alone reaches the threshold and does not pass it.
+		// Those of AWL are the message's own.
 		{Name: "BAYES_00", Points: -1.9, Group: GroupExperience},
 		{Name: "BAYES_05", Points: -0.5, Group: GroupExperience},
 		{Name: "BAYES_20", Points: -0.001, Group: GroupExperience},
 		{Name: "BAYES_40", Points: -0.001, Group: GroupExperience},
-		{Name: "BAYES_50", Points: 0, Group: GroupExperience},
-		{Name: "BAYES_60", Points: 1.5, Group: GroupExperience},
+		{Name: "BAYES_50", Points: 0.3, Group: GroupExperience},
+		{Name: "BAYES_60", Points: 1.0, Group: GroupExperience},
 		{Name: "BAYES_80", Points: 2.0, Group: GroupExperience},
-		{Name: "BAYES_95", Points: 3.0, Group: GroupExperience},
-		{Name: "BAYES_99", Points: 3.5, Group: GroupExperience},
-		{Name: "BAYES_999", Points: 0.2, Group: GroupExperience},
+		{Name: "BAYES_95", Points: 2.5, Group: GroupExperience},
+		{Name: "BAYES_99", Points: 3.0, Group: GroupExperience},
+		{Name: "BAYES_999", Points: 0.7, Group: GroupExperience},
 		{Name: "AWL", Points: 0, Group: GroupExperience},
 	}, behaviourTests(), []Test{
 		// Other scanners (opinion.go). A virus holds the message whatever the points; those of rspamd's word are the message's own, these are
