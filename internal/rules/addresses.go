@@ -24,10 +24,10 @@ const (
 var (
 	// boxEntry is an entry up to the comma or semicolon behind it: 1 phrase and 2 what stands in angle brackets, or 3 an address alone, or
 	// 4 words alone; then 5 a comment.
-	boxEntry = mustMatcher(`^\s*(?:(?:`+boxPhrase+`\s*)?<\s*([^>@]*\S+|\s*)\s*>(?:\s*<\s*(?:(?:`+quotedText+`)?\S+|\s*)\s*>)*|(?:(`+looseBox+`)|`+boxPhrase+
+	boxEntry = mustBounded(`^\s*(?:(?:`+boxPhrase+`\s*)?<\s*([^>@]*\S+|\s*)\s*>(?:\s*<\s*(?:(?:`+quotedText+`)?\S+|\s*)\s*>)*|(?:(`+looseBox+`)|`+boxPhrase+
 		`))(?:\s*\(((?:[^()\\]++|\\.)*+)\))?\s*(?:[,;]|\z)`, "i")
 	boxShape    = mustMatcher(`^(?:`+looseBox+`)$`, "i")
-	boxAngle    = mustMatcher(`<(`+looseBox+`)>`, "i")
+	boxAngle    = mustBounded(`<(`+looseBox+`)>`, "i")
 	boxComment  = mustMatcher(`\((?:[^()\\]++|\\.)*+\)`, "")
 	phrasePiece = mustMatcher(`"((?:[^"\\]++|\\.)*+)"|([^"]++)`, "i")
 	quotedName  = regexp.MustCompile(`^'(.*?)'$`)
@@ -239,11 +239,24 @@ func strictMailboxes(line string) []mailbox {
 	return list
 }
 
+// mailboxes reads a field once.
+func (v *View) mailboxes(line string) []mailbox {
+	list, ok := v.boxes[line]
+	if !ok {
+		if v.boxes == nil {
+			v.boxes = map[string][]mailbox{}
+		}
+		list = parseMailboxes(line)
+		v.boxes[line] = list
+	}
+	return list
+}
+
 // addresses returns the addresses or the display names of address fields.
-func addresses(lines []string, r request) []string {
+func (v *View) addresses(lines []string, r request) []string {
 	var out []string
 	for _, line := range lines {
-		for _, box := range parseMailboxes(line) {
+		for _, box := range v.mailboxes(line) {
 			switch {
 			case r.addr:
 				if box.hasAddress {

@@ -138,7 +138,7 @@ func (c *scan) headerValues(name string) []string {
 		out = out[len(out)-1:]
 	}
 	if r.addr || r.disp {
-		out = addresses(out, r)
+		out = v.addresses(out, r)
 	}
 	if r.host {
 		out = c.hosts(out, r)
@@ -264,7 +264,7 @@ func (c *scan) envelopeFrom() (string, bool) {
 			return "", false
 		}
 		if !below {
-			got := addresses(v.field(name, true, false)[:1], request{addr: true})
+			got := v.addresses(v.field(name, true, false)[:1], request{addr: true})
 			if len(got) > 0 {
 				return got[0], true
 			}

@@ -31,15 +31,22 @@ var literal = words("script style xmp iframe plaintext title textarea")
 
 const maxAttributes = 200
 
-// tokens reads HTML as leniently as the parser that SpamAssassin uses (Perl's HTML::Parser): no tree, no repair. Linear in len(s).
-func tokens(s string, emit func(*tagToken)) {
+// maxTokens bounds the tags and texts that are read of a part; what follows is left aside.
+const maxTokens = 250_000
+
+// tokens reads HTML as leniently as the parser that SpamAssassin uses (Perl's HTML::Parser): no tree, no repair. Linear in len(s). It
+// answers whether it came to the end.
+func tokens(s string, emit func(*tagToken)) (all bool) {
 	var ends missingEnds
 	i := 0
-	for i < len(s) {
+	for n := 0; i < len(s); n++ {
+		if n >= maxTokens {
+			return false
+		}
 		lt := strings.IndexByte(s[i:], '<')
 		if lt < 0 {
 			emit(&tagToken{kind: 't', text: unescape(s[i:])})
-			return
+			return true
 		}
 		// A < that begins no markup belongs to the text.
 		end := i + lt
@@ -58,10 +65,11 @@ func tokens(s string, emit func(*tagToken)) {
 			emit(&tagToken{kind: 't', text: unescape(s[i:end])})
 		}
 		if end >= len(s) {
-			return
+			return true
 		}
 		i = ends.markup(s, end, emit)
 	}
+	return true
 }
 
 func markupStart(c byte) bool {

@@ -25,6 +25,7 @@ var (
 
 // htmlView is what SpamAssassin measures of one HTML part.
 type htmlView struct {
+	cut     bool            // the rest was left aside
 	text    text            // rendered
 	length  int             // of the source, in characters when it was decoded, else bytes
 	inside  map[string]int  // open elements; an entry exists for every element seen
@@ -94,7 +95,7 @@ func readHTML(src text, sourceBytes int) *htmlView {
 	} else {
 		s = utf8Octets(s)
 	}
-	tokens(s, r.token)
+	r.cut = !tokens(s, r.token)
 	r.finish(src.wide, sourceBytes)
 	return v
 }

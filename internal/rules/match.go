@@ -41,6 +41,15 @@ func mustMatcher(text, flags string) *matcher {
 	return m
 }
 
+// mustBounded compiles a pattern of our own that others can make backtrack, with fewer steps.
+func mustBounded(text, flags string) *matcher {
+	p, err := pattern.Options{Steps: 100_000}.Compile(text, flags)
+	if err != nil {
+		panic("rules: " + err.Error())
+	}
+	return &matcher{p}
+}
+
 // matches reports whether the pattern matches; a pattern that gives up does not.
 func (m *matcher) matches(s string) bool {
 	ok, _ := m.Match([]byte(s))

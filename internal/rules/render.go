@@ -53,6 +53,7 @@ func (v *View) bodyLines() [][]byte {
 		wide = wide || t.wide
 		if n.html != nil {
 			v.html = append(v.html, n.html)
+			v.flags.cut = v.flags.cut || n.html.cut
 		}
 	}
 	var b strings.Builder

@@ -56,6 +56,7 @@ type Result struct {
 	Hits    []Hit    // rules with points of their own, by name
 	Subs    []Hit    // sub-rules (__), by name
 	Skipped []string // rules that gave up within their budget or had no time left, by name: neither hit nor clean
+	Cut     bool     // the message holds more fields, parts or HTML tags than are looked at
 	Spent   Spent
 }
 
@@ -535,6 +536,7 @@ func (c *scan) result() Result {
 		}
 	}
 	sort.Strings(out.Skipped)
+	out.Cut = c.v.flags.cut
 	out.Spent = Spent{MostSteps - c.budget.Steps, MostWork - c.budget.Work}
 	return out
 }

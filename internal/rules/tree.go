@@ -25,6 +25,7 @@ type flags struct {
 	partHeaders     bool // a boundary that no field follows
 	epilogue        bool // text behind the last boundary
 	tooManyParts    bool
+	cut             bool // there is more than is looked at: fields, parts, tags
 	open            bool // a multipart that is opened and not closed, or the other way round
 }
 
@@ -100,7 +101,7 @@ func (s *section) addField(raw []byte) {
 		return
 	}
 	if len(s.fields) >= headerFields {
-		s.flags.headerTruncated = true
+		s.flags.headerTruncated, s.flags.cut = true, true
 		return
 	}
 	name = bytes.TrimRight(name, " \t")
@@ -248,7 +249,7 @@ func (t *tree) multipart(n *node, boundary string, text []byte, depth int) {
 		}
 		t.flags.partHeaders = t.flags.partHeaders || end < len(text) && fieldName(text[end:], false) == 0
 		if len(n.children) >= partsInOne || len(t.nodes) >= partsInAll {
-			t.flags.tooManyParts = true
+			t.flags.tooManyParts, t.flags.cut = true, true
 			return
 		}
 		p.restart(at)

@@ -168,6 +168,9 @@ var uriParts = regexp.MustCompile(`(?s)^(?:([^:/?#]+):)?(?:(//)([^/?#]*))?([^?#]
 // resolveURI makes a reference absolute (RFC 3986 5.2, where a reference with the base's own scheme counts as relative). Without a base,
 // names that begin with www. or ftp. after // get a scheme.
 func resolveURI(base, ref string) string {
+	if plainHTTP(ref) && !strings.Contains(ref, "/.") {
+		return ref
+	}
 	r := uriParts.FindStringSubmatch(ref)
 	b := uriParts.FindStringSubmatch(base)
 	scheme, hasHost, host, path, hasQuery, query := r[1], r[2] != "", r[3], r[4], r[5] != "", r[6]

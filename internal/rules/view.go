@@ -37,6 +37,7 @@ type View struct {
 	details []*uriDetail
 	uris    [][]byte
 	specs   map[string]spec
+	boxes   map[string][]mailbox // address fields that were read
 
 	haveRelays, haveBody, haveRaw, haveURIs bool
 	uriTruncated                            bool
