@@ -95,7 +95,7 @@ func (c *scan) mimeFacts() *mimeFacts {
 			}
 			attached := strings.Contains(disposition, "attachment")
 			size := 0
-			for _, line := range n.lines() {
+			for line := range n.lines() {
 				size += len(line)
 				if cte == "quoted-printable" && !bytes.HasPrefix(line, []byte("SPAM: ")) {
 					f.qpLong = f.qpLong || len(line) > 79
@@ -277,7 +277,7 @@ func base64Length(c *scan, r *Rule) bool {
 			if strings.TrimSpace(strings.ToLower(n.header("content-transfer-encoding"))) != "base64" || n.mediaType == "application/ics" {
 				continue
 			}
-			for _, line := range n.lines() {
+			for line := range n.lines() {
 				longest = max(longest, len(line))
 			}
 		}

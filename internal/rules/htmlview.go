@@ -258,15 +258,18 @@ func (r *htmlReader) addText(s string) {
 	r.display(s, hidden)
 }
 
+// anchorMax bounds the text of an anchor that is never closed.
+const anchorMax = 16 << 10
+
 func (r *htmlReader) appendAnchor(s string) {
 	u := r.uri(r.anchorLast)
 	if len(u.texts) == 0 {
 		u.texts = append(u.texts, "")
 	}
-	if last := &u.texts[len(u.texts)-1]; len(*last) < 1<<16 {
+	if last := &u.texts[len(u.texts)-1]; len(*last) < anchorMax {
 		*last += s
 	}
-	if last := &r.anchor[len(r.anchor)-1]; len(*last) < 1<<16 {
+	if last := &r.anchor[len(r.anchor)-1]; len(*last) < anchorMax {
 		*last += s
 	}
 }

@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"encoding/base64"
+	"iter"
 	"strings"
 )
 
@@ -368,7 +369,17 @@ func (n *node) encoding() string {
 }
 
 // lines returns the undecoded lines of a part, each with its LF.
-func (n *node) lines() [][]byte { return splitLines(n.raw) }
+func (n *node) lines() iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for at := 0; at < len(n.raw); {
+			end := lineEnd(n.raw, at)
+			if !yield(n.raw[at:end]) {
+				return
+			}
+			at = end
+		}
+	}
+}
 
 // decodeQuoted decodes quoted-printable: white space before line ends goes, soft line ends go, = with two digits is a byte.
 func decodeQuoted(b []byte) []byte {
