@@ -465,6 +465,10 @@ func (p *parser) count(s *RuleSet) {
 			p.report.Given = append(p.report.Given, r.Name)
 		case r.Network:
 			p.report.Network = append(p.report.Network, r.Name)
+		case r.Problem != "":
+			p.report.Unsupported = append(p.report.Unsupported, Problem{Where: r.Where, Directive: r.Kind.String(), Rule: r.Name, Reason: r.Problem})
+		case r.Scores == [4]float64{}:
+			p.report.Off = append(p.report.Off, r.Name)
 		case r.Problem == "" && (r.Scores[0] != 0 || r.Scores[2] != 0):
 			p.report.Runnable++
 		}

@@ -146,9 +146,12 @@ type LoadReport struct {
 	Runnable int            // rules that can run here and have points or are sub-rules in score set 0 or 2
 	Kinds    map[string]int // number of rules by kind
 	Network  []string       // rules that need the network, by name
-	Given    []string       // rules of the files that are not run as the host supplies their results, by name
-	Problems []Problem      // at most maxProblems, in the order found
-	Dropped  int            // problems beyond that
+	Off      []string       // rules that could run and have no points in any score set, by name
+	// Unsupported are the rules that cannot run here for a reason other than the network, by name; Rule, Where and Reason are set.
+	Unsupported []Problem
+	Given       []string  // rules of the files that are not run as the host supplies their results, by name
+	Problems    []Problem // at most maxProblems, in the order found
+	Dropped     int       // problems beyond that
 }
 
 func (r *LoadReport) add(p Problem) {
