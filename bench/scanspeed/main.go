@@ -310,7 +310,7 @@ func spamd(messages [][]byte) (figures, error) {
 		return figures{}, err
 	}
 	port, start := freePort(), time.Now()
-	p, err := launch(dir, port, time.Minute, name, "-L", "-x", "--min-children=2", "--max-children=2", "-i", "127.0.0.1", "-p", strconv.Itoa(port), "-s", "null",
+	p, err := launch(dir, port, time.Minute, name, "-L", "-x", "--min-children=2", "--max-children=2", "--max-conn-per-child=1000000", "-i", "127.0.0.1", "-p", strconv.Itoa(port), "-s", "null",
 		"--cf=use_bayes 0", "--cf=report_safe 0", "-H", dir, "-r", filepath.Join(dir, "pid"))
 	if err != nil {
 		return figures{}, err
