@@ -59,6 +59,7 @@ type ListEntry struct {
 	Origin   string    `json:"origin,omitempty" readOnly:"true" enum:"config,database"`
 	By       string    `json:"by,omitempty" readOnly:"true"`
 	At       time.Time `json:"at,omitzero" readOnly:"true"`
+	Warning  string    `json:"warning,omitempty" readOnly:"true" doc:"What is doubtful about an entry that was just added"`
 }
 
 // ListEntries are lines of allow and deny lists.
@@ -350,7 +351,34 @@ func (s *server) addEntry(ctx context.Context, in *listEntryIn) (*body[ListEntry
 	if err := s.tuned(ctx, in.By, e.Scope, text); err != nil {
 		return nil, err
 	}
-	return &body[ListEntry]{s.entryOf(e)}, nil
+	out := s.entryOf(e)
+	out.Warning = s.forgeable(e)
+	return &body[ListEntry]{out}, nil
+}
+
+// forgeable warns of an entry that lets pass what anybody can write: From, at customers who may write in any name.
+func (s *server) forgeable(e account.Entry) string {
+	if e.Kind != account.Allow || e.What != account.WhatFrom && e.What != account.WhatFromDomain {
+		return ""
+	}
+	var any []string
+	for _, c := range s.o.Accounts.Customers() {
+		if c.AnyFrom && (e.Scope == "" || e.Scope == c.ID) {
+			any = append(any, c.ID)
+		}
+	}
+	if len(any) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("whoever sends through %s may write this into From and is let through; a client or credential cannot be written", few(any))
+}
+
+// few names the first of some customers and counts the rest.
+func few(ids []string) string {
+	if len(ids) <= 3 {
+		return strings.Join(ids, ", ")
+	}
+	return fmt.Sprintf("%s and %d others", ids[0], len(ids)-1)
 }
 
 func (s *server) removeEntry(ctx context.Context, in *listEntryIn) (*body[Done], error) {

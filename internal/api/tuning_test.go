@@ -48,7 +48,7 @@ func TestScores(t *testing.T) {
 		t.Errorf("%v", p)
 	}
 	all, err := g.client.Scores(ctx, "", false)
-	if err != nil || len(all) != 3 || all[2].Test != "SPF_NONE" || all[2].Customer != "shop" || all[2].Default != 1.2 || all[2].By != "operator:alice" || all[2].Origin != "database" {
+	if err != nil || len(all) != 3 || all[2].Test != "SPF_NONE" || all[2].Customer != "shop" || all[2].Default == 0 || all[2].By != "operator:alice" || all[2].Origin != "database" {
 		t.Errorf("%+v %v", all, err)
 	}
 	his, err := g.client.Scores(ctx, "shop", false)
@@ -151,6 +151,20 @@ func TestEntries(t *testing.T) {
 		} else if tc.kind != "" && kind(t, err) != tc.kind {
 			t.Errorf("%s: %s", name, kind(t, err))
 		}
+	}
+	if e.Warning != "" {
+		t.Errorf("%q", e.Warning)
+	}
+	if _, err := g.client.AddCustomer(ctx, api.Customer{ID: "hoster", CustomerSettings: api.CustomerSettings{Networks: []string{"192.0.2.0/24"}, AnyFrom: true}}); err != nil {
+		t.Fatal(err)
+	}
+	for entry, warns := range map[string]bool{"from:a@b.example": true, "from-domain:b.example": true, "to:a@b.example": false, "client:192.0.2.1": false} {
+		if e, err := g.client.AddEntry(ctx, api.ListEntry{Kind: "allow", Entry: entry}); err != nil || (e.Warning != "") != warns || warns && !strings.Contains(e.Warning, "through hoster may write") {
+			t.Errorf("%s: %q %v", entry, e.Warning, err)
+		}
+	}
+	if e, err := g.client.AddEntry(ctx, api.ListEntry{Kind: "allow", Customer: "shop", Entry: "from:a@b.example"}); err != nil || e.Warning != "" {
+		t.Errorf("%q %v", e.Warning, err)
 	}
 	if _, err := g.client.RemoveEntry(ctx, api.ListEntry{Kind: "deny", Entry: "client:192.0.2.0/24"}); err == nil || kind(t, err) != "not-found" {
 		t.Errorf("%v", err)

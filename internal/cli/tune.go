@@ -259,6 +259,9 @@ func (c *command) entryAdd(kind string, customer *string) *cobra.Command {
 			if !x.Until.IsZero() {
 				text += " until " + clock(x.Until)
 			}
+			if x.Warning != "" {
+				c.warn("%s: %s", x.Entry, x.Warning)
+			}
 			return api.Done{Text: text + "; it counts from the next message on"}, nil
 		})
 	}

@@ -578,6 +578,10 @@ filter:
 			t.Fatal(err)
 		}
 	}
+	doubtful, err := parse(t, `{filter: {allow: ["from:a@b.example", "to:a@b.example"]}}`) // the customer of no file at all may write any From
+	if err != nil || !strings.Contains(doubtful.Warnings.Error(), "filter.allow[0]: whoever sends through customer local") || strings.Contains(doubtful.Warnings.Error(), "allow[1]") {
+		t.Errorf("%v %v", doubtful.Warnings, err)
+	}
 	if s := c.CustomerScores(); len(s) != 1 || s["42"]["SPF_NONE"] != -0.5 {
 		t.Errorf("%v", s)
 	}

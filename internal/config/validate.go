@@ -296,6 +296,14 @@ func (v *validation) tuning(path string, scores map[string]float64, allow, deny 
 			if e.What == account.WhatFromDomain && kind == "allow" && !strings.Contains(e.Value, ".") {
 				err = fmt.Errorf("%w: %s is a whole top-level domain", account.ErrInvalid, e.Value)
 			}
+			if kind == "allow" && err == nil && (e.What == account.WhatFrom || e.What == account.WhatFromDomain) {
+				for j, c := range v.Config.Customers {
+					if c.AnyFrom && (path == "filter" || path == fmt.Sprintf("customers[%d]", j)) {
+						v.doubt(fmt.Sprintf("%s.%s[%d]", path, kind, i), "whoever sends through customer %s may write this into From and is let through; a client or credential cannot be written", c.ID)
+						break
+					}
+				}
+			}
 			if err != nil && text != "" {
 				v.bad(fmt.Sprintf("%s.%s[%d]", path, kind, i), "%s", strings.TrimPrefix(err.Error(), account.ErrInvalid.Error()+": "))
 			}
