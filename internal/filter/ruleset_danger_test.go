@@ -199,9 +199,11 @@ func TestDangerWithinBudget(t *testing.T) {
 	}
 }
 
-// BenchmarkDanger measures what the rules about fraud cost for one message that is parsed already.
+// BenchmarkDanger measures what the rules about fraud cost for one message that is parsed already, beside four rules that never hit: most of
+// what those cost is preparing the message.
 func BenchmarkDanger(b *testing.B) {
 	set := dangerRules(b)
+	one, _ := rules.Parse([]rules.File{{Name: "one.cf", Text: []byte("header ONE From:name =~ /zzqqzz/\nbody TWO /zzqqzz/\nuri THREE /zzqqzz/\nrawbody FOUR /zzqqzz/\n")}}, rules.Options{})
 	text := "Bonjour Madame Morel,\r\nvotre commande est prête, vous pouvez la retirer au magasin dès demain matin. La facture est jointe.\r\n"
 	html := "<p>Bonjour Madame Morel, votre commande est prête. <a href=\"https://boutique.example.org/commande/1\">Voir la commande</a></p>\r\n"
 	head := "From: Boutique <info@boutique.example.org>\r\nTo: b@example.org\r\nSubject: Commande\r\nMIME-Version: 1.0\r\n"
@@ -211,17 +213,12 @@ func BenchmarkDanger(b *testing.B) {
 		{"html10K", head + "Content-Type: text/html; charset=UTF-8\r\n\r\n<html><body>" + strings.Repeat(html, 80) + "</body></html>\r\n"},
 	} {
 		m := mail.Parse([]byte(tc.raw), mail.DefaultLimits())
-		b.Run(tc.name, func(b *testing.B) {
-			for b.Loop() {
-				set.Run(rules.NewView(m, rules.ViewOptions{}), rules.RunOptions{ScoreSet: 1})
-			}
-		})
-	}
-	empty, _ := rules.Parse([]rules.File{{Name: "x.cf", Text: []byte("body ONE /zzzzqq/\nuri TWO /zzzzqq/\nrawbody THREE /zzzqqq/\n")}}, rules.Options{})
-	m := mail.Parse([]byte(head+"Content-Type: text/html; charset=UTF-8\r\n\r\n<html><body>"+strings.Repeat(html, 80)+"</body></html>\r\n"), mail.DefaultLimits())
-	b.Run("html10K/one", func(b *testing.B) {
-		for b.Loop() {
-			empty.Run(rules.NewView(m, rules.ViewOptions{}), rules.RunOptions{ScoreSet: 1})
+		for name, set := range map[string]*rules.RuleSet{"all": set, "one": one} {
+			b.Run(tc.name+"/"+name, func(b *testing.B) {
+				for b.Loop() {
+					set.Run(rules.NewView(m, rules.ViewOptions{}), rules.RunOptions{ScoreSet: 1})
+				}
+			})
 		}
-	})
+	}
 }
