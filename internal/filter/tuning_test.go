@@ -424,7 +424,7 @@ func TestWhatIfIsTheFilter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := Past{Customer: "c", Threshold: then.Threshold, Held: then.Held, Locked: then.Locked, Points: map[string]float64{}, At: now}
+		p := Past{Customer: "c", Threshold: then.Threshold, Points: map[string]float64{}, At: now}
 		for _, h := range then.Hits {
 			p.Points[h.Test] = h.Points
 		}

@@ -22,8 +22,6 @@ type Change struct {
 type Past struct {
 	Customer  string
 	Threshold float64
-	Locked    bool               // held whatever its points
-	Held      bool               // what was decided
 	Points    map[string]float64 // of the tests that fired
 	Subject   account.Subject    // what lists look at, as far as it is known
 	At        time.Time          // entries that had ended then do not count
