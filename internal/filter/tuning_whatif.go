@@ -46,7 +46,6 @@ type WhatIf struct {
 	accounts *account.Ledger
 	change   Change
 	lists    bool // the change is about lists
-	silent   func(string) bool
 	known    map[string]*stance
 }
 
