@@ -22,7 +22,7 @@
 //
 // # Concurrency
 //
-// A RuleSet is read-only after Load and may be run by many goroutines at once; a View belongs to one goroutine.
+// A RuleSet does not change after Load and may be run by many goroutines at once; a View belongs to one goroutine.
 //
 // The meaning of the language follows the documentation of Mail::SpamAssassin::Conf, version 4.0.1.
 package rules
@@ -107,6 +107,7 @@ type RuleSet struct {
 	lists    *lists
 	local    bool
 	plan     plan
+	filled   filledTemplates
 }
 
 // Rules returns all rules by name. Read only.

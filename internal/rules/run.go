@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"postern/internal/rules/pattern"
@@ -423,12 +424,42 @@ func (c *scan) template(i int) {
 			return
 		}
 	}
-	m, err := compileMatcher(text, r.pattern.flags)
+	m, err := c.s.filled.compile(text, r.pattern.flags)
 	if err != nil {
 		c.skipped[i] = true
 		return
 	}
 	c.single(i, m, texts)
+}
+
+// filledTemplates keeps the patterns that templates became: what they are filled with, such as the author's domain, comes again and again.
+type filledTemplates struct {
+	mu       sync.Mutex
+	patterns map[string]*matcher
+}
+
+// mostFilled bounds the patterns kept; beyond, all are dropped.
+const mostFilled = 512
+
+func (t *filledTemplates) compile(text, flags string) (*matcher, error) {
+	key := flags + "/" + text
+	t.mu.Lock()
+	m, ok := t.patterns[key]
+	t.mu.Unlock()
+	if ok {
+		return m, nil
+	}
+	m, err := compileMatcher(text, flags)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.patterns == nil || len(t.patterns) >= mostFilled {
+		t.patterns = make(map[string]*matcher)
+	}
+	t.patterns[key] = m
+	return m, nil
 }
 
 func quoteBytes(s string) string {
