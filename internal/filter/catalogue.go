@@ -132,8 +132,7 @@ func nativeTests() []Test {
 		{Name: linkTextOther, Points: 0.5, Group: GroupContent},
 		{Name: hostImitates, Points: 2.6, Group: GroupDanger},
 
-		// Experience. Points of BAYES are measured (docs/operator/judgement.md): certainty alone reaches the threshold and does not pass it.
-		// Those of AWL are the message's own.
+		// Experience. Points of BAYES are measured (docs/operator/judgement.md); those of AWL are the message's own.
 		{Name: "BAYES_00", Points: -1.9, Group: GroupExperience},
 		{Name: "BAYES_05", Points: -0.5, Group: GroupExperience},
 		{Name: "BAYES_20", Points: -0.001, Group: GroupExperience},
@@ -142,8 +141,8 @@ func nativeTests() []Test {
 		{Name: "BAYES_60", Points: 1.0, Group: GroupExperience},
 		{Name: "BAYES_80", Points: 2.0, Group: GroupExperience},
 		{Name: "BAYES_95", Points: 2.5, Group: GroupExperience},
-		{Name: "BAYES_99", Points: 3.0, Group: GroupExperience},
-		{Name: "BAYES_999", Points: 0.7, Group: GroupExperience},
+		{Name: "BAYES_99", Points: 3.3, Group: GroupExperience},
+		{Name: "BAYES_999", Points: 0.4, Group: GroupExperience},
 		{Name: "AWL", Points: 0, Group: GroupExperience},
 	}, behaviourTests(), []Test{
 		// Other scanners (opinion.go). A virus holds the message whatever the points; those of rspamd's word are the message's own, these are

@@ -112,6 +112,34 @@ func TestSpamRules(t *testing.T) {
 	}
 }
 
+// TestSpamHonest: everyday mail of today, orders, invoices, newsletters with a sender that shows, stays far from being held.
+func TestSpamHonest(t *testing.T) {
+	t.Parallel()
+	set := spamRules(t)
+	files, err := filepath.Glob(filepath.Join(spamData, "honest", "*.eml"))
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%d messages: %v", len(files), err)
+	}
+	for _, f := range files {
+		t.Run(filepath.Base(f), func(t *testing.T) {
+			t.Parallel()
+			var sum [4]float64
+			for _, h := range runSpam(t, set, f).Hits {
+				r := set.Rule(h.Rule)
+				if !strings.HasPrefix(r.Where.File, "2") {
+					continue
+				}
+				for i, p := range r.Scores {
+					sum[i] += p
+				}
+			}
+			if slices.Max(sum[:]) > 0.5 {
+				t.Errorf("%v points", sum)
+			}
+		})
+	}
+}
+
 // BenchmarkSpamRules is the cost of these rules on a message of advertising and on an everyday one.
 func BenchmarkSpamRules(b *testing.B) {
 	set := spamRules(b)
