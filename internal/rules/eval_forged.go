@@ -111,7 +111,7 @@ func (c *scan) hotmail() int {
 		if c.receivedRemoved() || ip && anyMatch(hotmailWays, s) || org && anyMatch(outlookWays, s) {
 			return 0
 		}
-		if hotmailClaim.MatchString(s) {
+		if strings.Contains(s, "hotmail.com") && hotmailClaim.MatchString(s) {
 			return 1
 		}
 		if c.fromAt("hotmail.com") {

@@ -64,8 +64,10 @@ func parseReceived(line string) (hop *receivedHop, known bool) {
 	looked := false
 	if strings.HasPrefix(s, "from ") {
 		s = s[5:]
-		if m := envelopeIn.FindStringSubmatch(s); m != nil {
-			h.envFrom, h.hasEnvFrom = m[1], true
+		if strings.Contains(low, "return-path:") || strings.Contains(low, "envelope-") {
+			if m := envelopeIn.FindStringSubmatch(s); m != nil {
+				h.envFrom, h.hasEnvFrom = m[1], true
+			}
 		}
 		fit, none := h.fit(s, &looked)
 		switch {
