@@ -429,4 +429,3 @@ func settle(p *program) time.Duration {
 	}
 	return time.Since(start)
 }
-
