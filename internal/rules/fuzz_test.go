@@ -55,3 +55,18 @@ func FuzzView(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDamaged: no message, however damaged, breaks what rules see of it.
+func FuzzDamaged(f *testing.F) {
+	f.Add("From: \"a\\\" <b@c> (d (e)), f@g;\nReply-To: <x@y\nContent-Type: multipart/mixed; boundary=\"b\n\n--b\nA: b\n--b\n\ntext\n--b--\nx")
+	f.Add("x\ny\nz\nq\nContent-Type: text/html\r\n\r\n<a href=http://0x1.2.3.0/>=?x?b?=?= <title>")
+	f.Add("From a\nReceived: from x (y [1.2.3.4]) by z; 1 Jan 20 25:61:61 +9999\nSubject: =?iso-2022-jp?B?GyRC?=\nContent-Transfer-Encoding: base64\n\nAA=BB===C")
+	set, _ := rules.Parse([]rules.File{{Name: "x.cf", Text: []byte(tlds + "header A From:addr =~ /x/\nheader B ToCc:name =~ /x/\nheader C ALL:raw =~ /(.)\\1{5}/\nheader D X-Spam-Relays-External =~ /ip=/\n" +
+		"body E /e/\ntflags E multiple\nheader F eval:check_freemail_replyto('reply')\nbody G eval:check_base64_length('79')\nbody H eval:html_test('font_low_contrast')\nuri I /x/\nrawbody J /y/\n")}}, rules.Options{Local: true})
+	f.Fuzz(func(t *testing.T, message string) {
+		r := set.Run(rules.NewView(mail.Parse([]byte(message), mail.DefaultLimits()), rules.ViewOptions{}), rules.RunOptions{})
+		if r.Spent.Steps > rules.MostSteps {
+			t.Errorf("%+v", r.Spent)
+		}
+	})
+}
