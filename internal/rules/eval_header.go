@@ -123,7 +123,52 @@ func similarRecipients(c *scan, r *Rule) bool {
 	return (r.arg(0) == "undef" || x >= r.num(0)) && (r.arg(1) == "undef" || x < r.num(1))
 }
 
-var receivedDate = regexp.MustCompile(`(\s.?\d+ \S\S\S \d+ \d+:\d+:\d+ \S+)`)
+// receivedDate finds the first " 21 Nov 2026 10:00:00 +0000" with its zone; "" if there is none. One character may stand before the day.
+func receivedDate(s string) string {
+	for i := 0; i < len(s); i++ {
+		if !isHTMLSpace(s[i]) {
+			continue
+		}
+		for skip := 1; skip >= 0; skip-- {
+			if i+skip < len(s) && (skip == 0 || s[i+1] != '\n') {
+				if end := dateAt(s, i+1+skip); end > 0 {
+					return s[i:end]
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// dateAt reads a date that begins with the day at s[at:] and returns where it ends; 0 if none does.
+func dateAt(s string, at int) (end int) {
+	digits := func(behind byte) bool {
+		begin := at
+		for at < len(s) && s[at] >= '0' && s[at] <= '9' {
+			at++
+		}
+		if at == begin || at >= len(s) || s[at] != behind {
+			return false
+		}
+		at++
+		return true
+	}
+	words := func(low, high int) bool {
+		begin := at
+		for at < len(s) && at-begin < high && !isHTMLSpace(s[at]) {
+			at++
+		}
+		return at-begin >= low
+	}
+	if !digits(' ') || !words(3, 3) || at >= len(s) || s[at] != ' ' {
+		return 0
+	}
+	at++
+	if !digits(' ') || !digits(':') || !digits(':') || !digits(' ') || !words(1, len(s)) {
+		return 0
+	}
+	return at
+}
 
 // dateHeader returns the time the message claims, in seconds.
 func (c *scan) dateHeader() (int64, bool) {
@@ -164,7 +209,7 @@ func (c *scan) receivedTimes() []int64 {
 	}
 	var times []int64
 	for _, s := range lines {
-		if m := receivedDate.FindString(s); m != "" {
+		if m := receivedDate(s); m != "" {
 			if t, ok := parseDate(m); ok {
 				times = append(times, t)
 			}
@@ -278,7 +323,7 @@ func outlookID(c *scan, _ *Rule) bool {
 		return false
 	}
 	received := int64(0)
-	if s := receivedDate.FindString(c.get("Received")); s != "" {
+	if s := receivedDate(c.get("Received")); s != "" {
 		received, _ = parseDate(s)
 	}
 	return off(received)

@@ -107,7 +107,18 @@ func withoutDate(s string) string {
 	if space <= 0 || s[space-1] < '0' || s[space-1] > '9' {
 		return s
 	}
+	if before := strings.LastIndexByte(s[:space], ' '); strings.IndexByte(s[before+1:space], ':') < 0 {
+		return s
+	}
 	tail := s[max(space-dateTail, 0):]
+	if semicolon := strings.LastIndexByte(tail, ';'); semicolon >= 0 {
+		for semicolon > 0 && (tail[semicolon-1] == ';' || tail[semicolon-1] == ' ') {
+			semicolon--
+		}
+		if loc := dateBehind.FindStringIndex(tail[semicolon:]); loc != nil {
+			return s[:len(s)-len(tail)+semicolon+loc[0]]
+		}
+	}
 	if loc := dateBehind.FindStringIndex(tail); loc != nil {
 		return s[:len(s)-len(tail)+loc[0]]
 	}

@@ -160,8 +160,6 @@ var (
 	mailAmp       = regexp.MustCompile(`^([^@]+@[^?&]+)&`)
 	mailSpaces    = regexp.MustCompile(`^(?:mailto:)?(?:%20)*([^@]+@[^?&%]+)`)
 	mailAngle     = regexp.MustCompile(`^[^?&]*<([^@>]+@[^>]+)>`)
-	mailLike      = regexp.MustCompile(`(?i)^mailto:|^[^:]*@`)
-	noURI         = regexp.MustCompile(`^(?:[#?&]|/$|/[^/])`)
 )
 
 // fromText completes what was found in text to a URI; "" if it is none.
@@ -246,10 +244,10 @@ func canonicalURIs(l *lists, uri string) []string {
 	for i := 0; i < len(queue) && i < maxRedirects; i++ {
 		u := strings.TrimSpace(noLineEnds.Replace(queue[i]))
 		add(u)
-		if len(u) <= 1 || noURI.MatchString(u) {
+		if len(u) <= 1 || isNoURI(u) {
 			continue
 		}
-		if mailLike.MatchString(u) {
+		if isMailLike(u) {
 			for _, m := range mailForms(u) {
 				add(m)
 			}
@@ -259,10 +257,10 @@ func canonicalURIs(l *lists, uri string) []string {
 		if !plainHTTP(n) {
 			n = httpSlashes.ReplaceAllString(n, "$1//")
 		}
-		if escapedOctet.MatchString(n) {
+		if strings.IndexByte(n, '%') >= 0 && escapedOctet.MatchString(n) {
 			n = urlEncode(n)
 		}
-		if !anyScheme.MatchString(n) {
+		if !plainHTTP(n) && !anyScheme.MatchString(n) {
 			if strings.HasPrefix(n, "ftp.") {
 				n = "ftp://" + n
 			} else {
@@ -277,6 +275,21 @@ func canonicalURIs(l *lists, uri string) []string {
 		queue = append(queue, httpForms(l, n, add)...)
 	}
 	return out
+}
+
+// isNoURI reports what leads nowhere by itself: a fragment, a query, a path.
+func isNoURI(s string) bool {
+	return s[0] == '#' || s[0] == '?' || s[0] == '&' || s[0] == '/' && (len(s) == 1 || s[1] != '/' && s[1] != '\n')
+}
+
+// isMailLike reports a mailto: or an address before any colon.
+func isMailLike(s string) bool {
+	at := strings.IndexByte(s, '@')
+	if len(s) >= 7 && strings.EqualFold(s[:7], "mailto:") {
+		return true
+	}
+	colon := strings.IndexByte(s, ':')
+	return at >= 0 && (colon < 0 || at < colon)
 }
 
 // plainHTTP reports that a URI begins with http:// or https:// and a host.

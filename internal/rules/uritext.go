@@ -90,7 +90,14 @@ func run(line []byte, i, limit int, stop *byteSet) int {
 
 func knownURI(line []byte, i int) int {
 	switch line[i] | 0x20 {
-	case 'h', 'f', 'w':
+	case 'h', 'f':
+		if i+1 >= len(line) || line[i+1]|0x20 != 't' {
+			return 0
+		}
+	case 'w':
+		if i+1 >= len(line) || line[i+1]|0x20 != 'w' {
+			return 0
+		}
 	default:
 		return 0
 	}
