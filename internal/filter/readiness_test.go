@@ -73,7 +73,6 @@ type readyCase struct {
 	zone     [2]string // of the DNS
 	fail     string    // a name without an answer
 	signer   string    // d=; "": not signed; "late": signed before edit was made
-	headers  string
 	egress   []account.Egress
 	from     string
 	to       []string
