@@ -302,7 +302,7 @@ func (h *receivedHop) assign(sh *shape, groups []string) bool {
 
 // safeInRelay replaces what has a meaning in the form that rules match.
 func safeInRelay(s string) string {
-	if strings.IndexAny(s, unsafeInRelay) < 0 {
+	if !strings.ContainsAny(s, unsafeInRelay) {
 		return s
 	}
 	b := []byte(s)
