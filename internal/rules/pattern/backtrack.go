@@ -26,8 +26,7 @@ type machine struct {
 
 	// memo remembers failures (instruction, position, run) once an attempt has become long: an open hash table whose cells
 	// are valid for the current epoch.
-	memo    []memoCell
-	epoch   uint32
+	memo    *memoTable
 	filled  int
 	memoing bool
 	warm    int // steps left at which remembering begins
@@ -41,6 +40,12 @@ type memoCell struct {
 	epoch uint32
 }
 
+// memoTable is lent by a Memory to whoever needs one.
+type memoTable struct {
+	cells []memoCell
+	epoch uint32
+}
+
 const (
 	memoBits  = 16
 	memoCells = 1 << memoBits
@@ -49,6 +54,15 @@ const (
 
 // match looks for the leftmost match that begins in [from, until] and leaves its captures in m.caps.
 func (m *machine) match(c *code, text []byte, from, until, budget int) (ok, gaveUp bool) {
+	ok, gaveUp = m.attempts(c, text, from, until, budget)
+	if m.memo != nil {
+		c.memory.tables.Put(m.memo)
+		m.memo = nil
+	}
+	return ok, gaveUp
+}
+
+func (m *machine) attempts(c *code, text []byte, from, until, budget int) (ok, gaveUp bool) {
 	m.code, m.text, m.steps, m.out = c, text, budget, false
 	m.caps = resize(m.caps, c.slots)
 	m.regs = resize(m.regs, c.regs)
@@ -112,11 +126,11 @@ func (m *machine) seen(pc, pos int32) bool {
 	key := uint64(uint32(pc))<<32 | uint64(uint32(pos))
 	h := (key ^ uint64(m.run)<<17) * 0x9E3779B97F4A7C15
 	for i := h >> (64 - memoBits); ; i = (i + 1) % memoCells {
-		c := &m.memo[i]
-		if c.epoch != m.epoch {
+		c := &m.memo.cells[i]
+		if c.epoch != m.memo.epoch {
 			if m.filled < memoCells*3/4 {
 				m.filled++
-				*c = memoCell{key, m.run, m.epoch}
+				*c = memoCell{key, m.run, m.memo.epoch}
 			}
 			return false
 		}
@@ -127,13 +141,11 @@ func (m *machine) seen(pc, pos int32) bool {
 }
 
 func (m *machine) startMemo() {
-	if m.memo == nil {
-		m.memo = make([]memoCell, memoCells)
-	}
-	m.epoch++
-	if m.epoch == 0 {
-		clear(m.memo)
-		m.epoch = 1
+	m.memo = m.code.memory.table()
+	m.memo.epoch++
+	if m.memo.epoch == 0 {
+		clear(m.memo.cells)
+		m.memo.epoch = 1
 	}
 	m.filled = 0
 	m.memoing = true

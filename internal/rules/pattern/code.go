@@ -53,6 +53,7 @@ type branchTable struct {
 // code is a pattern as the backtracker runs it.
 type code struct {
 	insts    []binst
+	memory   *Memory
 	slots    int // capture positions
 	regs     int
 	first    *byteSet // bytes with which a match begins; nil if it may be empty

@@ -13,11 +13,21 @@ const (
 	defaultStates = 10_000   // states before the cache is dropped
 	aloneBytes    = 1 << 20  // bytes of one pattern's cache before it is dropped
 	joinedBytes   = 16 << 20 // the same for a joined automaton
-	memoryBytes   = 96 << 20 // of all caches that share a Memory; beyond, each is dropped at an eighth of its own limit
+	memoryBytes   = 64 << 20 // of all caches that share a Memory; beyond, each is dropped at an eighth of its own limit
 )
 
 // Memory is what the caches of several patterns may hold together. The zero value is ready to use; it is safe for concurrent use.
-type Memory struct{ used atomic.Int64 }
+type Memory struct {
+	used   atomic.Int64
+	tables sync.Pool // *memoTable
+}
+
+func (m *Memory) table() *memoTable {
+	if t, ok := m.tables.Get().(*memoTable); ok {
+		return t
+	}
+	return &memoTable{cells: make([]memoCell, memoCells)}
+}
 
 // context is what a state knows about the byte before its position.
 type context uint8

@@ -226,6 +226,7 @@ func (p *Pattern) backtracker() *code {
 	p.late.Do(func() {
 		if t, err := parse(p.src, p.flags); err == nil {
 			p.code = compileCode(t)
+			p.code.memory = p.memory
 		}
 	})
 	return p.code
