@@ -5,7 +5,8 @@
 //
 // Load reads the .cf files of folders in SpamAssassin's order (by name), follows their conditions (if, ifplugin, else) and makes a RuleSet:
 // patterns for header, body, rawbody, full, uri, mimeheader and uri_detail rules, expressions for metas, Go functions for eval rules.
-// NewView prepares a message the way SpamAssassin shows it to its rules: decoded headers, body lines, raw chunks, HTML measures, relays.
+// NewView prepares a message the way SpamAssassin shows it to its rules: decoded headers, body lines, raw chunks, HTML measures, relays. It
+// takes the bytes apart itself, since SpamAssassin reads damaged headers, multiparts and addresses in ways of its own.
 // RuleSet.Run runs all active rules on a View and says which hit, with what score and why. A host with tests of its own names them in
 // Options.Given, calls Begin, does its own part meanwhile and hands its results to Finish, where metas combine both.
 //
@@ -18,7 +19,8 @@
 //
 // Rule files are outside bytes. Nothing in them is fatal: what cannot be read, is not known or cannot run is named in the LoadReport with
 // file, line and reason, and the rest is used. Sizes and numbers are limited (see the constants in source.go). Patterns run within a step
-// budget; a rule that exceeds it is in Result.Skipped, neither hit nor forgotten.
+// budget, each its own and all of a message one together; a rule that exceeds it is in Result.Skipped, neither hit nor forgotten. Fields,
+// parts and HTML tags beyond the limits in tree.go and htmltoken.go are left aside, and Result.Cut says so.
 //
 // # Concurrency
 //
