@@ -34,7 +34,7 @@ const (
 // The filter's own tests and those of Bayes are not fitted: a person sets their points, and the rules are fitted around them.
 var bounds = map[string][2]float64{
 	"FROM_ADDR_SELLS": {0.2, 1.2}, "FROM_ENDS_DIGITS": {0.2, 0.6}, "FROM_STARTS_DIGIT": {0.2, 0.6}, "PRIORITY_HIGH": {0.2, 1}, "SUBJ_FREE": {0.2, 0.6},
-	"SUBJ_YOUR": {0.2, 1}, "SUBJ_CURIOUS": {0.1, 0.4}, "HTML_GENERATOR": {0.2, 1}, "HTML_TITLE_NONE": {0.2, 1.2}, "TO_MANY_5": {0.2, 0.7},
+	"SUBJ_YOUR": {0.2, 1}, "SUBJ_CURIOUS": {0.1, 0.4}, "HTML_GENERATOR": {0.2, 1}, "HTML_TITLE_NONE": {0.2, 1.2}, "TO_MANY_5": {0.1, 0.3}, "TO_MANY_10": {0.2, 0.8}, "TO_SIMILAR": {0.2, 0.5},
 	"MONEY_MORTGAGE": {0.1, 0.6}, "MONEY_INSURANCE": {0.1, 0.6}, "SUBJ_LOAN": {0.1, 0.6}, "LAYOUT_CT_NO_CHARSET": {0.2, 0.8},
 }
 
