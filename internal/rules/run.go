@@ -412,7 +412,8 @@ func (c *scan) template(i int) {
 	case Full:
 		texts = [][]byte{c.v.full}
 	}
-	if r.shell != nil && !r.negated {
+	m := c.s.filled.known(text, r.pattern.flags)
+	if m == nil && r.shell != nil && !r.negated {
 		possible := false
 		for _, b := range texts {
 			if ok, budget := r.shell.MatchIn(b, &c.budget); ok || budget {
@@ -424,10 +425,12 @@ func (c *scan) template(i int) {
 			return
 		}
 	}
-	m, err := c.s.filled.compile(text, r.pattern.flags)
-	if err != nil {
-		c.skipped[i] = true
-		return
+	if m == nil {
+		var err error
+		if m, err = c.s.filled.compile(text, r.pattern.flags); err != nil {
+			c.skipped[i] = true
+			return
+		}
 	}
 	c.single(i, m, texts)
 }
@@ -441,14 +444,15 @@ type filledTemplates struct {
 // mostFilled bounds the patterns kept; beyond, all are dropped.
 const mostFilled = 512
 
-func (t *filledTemplates) compile(text, flags string) (*matcher, error) {
-	key := flags + "/" + text
+// known returns the pattern if it is kept, nil if not.
+func (t *filledTemplates) known(text, flags string) *matcher {
 	t.mu.Lock()
-	m, ok := t.patterns[key]
-	t.mu.Unlock()
-	if ok {
-		return m, nil
-	}
+	defer t.mu.Unlock()
+	return t.patterns[flags+"/"+text]
+}
+
+// compile makes the pattern and keeps it.
+func (t *filledTemplates) compile(text, flags string) (*matcher, error) {
 	m, err := compileMatcher(text, flags)
 	if err != nil {
 		return nil, err
@@ -458,7 +462,7 @@ func (t *filledTemplates) compile(text, flags string) (*matcher, error) {
 	if t.patterns == nil || len(t.patterns) >= mostFilled {
 		t.patterns = make(map[string]*matcher)
 	}
-	t.patterns[key] = m
+	t.patterns[flags+"/"+text] = m
 	return m, nil
 }
 
