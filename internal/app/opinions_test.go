@@ -133,7 +133,7 @@ func TestScanAsksScanners(t *testing.T) {
 			t.Fatal(err)
 		}
 		raw := bytes.ReplaceAll([]byte(letter("x")+opiniontest.VirusText+"\n"), []byte("\n"), []byte("\r\n"))
-		v, err := s.Scan(t.Context(), app.ScanInput{Raw: raw})
+		v, err := s.Scan(t.Context(), app.ScanInput{Message: mail.Parse(raw, mail.DefaultLimits())})
 		if _, found := v.Hit("VIRUS_FOUND"); err != nil || found == local {
 			text, _ := json.Marshal(v)
 			t.Errorf("local %v: %v %s", local, err, text)

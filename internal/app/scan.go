@@ -25,7 +25,8 @@ type Scanner struct {
 
 // ScanInput is one message and what is known of its sending.
 type ScanInput struct {
-	Raw      []byte // CRLF lines
+	Raw      []byte        // for RuleScanner, as it stands in the file
+	Message  *mail.Message // for Scanner: parsed, with CRLF lines
 	Envelope mail.Envelope
 	IP       netip.Addr // the address it leaves from; invalid: those of the default pool
 	Hello    string     // the name said in EHLO from there
@@ -81,7 +82,7 @@ func (s *Scanner) Rule(test string) string { return s.rules.Definition(test) }
 
 // Scan tests one message.
 func (s *Scanner) Scan(ctx context.Context, in ScanInput) (filter.Verdict, error) {
-	x := filter.Input{Message: mail.Parse(in.Raw, mail.DefaultLimits()), Envelope: in.Envelope, Hello: in.Hello, Egress: s.egress,
+	x := filter.Input{Message: in.Message, Envelope: in.Envelope, Hello: in.Hello, Egress: s.egress,
 		Customer: account.Customer{Threshold: s.threshold}}
 	if in.IP.IsValid() {
 		x.Egress = []account.Egress{{IP: in.IP, HELO: in.Hello}}

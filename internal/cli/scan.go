@@ -230,10 +230,12 @@ func (c *command) scanner(ctx context.Context, conf *config.Config, f scanFlags)
 		done()
 		return nil, nothing, err
 	}
-	catalog, err := locale.New()
-	if err != nil {
-		done()
-		return nil, nothing, err
+	var catalog *locale.Catalog // nil: no words, as in JSON
+	if !c.json {
+		if catalog, err = locale.New(); err != nil {
+			done()
+			return nil, nothing, err
+		}
 	}
 	return func(ctx context.Context, raw []byte) (api.Verdict, error) {
 		v, err := scanner.Scan(ctx, f.input(wireForm(raw)))
@@ -307,11 +309,8 @@ const mostRecipients = 100
 
 // input completes what was not told from the header.
 func (f scanFlags) input(raw []byte) app.ScanInput {
-	in := app.ScanInput{Raw: raw, IP: f.address, Hello: f.hello, Envelope: mail.Envelope{ReversePath: f.reverse, Recipients: f.recipients}}
-	if f.sender && len(f.recipients) > 0 {
-		return in
-	}
 	m := mail.Parse(raw, mail.DefaultLimits())
+	in := app.ScanInput{Message: m, IP: f.address, Hello: f.hello, Envelope: mail.Envelope{ReversePath: f.reverse, Recipients: f.recipients}}
 	if !f.sender {
 		for _, box := range m.From() {
 			if in.Envelope.ReversePath.IsNull() {
