@@ -260,6 +260,10 @@ func (f *Filter) Run(ctx context.Context, in Input) (Verdict, error) {
 		if !c.network {
 			continue
 		}
+		if set.o.Offline { // every answer is there at once: nothing to wait for side by side
+			s.perform(ctx, c)
+			continue
+		}
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
