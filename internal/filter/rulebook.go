@@ -129,7 +129,7 @@ const (
 // checkRules runs the patterns of the rules. What they add up to is decided by finishRules, when the other tests are done.
 func checkRules(ctx context.Context, s *scan) {
 	view := rules.NewView(s.Message, rules.ViewOptions{HasEnvelope: true, ReversePath: s.Envelope.ReversePath.String(), Now: s.Received})
-	s.running = s.book.set.Begin(view, rules.RunOptions{Context: ctx, Scores: s.ruleScores(), Reasons: true})
+	s.running = s.book.set.Begin(view, rules.RunOptions{Context: ctx, Scores: s.ruleScores(), Reasons: true, HitsOnly: true})
 }
 
 // finishRules lets rules look at what the filter's own tests found, and takes over what they say.

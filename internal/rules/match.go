@@ -79,8 +79,13 @@ type group struct {
 	set       *pattern.Set
 	negated   bool      // some rule hits by not matching
 	noSubject bool      // some rule does not look at the first line
+	waits     []bool    // by rule of the group: a sub-rule that may be left until a meta asks for it
+	searched  []bool    // ... literals of it are looked for
 	free      sync.Pool // *pattern.Scratch
 }
+
+// whole reports a rule that may wait and has no literals: all texts are looked at when it is asked for.
+func (g *group) whole(k int) bool { return g.waits[k] && !g.searched[k] }
 
 func newGroup(s *RuleSet, rules []int) *group {
 	list := make([]*pattern.Pattern, len(rules))
@@ -88,7 +93,11 @@ func newGroup(s *RuleSet, rules []int) *group {
 		list[i] = s.rules[r].compiled.Pattern
 	}
 	g := &group{rules: rules, set: pattern.NewSet(list)}
-	for _, i := range rules {
+	for k, i := range rules {
+		r := s.rules[i]
+		_, literals := list[k].Literals()
+		g.waits = append(g.waits, r.Sub() && !r.multiple && !r.captures && !r.negated && !r.noSubj)
+		g.searched = append(g.searched, literals)
 		g.negated = g.negated || s.rules[i].negated
 		g.noSubject = g.noSubject || s.rules[i].noSubj && s.rules[i].Kind == Body
 	}

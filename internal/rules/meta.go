@@ -165,7 +165,7 @@ type expr struct {
 	left, right *expr
 }
 
-func (e *expr) eval(values []float64) float64 {
+func (e *expr) eval(c *scan) float64 {
 	switch e.kind {
 	case opNumber:
 		return e.number
@@ -173,23 +173,26 @@ func (e *expr) eval(values []float64) float64 {
 		if e.rule < 0 {
 			return 0
 		}
-		return values[e.rule]
+		if x := c.values[e.rule]; !waits(x) {
+			return x
+		}
+		return c.demand(e.rule)
 	case opNot:
-		return truth(e.left.eval(values) == 0)
+		return truth(e.left.eval(c) == 0)
 	case opMinus:
-		return -e.left.eval(values)
+		return -e.left.eval(c)
 	case opOr:
-		if v := e.left.eval(values); v != 0 {
+		if v := e.left.eval(c); v != 0 {
 			return v
 		}
-		return e.right.eval(values)
+		return e.right.eval(c)
 	case opAnd:
-		if e.left.eval(values) == 0 {
+		if e.left.eval(c) == 0 {
 			return 0
 		}
-		return e.right.eval(values)
+		return e.right.eval(c)
 	}
-	return apply(e.op, e.left.eval(values), e.right.eval(values))
+	return apply(e.op, e.left.eval(c), e.right.eval(c))
 }
 
 // prepare fills kind.

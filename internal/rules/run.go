@@ -26,6 +26,9 @@ type RunOptions struct {
 	Profile *Profile
 	// Reasons has Hit.Reasons filled in.
 	Reasons bool
+	// HitsOnly leaves out work that decides no rule with points: a sub-rule is looked at when a meta asks for it. Hits are the same, Result.Subs
+	// is not complete.
+	HitsOnly bool
 }
 
 // Hit is one rule that hit.
@@ -75,7 +78,9 @@ type scan struct {
 	skipped  map[int]bool
 	profile  *Profile
 	reasons  bool
-	meter    *meter // nil: nothing is measured
+	lazy     bool
+	waiting  []later // what sub-rules have to look at when they are asked for
+	meter    *meter  // nil: nothing is measured
 	budget   pattern.Budget
 	stripped [][]byte // body lines as an eval left them; nil: as they are in the View
 	current  int      // rule at work, for note
@@ -90,7 +95,7 @@ func (s *RuleSet) Run(v *View, o RunOptions) Result { return s.Begin(v, o).Finis
 // Begin runs the rules that look at the message: all but metas. It runs those with points in any score set, so that the set may be chosen
 // when it ends. The caller may ask the network meanwhile and hand in what it says to Finish. The View must not be used otherwise before that.
 func (s *RuleSet) Begin(v *View, o RunOptions) *Run {
-	r := &Run{scan{s: s, v: v, set: o.ScoreSet & 3, ctx: o.Context, reasons: o.Reasons, values: make([]float64, len(s.rules)+len(s.given)), where: map[int][]byte{},
+	r := &Run{scan{s: s, v: v, set: o.ScoreSet & 3, ctx: o.Context, reasons: o.Reasons, lazy: o.HitsOnly && o.Profile == nil, values: make([]float64, len(s.rules)+len(s.given)), where: map[int][]byte{},
 		notes: map[int]string{}, captured: map[string][]string{}, skipped: map[int]bool{},
 		budget: pattern.Budget{Steps: MostSteps, Work: MostWork}}}
 	c := &r.scan
@@ -141,15 +146,17 @@ func (r *Run) FinishSet(set int, given map[string]float64) Result {
 			c.values[i] = x
 		}
 	}
-	for _, i := range c.s.plan.metas {
-		if c.counts(i) {
-			c.meter.start()
-			if x := c.s.rules[i].expr.eval(c.values); x != 0 {
-				c.values[i] = max(x, 0)
-				if x <= 0 {
-					c.values[i] = 1
-				}
+	if c.lazy {
+		for _, i := range c.s.plan.metas {
+			if c.s.rules[i].Sub() && c.counts(i) {
+				c.values[i] = waiting
 			}
+		}
+	}
+	for _, i := range c.s.plan.metas {
+		if c.counts(i) && !(c.lazy && c.s.rules[i].Sub()) {
+			c.meter.start()
+			c.meta(i)
 			c.meter.stop(i)
 		}
 	}
@@ -257,6 +264,22 @@ func (c *scan) run(g *group, texts [][]byte) {
 	if g.negated {
 		matched = make([]bool, len(g.rules))
 	}
+	at := 0 // the text at work
+	scratch.Later = nil
+	if c.lazy {
+		scratch.Later = func(k, lo, hi int) bool {
+			if g.waits[k] {
+				c.wait(later{g.rules[k], texts[at : at+1], lo, hi})
+			}
+			return g.waits[k]
+		}
+		for k, i := range g.rules {
+			if g.whole(k) {
+				scratch.Skip(k)
+				c.wait(later{i, texts, 0, -1})
+			}
+		}
+	}
 	if c.scores != nil || g.noSubject {
 		for k, i := range g.rules {
 			if r := c.s.rules[i]; !c.active(i) || r.noSubj && r.Kind == Body {
@@ -265,6 +288,7 @@ func (c *scan) run(g *group, texts [][]byte) {
 		}
 	}
 	for n, b := range texts {
+		at = n
 		if c.late() {
 			for k, i := range g.rules {
 				if c.active(i) && c.values[i] == 0 && (matched == nil || !matched[k]) {
@@ -301,7 +325,7 @@ func (c *scan) subjectDone(g *group, scratch *pattern.Scratch) {
 	scratch.Reset()
 	for k, i := range g.rules {
 		r := c.s.rules[i]
-		if !c.active(i) || c.skipped[i] || c.values[i] > 0 && (!r.multiple || r.maxHits > 0 && int(c.values[i]) >= r.maxHits) {
+		if !c.active(i) || c.skipped[i] || c.lazy && g.whole(k) || c.values[i] > 0 && (!r.multiple || r.maxHits > 0 && int(c.values[i]) >= r.maxHits) {
 			scratch.Skip(k)
 		}
 	}
@@ -530,7 +554,7 @@ const (
 // reasonsOf adds what the rules matched that a meta rests on.
 func (c *scan) reasonsOf(list []string, i, depth int) []string {
 	c.s.rules[i].expr.each(func(x *expr) {
-		if x.rule < 0 || x.rule >= len(c.s.rules) || c.values[x.rule] == 0 || len(list) == maxReasons {
+		if x.rule < 0 || x.rule >= len(c.s.rules) || !(c.values[x.rule] > 0) || len(list) == maxReasons {
 			return
 		}
 		if c.s.rules[x.rule].Kind == Meta {
@@ -549,7 +573,7 @@ func (c *scan) reasonsOf(list []string, i, depth int) []string {
 func (c *scan) result() Result {
 	var out Result
 	for i, r := range c.s.rules {
-		if c.values[i] == 0 || r.given {
+		if !(c.values[i] > 0) || r.given { // what nobody asked for is not above 0 either
 			continue
 		}
 		h := Hit{Rule: r.Name, Value: c.values[i]}

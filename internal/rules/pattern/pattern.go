@@ -110,11 +110,16 @@ func (p *Pattern) Match(b []byte) (matched, budget bool) {
 
 // MatchIn is like Match and pays from b.
 func (p *Pattern) MatchIn(text []byte, b *Budget) (matched, budget bool) {
+	return p.MatchWithin(text, 0, len(text), b)
+}
+
+// MatchWithin is MatchIn for a match that lies between two places of the text, as Scratch.Later was told.
+func (p *Pattern) MatchWithin(text []byte, lo, hi int, b *Budget) (matched, budget bool) {
 	m := p.machine()
 	defer p.free.Put(m)
 	given := b.part(p.steps, aloneWork)
 	left := given
-	matched, budget = p.within(m, text, 0, len(text), &left)
+	matched, budget = p.within(m, text, lo, hi, &left)
 	b.settle(given, left)
 	return matched, budget
 }

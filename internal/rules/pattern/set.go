@@ -38,6 +38,9 @@ type Scratch struct {
 	shared  *Budget // pays for all that this and other scratches spend; nil: nothing is shared
 	// Cost is told how long a pattern took; patterns of a joined automaton share its time. nil: nothing is measured.
 	Cost func(i int, t time.Duration)
+	// Later is asked before a pattern of which a literal was found is matched: true leaves it to the caller, who may call MatchWithin with the
+	// same places. nil: all are matched.
+	Later func(i, lo, hi int) bool
 }
 
 // window is the part of the text in which a candidate may match.
@@ -129,6 +132,9 @@ func (s *Set) Matches(c *Scratch, b []byte, hit, skipped func(i int)) {
 		s.candidates(c, b)
 		for _, i := range c.found {
 			w := &c.windows[i]
+			if c.Later != nil && c.Later(int(i), w.lo, w.hi) {
+				continue
+			}
 			begin := c.clock()
 			matched, budget := s.patterns[i].within(&c.machine, b, w.lo, w.hi, &c.purse)
 			report(int(i), matched, budget, hit, skipped)
