@@ -26,7 +26,8 @@ type RunOptions struct {
 	Profile *Profile
 	// Reasons has Hit.Reasons filled in.
 	Reasons bool
-	// HitsOnly leaves out work that decides no rule with points: a sub-rule is looked at when a meta asks for it. Hits are the same, Result.Subs
+	// HitsOnly leaves out work that decides no rule with points: a sub-rule is looked at when a meta asks for it. Hits are the same, Hit.Reasons
+	// may be fewer, and Result.Subs
 	// is not complete.
 	HitsOnly bool
 }
