@@ -40,6 +40,9 @@ const uriPunctuation = "-~!@#^&*()_+=:;'?,."
 // textURIs finds what mail clients make clickable: URLs with a scheme or www., mail addresses, and names below a top-level domain that
 // exists. kind is scheme, mail or schemeless. Linear in len(line).
 func textURIs(l *lists, line []byte, found func(raw, kind string)) {
+	if !mayHoldURI(line) {
+		return
+	}
 	mailEnd := -1 // where the run of address characters around i ends
 	for i := 0; i < len(line); {
 		if !uriMayStart(line, i) {
@@ -71,6 +74,16 @@ func textURIs(l *lists, line []byte, found func(raw, kind string)) {
 			found(raw, kind)
 		}
 	}
+}
+
+// mayHoldURI reports whether a line has what every URI has: a colon, an @, or a dot with something right behind it.
+func mayHoldURI(line []byte) bool {
+	for i, b := range line {
+		if b == ':' || b == '@' || b == '.' && i+1 < len(line) && line[i+1] > ' ' {
+			return true
+		}
+	}
+	return false
 }
 
 func uriMayStart(line []byte, i int) bool {
@@ -148,11 +161,11 @@ func bareURI(l *lists, line []byte, i int) (end int, host string) {
 		if h <= i || h == stop-1 && line[h] != '.' {
 			continue
 		}
-		name := string(line[i:h])
-		dot := strings.LastIndexByte(name, '.')
-		if dot < 1 || !l.tldValid(strings.ToLower(name[dot+1:])) {
+		dot := bytes.LastIndexByte(line[i:h], '.')
+		if dot < 1 || i+dot+1 == h || !l.tldValid(strings.ToLower(string(line[i+dot+1:h]))) {
 			continue
 		}
+		name := string(line[i:h])
 		end = h
 		if end < len(line) && line[end] == '.' {
 			end++
