@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,7 +25,7 @@ const MaxLesson = 16 << 20
 type LearnRequest struct {
 	Class    string   `json:"class" enum:"spam,ham,forget" doc:"What they are; forget takes back what was learned of them"`
 	Customer string   `json:"customer,omitempty" maxLength:"100" doc:"Whose mail is judged by it; empty: everybody's"`
-	Messages [][]byte `json:"messages" nullable:"false" minItems:"1" maxItems:"200" doc:"Whole messages, in base64"`
+	Messages [][]byte `json:"messages" nullable:"false" minItems:"1" maxItems:"200" doc:"Whole messages, in base64; of a complaint (feedback report) the message that it is about is learned"`
 }
 
 // Learned tells what a LearnRequest did and what is known now.
@@ -76,7 +77,7 @@ func Teach(ctx context.Context, ledger *learn.Ledger, r LearnRequest) (Learned, 
 	}
 	var messages []*mail.Message
 	for i, raw := range r.Messages {
-		m := mail.Parse(raw, mail.DefaultLimits())
+		m := complainedOf(mail.Parse(raw, mail.DefaultLimits()))
 		if len(m.Header) == 0 {
 			return Learned{}, invalid(fmt.Sprintf("messages: number %d is no message: it has no header; nothing was learned", i+1))
 		}
@@ -106,6 +107,20 @@ func Teach(ctx context.Context, ledger *learn.Ledger, r LearnRequest) (Learned, 
 	}
 	out.Enough = spam >= learn.MinCorpus && ham >= learn.MinCorpus
 	return out, nil
+}
+
+// complainedOf is the message that a complaint (a feedback report, RFC 5965) is about: what was marked as spam, not the report around it. Other
+// messages, and reports that hold no whole message, are returned as they are.
+func complainedOf(m *mail.Message) *mail.Message {
+	if m.Root.MediaType != "multipart/report" || !strings.EqualFold(m.Root.Params["report-type"], "feedback-report") {
+		return m
+	}
+	for _, p := range m.Root.Children {
+		if p.MediaType == "message/rfc822" {
+			return mail.Parse(p.Decoded(), mail.DefaultLimits())
+		}
+	}
+	return m
 }
 
 // ClassifyRequest asks how like spam a message is.

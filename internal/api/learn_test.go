@@ -72,3 +72,21 @@ func TestLearn(t *testing.T) {
 		t.Errorf("a customer's ham answers for all: %+v %v", r, err)
 	}
 }
+
+// TestLearnComplaints: of a feedback report the message it is about is learned, the same as if that had been given.
+func TestLearnComplaints(t *testing.T) {
+	t.Parallel()
+	g, ctx := start(t), t.Context()
+	const inner = "From: offers@x.example\r\nMessage-ID: <inner@x.example>\r\nSubject: Earn money\r\n\r\ncheapest lottery\r\n"
+	report := "From: abuse@isp.example\r\nMessage-ID: <report@isp.example>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n" +
+		"--b\r\n\r\nThis is an abuse report.\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\n\r\n--b\r\nContent-Type: message/rfc822\r\n\r\n" + inner + "--b--\r\n"
+	for _, tc := range []struct {
+		text    string
+		changed int
+	}{{report, 1}, {inner, 0}, {report, 0}} {
+		got, err := g.client.Learn(ctx, api.LearnRequest{Class: "spam", Messages: [][]byte{[]byte(tc.text)}})
+		if err != nil || got.Changed != tc.changed || got.Spam != 1 {
+			t.Errorf("%.40q: %+v %v", tc.text, got, err)
+		}
+	}
+}

@@ -24,7 +24,7 @@ func (c *command) learn() *cobra.Command {
 		c.learnClass("forget", "Take back what was learned of messages"))
 	cmd.Long = "Teach the gateway what wanted and unwanted mail is (tests BAYES_00 to BAYES_999). Without --customer it counts for everybody, with it for\n" +
 		"one customer's mail only. The tests answer when enough messages of each kind are learned. A message counts once, however often it\n" +
-		"is given; one that is learned as the other kind moves there. Messages that an operator releases or drops are learned by themselves."
+		"is given; one that is learned as the other kind moves there. Of a complaint (feedback report) the message it is about is learned. Messages that an operator releases or drops are learned by themselves."
 	return cmd
 }
 
@@ -101,6 +101,7 @@ func (c *command) teacher(ctx context.Context) (func(context.Context, api.LearnR
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w\nIts database cannot be used either: %w", down, err)
 	}
+	c.warn("no gateway answers: its database in %s is used directly", conf.DataDir)
 	return e.Teach, func() { _ = e.Close() }, nil
 }
 

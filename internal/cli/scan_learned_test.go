@@ -35,7 +35,7 @@ func TestScanWhatWasLearned(t *testing.T) {
 	run := func(want int, args ...string) string {
 		t.Helper()
 		code, out, errs := shell{}.run(t.Context(), append(args[:1:1], append([]string{"-c", conf}, args[1:]...)...)...)
-		if code != want || want != 2 && errs != "" {
+		if code != want || want != 2 && args[0] == "scan" && errs != "" {
 			t.Fatalf("%v: exit %d: %s%s", args, code, out, errs)
 		}
 		return out
