@@ -254,6 +254,24 @@ type Tuning struct {
 // SyncTuning takes over what the configuration file source says; it replaces what an earlier call gave. Unlike customers it is not
 // written to the database: every node reads its own file. A fault leaves all as it was.
 func (l *Ledger) SyncTuning(ctx context.Context, t Tuning, source string) error {
+	next, err := t.checked(source)
+	if err != nil {
+		return err
+	}
+	l.refreshing.Lock()
+	l.tuning, l.tuningSource = next, source
+	l.refreshing.Unlock()
+	return l.Refresh(ctx)
+}
+
+// Check reports what SyncTuning would refuse. source is where the tuning stands.
+func (t Tuning) Check(source string) error {
+	_, err := t.checked(source)
+	return err
+}
+
+// checked returns the tuning of a file in the form it is kept in.
+func (t Tuning) checked(source string) (Tuning, error) {
 	next := Tuning{Overrides: slices.Clone(t.Overrides), Entries: slices.Clone(t.Entries)}
 	var faults []error
 	for i := range next.Overrides {
@@ -267,12 +285,9 @@ func (l *Ledger) SyncTuning(ctx context.Context, t Tuning, source string) error 
 		faults, next.Entries[i] = append(faults, err), e
 	}
 	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("account: %s: %w", source, err)
+		return Tuning{}, fmt.Errorf("account: %s: %w", source, err)
 	}
-	l.refreshing.Lock()
-	l.tuning, l.tuningSource = next, source
-	l.refreshing.Unlock()
-	return l.Refresh(ctx)
+	return next, nil
 }
 
 // Overrides returns all points that differ, sorted by scope and test.

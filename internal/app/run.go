@@ -150,6 +150,10 @@ func (a *App) take(ctx context.Context, next *config.Config) error {
 		a.rules = former
 		return err
 	}
+	if err := next.Tuning().Check(tuningSource(next)); err != nil {
+		a.rules = former
+		return err
+	}
 	customers, source := next.Accounts()
 	if err := a.accounts.SyncConfig(ctx, customers, source); err != nil {
 		a.rules = former
