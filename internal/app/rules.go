@@ -30,7 +30,7 @@ func (a *App) openRules(c *config.Config) error {
 			continue
 		}
 		if said++; said > mostProblems {
-			a.log.Warn("more problems with rules are not shown here; see `postern rules report`")
+			a.log.Warn("more problems with rules are not shown here; see `postern rules check`")
 			break
 		}
 		a.log.Warn("rule not used", "file", p.Where.File, "line", p.Where.Line, "rule", p.Rule, "reason", p.Reason)
@@ -41,17 +41,22 @@ func (a *App) openRules(c *config.Config) error {
 // mostProblems is how many faulty rules the log names at a start: a folder of thousands would drown it.
 const mostProblems = 20
 
+// ruleSet loads the .cf files of folders, or our own rules when there is none.
+func ruleSet(dirs []string, o rules.Options) (*rules.RuleSet, *rules.LoadReport, error) {
+	if len(dirs) > 0 {
+		return rules.Load(dirs, o)
+	}
+	book, err := filter.LoadRules(nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	return book.Set(), book.Report(), nil
+}
+
 // CheckRules reads the .cf files of folders, or our own rules when there is none, and says what became of them, and which rules cannot run
 // with the reason.
 func CheckRules(dirs []string) (*rules.LoadReport, map[string]string, error) {
-	if len(dirs) == 0 {
-		book, err := filter.LoadRules(nil)
-		if err != nil {
-			return nil, nil, err
-		}
-		return book.Report(), book.Unsupported(), nil
-	}
-	set, report, err := rules.Load(dirs, rules.Options{})
+	set, report, err := ruleSet(dirs, rules.Options{})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -67,14 +72,7 @@ type RuleTimer struct {
 
 // NewRuleTimer loads the .cf files of folders, or our own rules when there is none.
 func NewRuleTimer(dirs []string) (*RuleTimer, error) {
-	if len(dirs) == 0 {
-		book, err := filter.LoadRules(nil)
-		if err != nil {
-			return nil, err
-		}
-		return &RuleTimer{set: book.Set(), profile: book.Set().NewProfile()}, nil
-	}
-	set, _, err := rules.Load(dirs, rules.Options{Local: true})
+	set, _, err := ruleSet(dirs, rules.Options{Local: true})
 	if err != nil {
 		return nil, err
 	}

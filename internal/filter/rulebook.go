@@ -61,7 +61,7 @@ func loadRules(dirs []string) (*RuleBook, error) {
 		ours[f.Name] = groupOf(f.Name)
 	}
 	for _, r := range b.set.Rules() {
-		if r.Sub() || r.Problem != "" || slices.Contains(o.Given, r.Name) {
+		if r.Sub() || r.Problem != "" { // a rule that takes the name of one of our tests has a problem too
 			continue
 		}
 		group, mine := ours[r.Where.File]
@@ -104,9 +104,6 @@ func (b *RuleBook) Report() *rules.LoadReport { return b.report }
 
 // Set is the compiled set.
 func (b *RuleBook) Set() *rules.RuleSet { return b.set }
-
-// Unsupported are the rules that cannot run, with the reason.
-func (b *RuleBook) Unsupported() map[string]string { return b.set.Unsupported() }
 
 // Tests are the rules that have points of their own and can run here, by group and name. Points are those with network tests and without
 // Bayes.
