@@ -23,6 +23,7 @@ var Plan = []Room{
 	{"1 Trades", "dnsbl", "The directory of blocklists and one honest lookup in four states.", []string{"dns"}},
 	{"1 Trades", "rules", "SpamAssassin's rule language: parse, compile, match; knows patterns, not policy.", []string{"mail"}},
 	{"1 Trades", "opinion", "Asks another scanner about a message: clamd, rspamd. One question, one answer, no policy.", nil},
+	{"1 Trades", "listen", "The life of a listener for other programs: who may connect, the sessions that are open, an end in order.", nil},
 	{"1 Trades", "report", "Formats that come back: delivery status notifications, read and written.", []string{"mail"}},
 
 	{"1 Ledgers", "account", "Customers, networks, credentials, domains, keys, pools.", []string{"mail", "store"}},
@@ -41,8 +42,8 @@ var Plan = []Room{
 
 	{"3 Faces", "portal", "The pages a sender or an operator sees.", []string{"account", "delivery", "filter", "intake", "journal", "locale", "mail", "notice", "spool"}},
 	{"3 Faces", "api", "The same acts over HTTP+JSON on the operator's local socket.", []string{"account", "delivery", "dkim", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "spool"}},
-	{"3 Faces", "milter", "The filter as a service for Postfix and Sendmail: header fields, quarantine, refusals.", []string{"account", "filter", "mail"}},
-	{"3 Faces", "spamd", "The filter as a service in SpamAssassin's protocol: for spamc, Exim, procmail.", []string{"account", "filter", "learn", "locale", "mail"}},
+	{"3 Faces", "milter", "The filter as a service for Postfix and Sendmail: header fields, quarantine, refusals.", []string{"account", "filter", "listen", "mail"}},
+	{"3 Faces", "spamd", "The filter as a service in SpamAssassin's protocol: for spamc, Exim, procmail.", []string{"account", "filter", "learn", "listen", "locale", "mail"}},
 	{"3 Faces", "cli", "The same acts from a shell: through the running server's socket, or directly where no server is needed.",
 		[]string{"account", "api", "app", "config", "dkim", "locale", "mail", "world"}},
 

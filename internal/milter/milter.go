@@ -48,12 +48,12 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"postern/internal/account"
 	"postern/internal/filter"
+	"postern/internal/listen"
 )
 
 // What happens to a message above the threshold (Settings.Action).
@@ -193,55 +193,21 @@ func (s *Server) Reload(next Settings) error {
 // Serve accepts connections from l until ctx ends. Then it closes l and the connections without a message under way, gives the others
 // Limits.DrainGrace and returns nil. It returns an error only when l breaks by itself.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	open := &sessions{all: make(map[*session]bool)}
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
-		_ = l.Close()
-		open.drain()
-		grace := time.AfterFunc(s.o.Limits.DrainGrace, func() { cancel(); open.cut() })
-		open.running.Wait()
-		grace.Stop()
-	})
-	var pause time.Duration
-	for {
-		conn, err := l.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			s.admit(inner, open, conn)
-			continue
-		case ctx.Err() != nil:
-			<-ended
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			stop()
-			open.cut()
-			open.running.Wait()
-			return fmt.Errorf("milter: accept: %w", err)
-		}
-		pause = min(max(2*pause, 5*time.Millisecond), time.Second) // out of file descriptors, for example
-		s.o.Logger.Error("milter: cannot accept a connection, waiting", "error", err, "wait", pause)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
-	}
+	return listen.Serve(ctx, l, listen.Options{Name: "milter", Grace: s.o.Limits.DrainGrace, Logger: s.o.Logger}, s.admit)
 }
 
 // admit starts a session, or closes the connection: the mail server then does what it does without a milter.
-func (s *Server) admit(ctx context.Context, open *sessions, conn net.Conn) {
+func (s *Server) admit(ctx context.Context, open *listen.Sessions[*session], conn net.Conn) {
+	_, trusted := listen.Peer(conn.RemoteAddr(), s.settings.Load().Networks)
 	switch {
-	case !s.trusts(conn.RemoteAddr()):
+	case !trusted:
 		s.o.Logger.Warn("milter: connection from an address outside milter.networks", "address", conn.RemoteAddr().String())
 	case s.open.Add(1) > int64(s.o.Limits.Connections):
 		s.open.Add(-1)
 		s.o.Logger.Warn("milter: too many connections; raise milter.connections", "limit", s.o.Limits.Connections)
 	default:
 		x := newSession(s, conn)
-		open.start(x, func() {
+		open.Start(x, conn, func() {
 			defer s.open.Add(-1)
 			defer x.reset()
 			s.contain("connection", func() { x.run(ctx) })
@@ -250,16 +216,6 @@ func (s *Server) admit(ctx context.Context, open *sessions, conn net.Conn) {
 	}
 	s.o.Count("refused")
 	_ = conn.Close()
-}
-
-// trusts reports whether a peer may connect: this machine, and the networks named.
-func (s *Server) trusts(peer net.Addr) bool {
-	tcp, ok := peer.(*net.TCPAddr)
-	if !ok {
-		return true // a unix socket: its folder decides
-	}
-	ip := tcp.AddrPort().Addr().Unmap()
-	return ip.IsLoopback() || slices.ContainsFunc(s.settings.Load().Networks, func(n netip.Prefix) bool { return n.Contains(ip) })
 }
 
 // contain runs f and reports whether it ended without panic: one message must not end the gateway.
@@ -280,49 +236,4 @@ func (s *Server) reserve(n int64) bool {
 	}
 	s.inFlight.Add(-n)
 	return false
-}
-
-// sessions are the open ones of one listener.
-type sessions struct {
-	running  sync.WaitGroup
-	mu       sync.Mutex
-	all      map[*session]bool
-	draining bool
-}
-
-// start runs a session and closes its connection at the end. While draining it is given nothing to do.
-func (a *sessions) start(x *session, run func()) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.all[x] = true
-	if a.draining {
-		x.drain()
-	}
-	a.running.Go(func() {
-		defer func() {
-			_ = x.conn.Close()
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			delete(a.all, x)
-		}()
-		run()
-	})
-}
-
-// drain ends the sessions that have no message under way; the others end after it.
-func (a *sessions) drain() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.draining = true
-	for x := range a.all {
-		x.drain()
-	}
-}
-
-func (a *sessions) cut() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for x := range a.all {
-		_ = x.conn.Close()
-	}
 }

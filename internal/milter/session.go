@@ -123,8 +123,8 @@ func (x *session) read() (packet, error) {
 	return p, err
 }
 
-// drain ends the wait for the next message.
-func (x *session) drain() {
+// Drain ends the wait for the next message.
+func (x *session) Drain() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.draining = true

@@ -83,8 +83,8 @@ func (x *session) await(in *bufio.Reader) (request, error) {
 	})
 }
 
-// drain ends the wait for a request.
-func (x *session) drain() {
+// Drain ends the wait for a request.
+func (x *session) Drain() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.draining = true

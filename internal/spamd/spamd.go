@@ -46,14 +46,13 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"postern/internal/account"
 	"postern/internal/filter"
 	"postern/internal/learn"
+	"postern/internal/listen"
 	"postern/internal/locale"
 )
 
@@ -165,47 +164,12 @@ func (s *Server) Reload(next Settings) {
 // Serve accepts connections from l until ctx ends. Then it closes l and the connections that have not asked yet, gives the
 // others Limits.DrainGrace and returns nil. It returns an error only when l breaks by itself.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	open := &sessions{all: make(map[*session]bool)}
-	ended := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		defer close(ended)
-		_ = l.Close()
-		open.drain()
-		grace := time.AfterFunc(s.o.Limits.DrainGrace, func() { cancel(); open.cut() })
-		open.running.Wait()
-		grace.Stop()
-	})
-	var pause time.Duration
-	for {
-		conn, err := l.Accept()
-		switch {
-		case err == nil:
-			pause = 0
-			s.admit(inner, open, conn)
-			continue
-		case ctx.Err() != nil:
-			<-ended
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			stop()
-			open.cut()
-			open.running.Wait()
-			return fmt.Errorf("spamd: accept: %w", err)
-		}
-		pause = min(max(2*pause, 5*time.Millisecond), time.Second) // out of file descriptors, for example
-		s.o.Logger.Error("spamd: cannot accept a connection, waiting", "error", err, "wait", pause)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-		}
-	}
+	return listen.Serve(ctx, l, listen.Options{Name: "spamd", Grace: s.o.Limits.DrainGrace, Logger: s.o.Logger}, s.admit)
 }
 
 // admit starts a session, or says why not.
-func (s *Server) admit(ctx context.Context, open *sessions, conn net.Conn) {
-	local, trusted := s.peer(conn.RemoteAddr())
+func (s *Server) admit(ctx context.Context, open *listen.Sessions[*session], conn net.Conn) {
+	local, trusted := listen.Peer(conn.RemoteAddr(), s.settings.Load().Networks)
 	switch {
 	case !trusted:
 		s.o.Logger.Warn("spamd: connection from an address outside spamd.networks", "address", conn.RemoteAddr().String())
@@ -216,7 +180,7 @@ func (s *Server) admit(ctx context.Context, open *sessions, conn net.Conn) {
 		_, _ = conn.Write(refusal(exUnavailable, "too many connections"))
 	default:
 		x := &session{server: s, conn: conn, local: local}
-		open.start(x, func() {
+		open.Start(x, conn, func() {
 			defer s.open.Add(-1)
 			defer s.contain(x)
 			x.run(ctx)
@@ -227,17 +191,6 @@ func (s *Server) admit(ctx context.Context, open *sessions, conn net.Conn) {
 	_ = conn.Close()
 }
 
-// peer says whether a client is on this machine, and whether it may connect at all.
-func (s *Server) peer(addr net.Addr) (local, trusted bool) {
-	tcp, ok := addr.(*net.TCPAddr)
-	if !ok {
-		return true, true // a unix socket: its folder decides
-	}
-	ip := tcp.AddrPort().Addr().Unmap()
-	local = ip.IsLoopback()
-	return local, local || slices.ContainsFunc(s.settings.Load().Networks, func(n netip.Prefix) bool { return n.Contains(ip) })
-}
-
 // contain ends a panic: one message must not end the gateway.
 func (s *Server) contain(x *session) {
 	if r := recover(); r != nil {
@@ -246,49 +199,4 @@ func (s *Server) contain(x *session) {
 		x.write(refusal(exSoftware, "the request could not be served"))
 	}
 	x.release()
-}
-
-// sessions are the open ones of one listener.
-type sessions struct {
-	running  sync.WaitGroup
-	mu       sync.Mutex
-	all      map[*session]bool
-	draining bool
-}
-
-// start runs a session and closes its connection at the end. While draining it is given nothing to do.
-func (a *sessions) start(x *session, run func()) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.all[x] = true
-	if a.draining {
-		x.drain()
-	}
-	a.running.Go(func() {
-		defer func() {
-			_ = x.conn.Close()
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			delete(a.all, x)
-		}()
-		run()
-	})
-}
-
-// drain ends the sessions that have not asked yet.
-func (a *sessions) drain() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.draining = true
-	for x := range a.all {
-		x.drain()
-	}
-}
-
-func (a *sessions) cut() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for x := range a.all {
-		_ = x.conn.Close()
-	}
 }
