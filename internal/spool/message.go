@@ -48,6 +48,7 @@ type Message struct {
 	HoldUntil  time.Time     // when a hold ends by itself (DueHolds); Put and Hold set Options.HoldFor when zero
 	Notice     bool          // our own mail (notice, DSN): no notice is ever sent about it
 	Language   string        // "fr" or "en": the customer's
+	Class      int           // urgency, 0 the most urgent; opaque here
 	Body       []byte        // the message, CRLF lines; only for Put, which keeps the slice: do not change it afterwards
 }
 
@@ -64,6 +65,8 @@ type Recipient struct {
 	Text           string    // last answer, valid UTF-8, at most 1,000 bytes
 	Host           string    // who answered: "mx.example.net[192.0.2.1]"
 	DelayNotified  bool      // the sender was told that it is late
+	Lane           string    // where it waits for its turn; "" when it waits for its next attempt
+	Wait           string    // why it waits there, in the words of who put it there; opaque here
 }
 
 // Work is a message with the recipients that are due.
@@ -84,6 +87,8 @@ type Outcome struct {
 	Host          string
 	Attempted     bool // counts as an attempt: Attempts, First and Last move
 	DelayNotified bool // the sender has been told of the delay; never unset once set
+	// Lane and Wait say that the recipient waits for its turn, not after an attempt (Attempted is false): code, text and host of the last attempt stay.
+	Lane, Wait string
 }
 
 // Filter selects messages for List. Zero fields do not restrict.

@@ -1,0 +1,232 @@
+// Package shaping decides when which message may go where from which of our addresses: lanes, the customers' shares in them, the providers'
+// limits, what is in force on a lane and why, and the warm-up of new addresses. It speaks to nobody: delivery asks and obeys.
+//
+// A lane is the queue towards one provider from one egress address. In a lane customers take turns by weight, in a customer transactional mail goes
+// before bulk, in a class the streams (credentials) take turns. A lane keeps a bounded number of messages in memory; what is beyond comes back with a
+// time and a reason (Wait), which delivery writes into the spool.
+//
+// What is in force (Reaction) has a reason, a start and an end, is kept in the database, and can be lifted by the operator. Limits are counted here,
+// per egress address: an address belongs to one node, so nobody else counts.
+package shaping
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"time"
+
+	"postern/internal/mail"
+	"postern/internal/provider"
+	"postern/internal/store"
+)
+
+// Key names a lane.
+type Key struct {
+	Egress   netip.Addr // invalid: whichever the system chooses
+	Provider string     // provider.Provider.Name; for exchangers nobody knows their site, "mx:mx1.example.net,mx2.example.net"
+}
+
+// String is "orange 192.0.2.10"; without an address "orange".
+func (k Key) String() string {
+	if !k.Egress.IsValid() {
+		return k.Provider
+	}
+	return k.Provider + " " + k.Egress.String()
+}
+
+// ParseKey reads what String wrote.
+func ParseKey(s string) (Key, error) {
+	name, addr, found := strings.Cut(s, " ")
+	if !found {
+		return Key{Provider: name}, nil
+	}
+	ip, err := netip.ParseAddr(addr)
+	return Key{Provider: name, Egress: ip}, err
+}
+
+// Class of a message.
+type Class int
+
+// The classes, most urgent first.
+const (
+	Transactional Class = iota
+	Normal
+	Bulk
+)
+
+// Item is one message for one lane.
+type Item struct {
+	ID         mail.QueueID
+	Customer   string // "": our own mail
+	Stream     string // credential, or what else tells a customer's senders apart
+	Class      Class
+	Recipients int
+	Size       int64
+	Received   time.Time
+	Route      string // items of one route may share a connection
+	Job        any    // the caller's own
+}
+
+// Why is a reason to wait that people can be told in their language (locale: shaping.why.CODE).
+type Why struct {
+	Code string   // "pause", "rate", "hour", "day", "connections", "share", "warmup", "unreachable", "probe", "full"
+	Args []string // for the sentence
+}
+
+// Wait is an item that was not taken: it comes back at Until.
+type Wait struct {
+	Until time.Time
+	Why   Why
+}
+
+// Event is what happened on a lane: one per recipient answered, and one per connection that failed.
+type Event struct {
+	Customer string
+	Stream   string
+	Class    Class
+	Accepted bool
+	Connect  bool // about the connection, not about a recipient
+	Meaning  provider.Meaning
+	Code     int
+	Text     string // evidence, as the server said it
+	ID       mail.QueueID
+}
+
+// Kind of a reaction.
+type Kind string
+
+// The kinds.
+const (
+	Pause       Kind = "pause"       // nothing leaves
+	Slow        Kind = "slow"        // slower, fewer connections
+	Watch       Kind = "watch"       // another provider of its group blocks us: slower, and one probe first
+	Governor    Kind = "governor"    // too many unknown recipients
+	Unreachable Kind = "unreachable" // nobody answers
+	Operator    Kind = "operator"    // a person paused it
+)
+
+// Reaction is something in force on a lane.
+type Reaction struct {
+	ID          string
+	Lane        Key
+	Kind        Kind
+	Why         Why
+	Rule        string // provider.Meaning.Rule that asked for it; "" none
+	Evidence    string // the answer that caused it
+	Started     time.Time
+	Ends        time.Time
+	Factor      float64 // of the rate; 0 none
+	Connections int     // at most; 0 unchanged
+	Probe       bool    // one message goes first when it ends
+	BulkOnly    bool
+	By          string // "rule" or "operator:NAME"
+}
+
+// Egress is one address mail leaves from.
+type Egress struct {
+	IP   netip.Addr // invalid: whichever the system chooses
+	HELO string
+	Warm time.Time // when its warm-up began; zero: it is warm
+}
+
+// Pool is the addresses of a class of mail.
+type Pool struct {
+	Name   string
+	Egress []Egress
+	// Overflow names the pool that takes what the warm-up of this one has no room for; "": the warm addresses of this one.
+	Overflow string
+}
+
+// Options is what New needs.
+type Options struct {
+	DB        *store.DB // with store.MainSchema; nil: nothing survives a restart (tests)
+	Knowledge func() *provider.Knowledge
+	Pools     []Pool
+	Weight    func(customer string) int // nil: 1 for everybody
+	PerShare  int                       // messages of one customer in one lane's memory; default 500
+	Window    int                       // messages in memory in all; default 20,000
+	// Hire is called when a lane wants one more connection. It must not wait; the caller serves the lane with a new worker (Take … Leave).
+	Hire func(Key)
+	// Lifted is called when a lane is free again before the time its waiting messages were told.
+	Lifted func(Key)
+	Alarm  func(Reaction) // an answer asked that the operator be told
+	Logger *slog.Logger
+	Now    func() time.Time // nil: time.Now
+}
+
+// ErrNoEgress: no address of the pool can be used towards this provider.
+var ErrNoEgress = errors.New("no egress address of the pool fits")
+
+// Shaper is the room. Its methods may be called from many goroutines.
+type Shaper struct{ o Options }
+
+// New checks the options. It opens nothing.
+func New(o Options) (*Shaper, error) { return &Shaper{o: o}, nil }
+
+// Load reads what was in force when the process ended. Until then nothing may leave.
+func (s *Shaper) Load(ctx context.Context) error { return nil }
+
+// Run keeps counters and reactions on stable storage and ends what is over. It returns nil when ctx ends, after the last write.
+func (s *Shaper) Run(ctx context.Context) error { <-ctx.Done(); return nil }
+
+// Choose picks the address an item leaves from. site is the lane's provider name (Key.Provider); four and six say which families the destination
+// has; the same seed (message) gets the same address again while that address may send.
+func (s *Shaper) Choose(pool, site string, p *provider.Provider, four, six bool, seed uint64) (Egress, error) {
+	return Egress{}, ErrNoEgress
+}
+
+// Offer gives an item to a lane. nil: it is taken. p is the lane's provider.
+func (s *Shaper) Offer(k Key, p *provider.Provider, it Item) *Wait { return nil }
+
+// Take is called by a worker of the lane and waits for the next item that may leave now, one of the same route first where fairness allows. It waits idle
+// at most when the lane is empty. ok is false when the worker must end its connection and call Leave.
+func (s *Shaper) Take(ctx context.Context, k Key, route string, idle time.Duration) (it Item, ok bool) {
+	return Item{}, false
+}
+
+// Leave counts a worker out that Hire asked for.
+func (s *Shaper) Leave(k Key) {}
+
+// Done counts an item out of memory, after its outcomes were observed.
+func (s *Shaper) Done(k Key, it Item) {}
+
+// Observe tells what happened.
+func (s *Shaper) Observe(k Key, e Event) {}
+
+// Drain gives back all items that have not begun and lets no worker take another.
+func (s *Shaper) Drain() []Item { return nil }
+
+// Held tells until when a lane stands still and why; ok is false when it does not.
+func (s *Shaper) Held(k Key) (w Wait, ok bool) { return Wait{}, false }
+
+// InForce returns the reactions in force, the newest first.
+func (s *Shaper) InForce() []Reaction { return nil }
+
+// Lift ends a reaction now.
+func (s *Shaper) Lift(ctx context.Context, id, by string) error { return nil }
+
+// PauseLane lets nothing leave on a lane until it ends or is lifted.
+func (s *Shaper) PauseLane(ctx context.Context, k Key, until time.Time, reason, by string) (Reaction, error) {
+	return Reaction{}, nil
+}
+
+// LaneInfo is what people see of a lane.
+type LaneInfo struct {
+	Lane        string     `json:"lane"`
+	Provider    string     `json:"provider"` // for people
+	Egress      string     `json:"egress,omitempty"`
+	Waiting     int        `json:"waiting"`     // messages in memory that wait for their turn
+	Busy        int        `json:"busy"`        // messages being sent
+	Connections int        `json:"connections"` // open or being opened
+	Limit       int        `json:"limit"`       // connections allowed now
+	Rate        float64    `json:"rate"`        // messages a minute allowed now; 0 no limit
+	Sent        int        `json:"sent"`        // messages taken by the provider in the last minute
+	Today       int        `json:"today"`
+	Customers   int        `json:"customers"` // with mail waiting
+	InForce     []Reaction `json:"in_force,omitempty"`
+}
+
+// Lanes returns the lanes that have work or something in force, the longest queue first.
+func (s *Shaper) Lanes() []LaneInfo { return nil }
