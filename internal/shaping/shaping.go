@@ -10,7 +10,6 @@
 package shaping
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/netip"
@@ -152,6 +151,10 @@ type Options struct {
 	// Lifted is called when a lane is free again before the time its waiting messages were told.
 	Lifted func(Key)
 	Alarm  func(Reaction) // an answer asked that the operator be told
+	// Park hands back an item that had been taken and has not begun: its lane stands still for longer than memory should hold it. The caller puts
+	// it into the spool as if Offer had answered so. It must not wait and must not call the shaper. nil: such items stay in memory.
+	Park   func(Key, Item, Wait)
+	Node   string // this node of a cluster; "" alone
 	Logger *slog.Logger
 	Now    func() time.Time // nil: time.Now
 }
@@ -159,74 +162,3 @@ type Options struct {
 // ErrNoEgress: no address of the pool can be used towards this provider.
 var ErrNoEgress = errors.New("no egress address of the pool fits")
 
-// Shaper is the room. Its methods may be called from many goroutines.
-type Shaper struct{ o Options }
-
-// New checks the options. It opens nothing.
-func New(o Options) (*Shaper, error) { return &Shaper{o: o}, nil }
-
-// Load reads what was in force when the process ended. Until then nothing may leave.
-func (s *Shaper) Load(ctx context.Context) error { return nil }
-
-// Run keeps counters and reactions on stable storage and ends what is over. It returns nil when ctx ends, after the last write.
-func (s *Shaper) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Choose picks the address an item leaves from. site is the lane's provider name (Key.Provider); four and six say which families the destination
-// has; the same seed (message) gets the same address again while that address may send.
-func (s *Shaper) Choose(pool, site string, p *provider.Provider, four, six bool, seed uint64) (Egress, error) {
-	return Egress{}, ErrNoEgress
-}
-
-// Offer gives an item to a lane. nil: it is taken. p is the lane's provider.
-func (s *Shaper) Offer(k Key, p *provider.Provider, it Item) *Wait { return nil }
-
-// Take is called by a worker of the lane and waits for the next item that may leave now, one of the same route first where fairness allows. It waits idle
-// at most when the lane is empty. ok is false when the worker must end its connection and call Leave.
-func (s *Shaper) Take(ctx context.Context, k Key, route string, idle time.Duration) (it Item, ok bool) {
-	return Item{}, false
-}
-
-// Leave counts a worker out that Hire asked for.
-func (s *Shaper) Leave(k Key) {}
-
-// Done counts an item out of memory, after its outcomes were observed.
-func (s *Shaper) Done(k Key, it Item) {}
-
-// Observe tells what happened.
-func (s *Shaper) Observe(k Key, e Event) {}
-
-// Drain gives back all items that have not begun and lets no worker take another.
-func (s *Shaper) Drain() []Item { return nil }
-
-// Held tells until when a lane stands still and why; ok is false when it does not.
-func (s *Shaper) Held(k Key) (w Wait, ok bool) { return Wait{}, false }
-
-// InForce returns the reactions in force, the newest first.
-func (s *Shaper) InForce() []Reaction { return nil }
-
-// Lift ends a reaction now.
-func (s *Shaper) Lift(ctx context.Context, id, by string) error { return nil }
-
-// PauseLane lets nothing leave on a lane until it ends or is lifted.
-func (s *Shaper) PauseLane(ctx context.Context, k Key, until time.Time, reason, by string) (Reaction, error) {
-	return Reaction{}, nil
-}
-
-// LaneInfo is what people see of a lane.
-type LaneInfo struct {
-	Lane        string     `json:"lane"`
-	Provider    string     `json:"provider"` // for people
-	Egress      string     `json:"egress,omitempty"`
-	Waiting     int        `json:"waiting"`     // messages in memory that wait for their turn
-	Busy        int        `json:"busy"`        // messages being sent
-	Connections int        `json:"connections"` // open or being opened
-	Limit       int        `json:"limit"`       // connections allowed now
-	Rate        float64    `json:"rate"`        // messages a minute allowed now; 0 no limit
-	Sent        int        `json:"sent"`        // messages taken by the provider in the last minute
-	Today       int        `json:"today"`
-	Customers   int        `json:"customers"` // with mail waiting
-	InForce     []Reaction `json:"in_force,omitempty"`
-}
-
-// Lanes returns the lanes that have work or something in force, the longest queue first.
-func (s *Shaper) Lanes() []LaneInfo { return nil }
