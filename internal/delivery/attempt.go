@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/account"
 	"postern/internal/mail"
+	"postern/internal/shaping"
 	"postern/internal/smtp"
 	"postern/internal/spool"
 )
@@ -260,7 +261,14 @@ func (d *Delivery) reach(l *lane, j job) (*link, *trouble) {
 			}
 			continue
 		}
-		c, err := d.open(l.ctx, t, egress)
+		e := shaping.Egress{IP: egress.IP, HELO: egress.HELO}
+		var c *link
+		var err error
+		if d.o.Smarthost != nil {
+			c, err = d.openSmarthost(l.ctx, t, e)
+		} else {
+			c, err = d.secure(l.ctx, t, e, &destination{domain: j.to[0].Address.Domain}, j.letter)
+		}
 		if err == nil {
 			c.pool = j.Pool
 			return c, nil
@@ -312,41 +320,23 @@ func (d *Delivery) egress(j job, t target) (e account.Egress, ok bool) {
 	return e, true
 }
 
-// open connects, greets, and encrypts where the server offers it. A server whose TLS does not work is spoken to without: that is
-// what opportunistic means (RFC 7435).
-func (d *Delivery) open(ctx context.Context, t target, e account.Egress) (*link, error) {
-	o := smtp.ClientOptions{Hostname: e.HELO, Dial: d.o.Dial, Timeouts: d.o.Timeouts}
-	o.LocalAddr = e.IP
-	smarthost := d.o.Smarthost
-	if smarthost != nil && smarthost.TLS == "implicit" {
-		o.Dial = d.dialTLS(smarthost)
+// openSmarthost connects to the smarthost, greets and logs in.
+func (d *Delivery) openSmarthost(ctx context.Context, t target, e shaping.Egress) (*link, error) {
+	s := d.o.Smarthost
+	o := smtp.ClientOptions{Hostname: e.HELO, LocalAddr: e.IP, Dial: d.o.Dial, Timeouts: d.o.Timeouts}
+	if s.TLS == "implicit" {
+		o.Dial = d.dialTLS(s)
 	}
-	for plain := false; ; plain = true {
-		c, err := smtp.Dial(ctx, t.addr, o)
-		if err != nil {
-			return nil, err
-		}
-		l := &link{Client: c, host: t.host + "[" + t.addr.Addr().String() + "]", egress: o.LocalAddr}
-		if smarthost != nil {
-			if err := d.login(ctx, l, smarthost); err != nil {
-				_ = c.Close()
-				return nil, err
-			}
-			return l, nil
-		}
-		if _, offered := c.Extension("STARTTLS"); !offered || plain || d.tune.Load().NoTLS {
-			return l, nil
-		}
-		if err := c.StartTLS(ctx, opportunistic(t.host)); err == nil {
-			return l, nil
-		} else if ctx.Err() != nil {
-			_ = c.Close()
-			return nil, err
-		} else {
-			d.o.Logger.Info("STARTTLS failed, trying without", "host", l.host, "error", err)
-			_ = c.Close()
-		}
+	c, err := smtp.Dial(ctx, t.addr, o)
+	if err != nil {
+		return nil, err
 	}
+	l := &link{Client: c, host: t.String(), egress: e.IP}
+	if err := d.login(ctx, l, s); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // login secures the connection to the smarthost and logs in. Its certificate is checked: it sees all our mail.
@@ -397,7 +387,7 @@ func (d *Delivery) smarthostTargets(ctx context.Context) ([]target, *trouble) {
 		}
 	}
 	if ip, err := netip.ParseAddr(s.Host); err == nil {
-		return []target{{s.Host, netip.AddrPortFrom(ip, uint16(port))}}, nil
+		return []target{{host: s.Host, addr: netip.AddrPortFrom(ip, uint16(port))}}, nil
 	}
 	list, why := d.addresses(ctx, s.Host)
 	if len(list) == 0 && why == nil {
@@ -412,7 +402,11 @@ func (d *Delivery) smarthostTargets(ctx context.Context) ([]target, *trouble) {
 // reasonOf puts a failed connection into the words of a reply. It is always temporary, also when the server greets with 5xx or refuses
 // our login: that speaks of us, not of the recipient, and must not end his mail.
 func reasonOf(err error, t target) *trouble {
-	where := t.host + "[" + t.addr.Addr().String() + "]"
+	var policy *trouble
+	if errors.As(err, &policy) {
+		return policy
+	}
+	where := t.String()
 	var said *smtp.Error
 	if errors.As(err, &said) {
 		return &trouble{451, "4.4.2", fmt.Sprintf("%s said before any mail: %d %s", where, said.Code, strings.ReplaceAll(said.Text, "\n", " "))}

@@ -16,7 +16,6 @@ package delivery
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -327,10 +326,4 @@ func (d *Delivery) nextAttempt(n int) time.Time {
 	pause := retry[min(max(n, 1), len(retry))-1]
 	jitter := time.Duration((rand.Float64() - 0.5) * 0.2 * float64(pause))
 	return d.o.Now().Add(pause + jitter)
-}
-
-// opportunistic is the TLS of mail exchangers: encryption without identity (RFC 7435); a certificate proves nothing where
-// the MX name came unauthenticated from DNS.
-func opportunistic(host string) *tls.Config {
-	return &tls.Config{ServerName: host, InsecureSkipVerify: true, MinVersion: tls.VersionTLS10}
 }

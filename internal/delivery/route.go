@@ -21,11 +21,15 @@ const (
 
 // target is one address of a destination.
 type target struct {
-	host string // name of the mail exchanger
-	addr netip.AddrPort
+	host   string // name of the mail exchanger
+	addr   netip.AddrPort
+	signed bool // the address answer was authenticated by DNSSEC
 }
 
-// trouble is why there is nowhere to go, in the words of an SMTP reply.
+// String is "mx.example.net[192.0.2.1]".
+func (t target) String() string { return t.host + "[" + t.addr.Addr().String() + "]" }
+
+// trouble is why there is nowhere to go, in the words of an SMTP reply. It is an error for those who open connections.
 type trouble struct {
 	code     int
 	enhanced string
@@ -34,12 +38,15 @@ type trouble struct {
 
 func (t *trouble) permanent() bool { return t.code >= 500 }
 
+// Error is the reply.
+func (t *trouble) Error() string { return fmt.Sprintf("%d %s %s", t.code, t.enhanced, t.text) }
+
 // targets finds the addresses of a domain's mail exchangers in the order to try them (RFC 5321 5.1): by preference, equal
 // preferences shuffled, the address records of the domain itself when it has no MX. What only seems to be missing because a name
 // server does not answer is temporary; a null MX (RFC 7505), a domain that does not exist and a loop to ourselves are not.
 func (d *Delivery) targets(ctx context.Context, domain mail.Domain) ([]target, *trouble) {
 	if ip, ok := domain.Literal(); ok {
-		return d.ownFiltered([]target{{ip.String(), netip.AddrPortFrom(ip, uint16(d.o.Port))}}, domain)
+		return d.ownFiltered([]target{{host: ip.String(), addr: netip.AddrPortFrom(ip, uint16(d.o.Port))}}, domain)
 	}
 	mx := dns.MX(ctx, d.o.Resolver, string(domain))
 	switch mx.Status {
@@ -163,7 +170,7 @@ func (d *Delivery) addresses(ctx context.Context, host string) ([]target, *troub
 	}
 	var v4, v6 []target
 	for _, rec := range a.Records {
-		t := target{host, netip.AddrPortFrom(rec.IP.Unmap(), uint16(d.o.Port))}
+		t := target{host, netip.AddrPortFrom(rec.IP.Unmap(), uint16(d.o.Port)), a.Authentic}
 		if t.addr.Addr().Is4() {
 			v4 = append(v4, t)
 		} else if !d.o.IPv4Only {
