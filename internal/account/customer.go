@@ -56,6 +56,25 @@ type Customer struct {
 	AnyFrom        bool    // any sender address is let through: only for relay networks of hosters
 	Suspended      bool    // may not send
 	Origin         string  // OriginConfig or OriginDatabase
+
+	// ReturnPath is the envelope sender of his mail as it leaves: ReturnPathKept, ReturnPathOurs, or a domain that is one of his or below one;
+	// "" is ReturnPathOurs where the gateway has a domain for it.
+	ReturnPath      string
+	DropAutoReplies bool // automatic answers that come to a return address are not passed on to the sender
+}
+
+// What Customer.ReturnPath may say beside a domain.
+const (
+	ReturnPathKept = "kept" // the sender's own address
+	ReturnPathOurs = "ours" // a signed address of the gateway's domain
+)
+
+// ReturnDomain is the customer's own domain for return addresses, "" if he has none.
+func (c Customer) ReturnDomain() mail.Domain {
+	if c.ReturnPath == ReturnPathKept || c.ReturnPath == ReturnPathOurs {
+		return ""
+	}
+	return mail.Domain(c.ReturnPath)
 }
 
 var idForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,62}[a-z0-9])?$`)
@@ -131,6 +150,11 @@ func (c Customer) Validate() error {
 		}
 		domains[d] = true
 	}
+	if d := c.ReturnDomain(); d != "" {
+		if err := CheckDomain(d); err != nil {
+			bad("return_path: %w; expected %s, %s or a domain", err, ReturnPathKept, ReturnPathOurs)
+		}
+	}
 	if c.AnyFrom && len(c.Networks) == 0 {
 		bad("any_from: only a customer with networks may use any sender address; list his networks or his domains")
 	}
@@ -190,6 +214,24 @@ func (l *Ledger) OwnsDomain(c Customer, d mail.Domain) bool {
 	return false
 }
 
+// Below reports whether d is one of c's domains or below one, whoever else may have a closer one.
+func (c Customer) Below(d mail.Domain) bool {
+	for name := range lineage(d) {
+		if slices.Contains(c.Domains, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// firstDomain is for examples.
+func (c Customer) firstDomain() mail.Domain {
+	if len(c.Domains) == 0 {
+		return "example.org"
+	}
+	return c.Domains[0]
+}
+
 // lineage yields d and its parents, d first.
 func lineage(d mail.Domain) func(yield func(mail.Domain) bool) {
 	return func(yield func(mail.Domain) bool) {
@@ -239,6 +281,9 @@ func (l *Ledger) faults(c Customer) error {
 			names = append(names, p.Name)
 		}
 		err = errors.Join(err, fmt.Errorf("pool: %q is not defined; expected one of %s", c.Pool, strings.Join(names, ", ")))
+	}
+	if d := c.ReturnDomain(); d != "" && !c.Below(d) {
+		err = errors.Join(err, fmt.Errorf("return_path: %s is none of the customer's domains, nor below one; expected a domain like bounce.%s", d, c.firstDomain()))
 	}
 	return err
 }

@@ -108,6 +108,7 @@ type Listen struct {
 	Relay       Listener         `key:"relay"`
 	Submission  Listener         `key:"submission"`
 	Submissions Listener         `key:"submissions"`
+	Bounces     []netip.AddrPort `key:"bounces"` // none = no door of its own
 	Web         []netip.AddrPort `key:"web"`
 	Metrics     []netip.AddrPort `key:"metrics"`
 	AdminSocket string           `key:"admin_socket"` // "" = see Config.AdminSocket
@@ -196,6 +197,9 @@ type Customer struct {
 	ReleaseCeiling float64        `key:"release_ceiling"`
 	AnyFrom        bool           `key:"any_from"`
 
+	ReturnPath      string `key:"return_path"` // "", kept, ours or a domain
+	DropAutoReplies bool   `key:"drop_auto_replies"`
+
 	Scores map[string]float64 `key:"scores"`
 	Allow  []string           `key:"allow"` // as account.ParseEntry reads them
 	Deny   []string           `key:"deny"`
@@ -215,6 +219,7 @@ func (c *Config) account(x Customer) account.Customer {
 		ID: x.ID, Name: x.Name, Language: x.Language, Contact: x.Contact, Networks: x.Networks, Domains: x.Domains,
 		Pool: x.Pool, Mode: x.Mode, Threshold: x.Threshold, SelfRelease: x.SelfRelease,
 		ReleaseCeiling: x.ReleaseCeiling, AnyFrom: x.AnyFrom, Origin: account.OriginConfig,
+		ReturnPath: x.ReturnPath, DropAutoReplies: x.DropAutoReplies,
 	}
 	if a.Threshold == 0 {
 		a.Threshold = c.Filter.Threshold
@@ -329,6 +334,17 @@ type Delivery struct {
 	Port        int                 `key:"port"`
 	Private     []netip.Prefix      `key:"private_destinations"` // none = the internet only
 	Pools       map[string][]Egress `key:"pools"`
+	ReturnPath  ReturnPath          `key:"return_path"`
+}
+
+// ReturnPath says what stands in the envelope as the sender of outgoing mail, and where bounces are read. Domain "" = the sender's own
+// address is kept, but for customers with a domain of their own for it.
+type ReturnPath struct {
+	Domain     mail.Domain   `key:"domain"`
+	Key        Secret        `key:"key_file"` // "" = made at the first start
+	AtRelay    bool          `key:"at_relay"`
+	Complaints string        `key:"complaints"`
+	Reporters  []mail.Domain `key:"reporters"`
 }
 
 // Smarthost is a relay all mail leaves through. Host "" = straight to the recipients' servers.

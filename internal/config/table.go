@@ -65,6 +65,7 @@ func listenKeys() []Key {
 		{Path: "listen.submissions", Doc: "The same with TLS from the first byte."},
 		{Path: "listen.submissions.address", Default: "127.0.0.1:2465", Unit: addressUnit, Restart: true, Doc: "Usual on a real gateway: port 465. Off loopback this needs a certificate."},
 		newline("listen.submissions.bare_newline", "As in listen.relay."),
+		{Path: "listen.bounces", Default: "[]", Unit: addressUnit, Restart: true, Doc: "SMTP for what comes back to the return addresses of delivery.return_path, from anybody, and for nothing else. Usual on a real gateway: port 25 of an address that listen.relay does not use, or off, with delivery.return_path.at_relay."},
 		{Path: "listen.web", Default: "127.0.0.1:8025", Unit: addressUnit, Restart: true, Doc: "The portal, without TLS: put a web server with HTTPS before it and tell its address in web.base_url."},
 		{Path: "listen.metrics", Default: "127.0.0.1:9025", Unit: addressUnit, Restart: true, Doc: "Prometheus metrics and health answers. No password: keep it local."},
 		{Path: "listen.admin_socket", Unit: "file", Sample: "/run/postern/admin.sock", Restart: true, Doc: "The socket `postern queue` and its like talk to. Who may open it is the operator. Empty: admin.sock in data_dir."},
@@ -127,6 +128,8 @@ func customerKeys() []Key {
 		{Path: "customers[].self_release", Default: "false", Doc: "The sender may release his own held messages."},
 		{Path: "customers[].release_ceiling", Default: "8", Unit: "points", Min: "0.1", Max: "15", Doc: "... up to this score."},
 		{Path: "customers[].any_from", Default: "false", Doc: "Let him write in any domain's name. Only for networks of machines that are trusted to check it themselves, such as a hoster's own relay."},
+		{Path: "customers[].return_path", Unit: "kept, ours or a domain", Sample: "kept", Doc: "Envelope sender of his mail: kept = his own; ours = an address of delivery.return_path.domain; or an address of this domain, which must be one of his or below it and whose MX leads to this gateway. Empty: ours where delivery.return_path.domain is set."},
+		{Path: "customers[].drop_auto_replies", Default: "false", Doc: "Automatic answers (out of office) to his mail that come to a return address are written down and not passed on to the sender."},
 		{Path: "customers[].scores", Default: "{}", Unit: "test name: points", Sample: "{SPF_NONE: 0.5}", Doc: "Points that differ for his mail, over filter.scores. 0 switches a test off for him."},
 		{Path: "customers[].scores.*", Unit: "points", Min: "-15", Max: "15", Doc: "Points of the test of that name."},
 		{Path: "customers[].allow", Default: "[]", Unit: "list of entries", Sample: `["from:invoices@acme.example", "to-domain:partner.example until 2027-01-31"]`, Doc: "What of his mail is always let through; the form is that of filter.allow."},
@@ -212,6 +215,12 @@ func deliveryKeys() []Key {
 		{Path: "delivery.pools.*", Unit: "list", Restart: true, Doc: "The pool of that name."},
 		{Path: "delivery.pools.*[].ip", Required: true, Unit: "address", Sample: "192.0.2.10", Restart: true, Doc: "An address of this machine."},
 		{Path: "delivery.pools.*[].helo", Unit: "host name", Sample: "gate.example.org", Restart: true, Doc: "The name said from there; must resolve to that address and back. Empty: hostname."},
+		{Path: "delivery.return_path", Doc: "Return addresses of our own: bounces come to the gateway, are read, counted and told to the sender. See docs/operator/return-path.md."},
+		{Path: "delivery.return_path.domain", Unit: "domain", Sample: "bounce.gate.example.org", Restart: true, Doc: "Outgoing mail has a signed address of this domain as its envelope sender; its MX must lead to this gateway. A message that carries no DKIM signature of its author's domain keeps the sender's address, for the sake of DMARC. Empty: the sender's address is kept."},
+		{Path: "delivery.return_path.key_file", Unit: "file", Sample: "/etc/postern/return-path-key", Restart: true, Doc: "File with at least 32 random characters that sign return addresses; further ones behind it, separated by spaces, are older and only read. Empty: made at the first start and kept in data_dir. Several machines need the same."},
+		{Path: "delivery.return_path.at_relay", Default: "true", Restart: true, Doc: "listen.relay takes mail for return addresses too, from anybody, and from strangers nothing else."},
+		{Path: "delivery.return_path.complaints", Default: "fbl", Unit: "local part", Restart: true, Doc: "Complaints of receivers (feedback loops) are sent to this name at delivery.return_path.domain."},
+		{Path: "delivery.return_path.reporters", Default: "[]", Unit: "list of domains", Sample: "[arf.provider.example]", Restart: true, Doc: "Further domains whose complaints count when they sign them with DKIM; those of the big receivers are built in. Others are written down and change nothing."},
 	}
 }
 

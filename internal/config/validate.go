@@ -50,6 +50,7 @@ func (v *validation) run() {
 	v.customers()
 	v.filter()
 	v.delivery()
+	v.returnPath()
 	v.services()
 }
 
@@ -99,6 +100,7 @@ func (v *validation) bounds() []bound {
 	add("listen.relay.address", v.Listen.Relay.Address)
 	add("listen.submission.address", v.Listen.Submission.Address)
 	add("listen.submissions.address", v.Listen.Submissions.Address)
+	add("listen.bounces", v.Listen.Bounces)
 	add("listen.web", v.Listen.Web)
 	add("listen.metrics", v.Listen.Metrics)
 	for _, s := range []struct {
