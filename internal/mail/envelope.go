@@ -27,4 +27,7 @@ type Envelope struct {
 	SMTPUTF8    bool   // SMTPUTF8 was given (RFC 6531)
 	Ret         string // "", "FULL" or "HDRS" (RFC 3461 4.3)
 	EnvelopeID  string // ENVID, xtext decoded (RFC 3461 4.4); "" if not given
+	RequireTLS  bool   // REQUIRETLS was given (RFC 8689 3): never without verified TLS, to servers that demand the same
+	// TLSOptional: the header says "TLS-Required: No" (RFC 8689 5): what the recipient's domain asks of TLS is ignored for this message.
+	TLSOptional bool
 }
