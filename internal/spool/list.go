@@ -35,11 +35,11 @@ func (s *Spool) List(ctx context.Context, f Filter) (works []Work, next string, 
 	args := []any{f.Cursor}
 	switch f.State {
 	case "":
-		if f.Customer != "" {
+		if f.Customer != "" && f.Lane == "" {
 			where.WriteString(` AND held IN (0, 1)`) // leads to the index that has the customer
 		}
 	case Queued:
-		if f.Customer != "" {
+		if f.Customer != "" && f.Lane == "" {
 			where.WriteString(` AND held = 0`)
 		} else {
 			where.WriteString(` AND held + 0 = 0`) // most are: walk in order of id and stop at the limit
@@ -56,6 +56,15 @@ func (s *Spool) List(ctx context.Context, f Filter) (works []Work, next string, 
 	if f.Domain != "" {
 		where.WriteString(` AND domains LIKE ? ESCAPE '!'`)
 		args = append(args, "%,"+escapeLike(string(f.Domain))+",%")
+	}
+	if f.Lane != "" {
+		where.WriteString(` AND id IN (SELECT id FROM spool_recipient WHERE lane = ? AND lane <> '' AND id > ?`)
+		args = append(args, f.Lane, f.Cursor)
+		if f.Customer != "" {
+			where.WriteString(` AND customer = ?`)
+			args = append(args, f.Customer)
+		}
+		where.WriteString(`)`)
 	}
 	where.WriteString(` ORDER BY id LIMIT ?`)
 	args = append(args, f.Limit+1)

@@ -87,7 +87,8 @@ type Outcome struct {
 	Host          string
 	Attempted     bool // counts as an attempt: Attempts, First and Last move
 	DelayNotified bool // the sender has been told of the delay; never unset once set
-	// Lane and Wait say that the recipient waits for its turn, not after an attempt (Attempted is false): code, text and host of the last attempt stay.
+	// Lane and Wait, with Queued, say that the recipient waits for its turn and why: it is parked. Unless Attempted is
+	// set, code, text and host of the last attempt stay as they were. An outcome without Lane ends the waiting.
 	Lane, Wait string
 }
 
@@ -96,6 +97,7 @@ type Filter struct {
 	State    State       // Queued or Held
 	Customer string      // exact
 	Domain   mail.Domain // some recipient's domain
+	Lane     string      // some recipient waits in it
 	Limit    int         // 1..1000, default 100
 	Cursor   string      // from the page before
 }

@@ -33,6 +33,7 @@ const (
 	tagMessageID
 	tagLanguage
 	tagRecipient
+	tagClass
 )
 
 const (
@@ -86,6 +87,7 @@ func encodeMeta(m *Message) []byte {
 	text(tagSubject, m.Subject)
 	text(tagMessageID, m.MessageID)
 	text(tagLanguage, m.Language)
+	number(tagClass, int64(m.Class))
 	for i := range env.Recipients {
 		r := &env.Recipients[i]
 		n := 1 + textLen(r.Address.Local) + textLen(string(r.Address.Domain)) + textLen(r.OriginalRecipient)
@@ -161,6 +163,9 @@ func decodeMeta(b []byte, m *Message) error {
 			m.MessageID = string(value)
 		case tagLanguage:
 			m.Language = string(value)
+		case tagClass:
+			class, _ := binary.Varint(value)
+			m.Class = int(class)
 		case tagRecipient:
 			r, ok := decodeRecipient(value)
 			if !ok {

@@ -68,7 +68,11 @@ func (s *Spool) Hold(ctx context.Context, id mail.QueueID, reason string, until 
 		until = s.o.Now().Add(s.o.HoldFor)
 	}
 	return s.change(ctx, "hold", id, func(tx *store.Tx, held bool) error {
-		return mustChange(tx.Exec(sqlHold, tidy(reason, 200), micros(until), string(id)))
+		if err := mustChange(tx.Exec(sqlHold, tidy(reason, 200), micros(until), string(id))); err != nil {
+			return err
+		}
+		_, err := tx.Exec(sqlUnpark, string(id))
+		return err
 	})
 }
 
@@ -232,20 +236,3 @@ func (s *Spool) SetVerdict(ctx context.Context, id mail.QueueID, score float64, 
 		return mustChange(tx.Exec(sqlVerdict, score, v, string(id)))
 	})
 }
-
-// Hurry makes everything due that waits for its turn in a lane (Recipient.Lane), spread over a time, and returns how many recipients.
-func (s *Spool) Hurry(ctx context.Context, lane string, spread time.Duration) (int, error) {
-	return 0, nil
-}
-
-// Backlog is the queued mail of one customer in one lane.
-type Backlog struct {
-	Customer   string
-	Lane       string // "" for what waits for its next attempt
-	Recipients int
-	Oldest     time.Time // arrival of the oldest message
-	Next       time.Time // when the first of them is due
-}
-
-// Backlogs returns the queued mail by customer and lane, the largest first.
-func (s *Spool) Backlogs(ctx context.Context) ([]Backlog, error) { return nil, nil }

@@ -94,7 +94,7 @@ func (s *Spool) put(ctx context.Context, m *Message, now time.Time) error {
 	var otherFile string
 	err := s.db.Write(ctx, func(tx *store.Tx) error {
 		n, err := tx.Exec(sqlPut, string(m.ID), s.o.Node, m.Held, next, m.Size, m.Score, m.Customer, domains, m.HoldReason,
-			file, hash[:], meta, verdict, inline)
+			file, hash[:], meta, verdict, inline, len(m.Envelope.Recipients))
 		if err != nil {
 			return err
 		}

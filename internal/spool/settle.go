@@ -65,6 +65,7 @@ type plan struct {
 	rcpt    []Recipient // afterwards
 	touched []int       // indexes that changed
 	open    int         // recipients that are not final
+	loose   int         // of which wait in no lane
 	next    int64       // next event, when open > 0
 }
 
@@ -123,7 +124,13 @@ func (s *Spool) planOne(id mail.QueueID, l *loaded, outcomes []Outcome, now time
 		}
 		r := &p.rcpt[o.Index]
 		r.State = o.State
-		r.Code, r.Enhanced, r.Text, r.Host = o.Code, tidy(o.Enhanced, 20), tidy(o.Text, 1000), tidy(o.Host, 300)
+		if parks := o.State == Queued && o.Lane != ""; !parks || o.Attempted {
+			r.Code, r.Enhanced, r.Text, r.Host = o.Code, tidy(o.Enhanced, 20), tidy(o.Text, 1000), tidy(o.Host, 300)
+		}
+		r.Lane, r.Wait = "", ""
+		if o.State == Queued && !l.msg.Held {
+			r.Lane, r.Wait = tidy(o.Lane, 300), tidy(o.Wait, 1000)
+		}
 		r.DelayNotified = r.DelayNotified || o.DelayNotified
 		if o.Attempted {
 			r.Attempts++
@@ -155,6 +162,9 @@ func (s *Spool) planOne(id mail.QueueID, l *loaded, outcomes []Outcome, now time
 			p.next = n
 		}
 		p.open++
+		if r.Lane == "" {
+			p.loose++
+		}
 	}
 	return p
 }
@@ -201,7 +211,7 @@ func (s *Spool) commit(ctx context.Context, plans []plan) (lost []mail.QueueID, 
 			if p.before == nil || p.open == 0 || len(p.touched) == 0 {
 				continue
 			}
-			n, err := tx.Exec(sqlNext, p.next, string(p.id), s.o.Node, s.o.Node, epoch)
+			n, err := tx.Exec(sqlNext, p.loose, p.next, string(p.id), s.o.Node, s.o.Node, epoch)
 			if err != nil {
 				return err
 			}
@@ -269,7 +279,7 @@ func touch(tx *store.Tx, p *plan) error {
 			state = Queued
 		}
 		_, err := tx.Exec(sqlTouch, string(p.id), r.Index, string(state), r.Attempts, micros(r.NextAt), micros(r.First),
-			micros(r.Last), r.Code, r.Enhanced, r.Text, r.Host, r.DelayNotified)
+			micros(r.Last), r.Code, r.Enhanced, r.Text, r.Host, r.DelayNotified, r.Lane, r.Wait, p.before.msg.Customer)
 		if err != nil {
 			return err
 		}
@@ -312,7 +322,12 @@ func (s *Spool) settled(plans []plan, lost []mail.QueueID, byID map[mail.QueueID
 			s.win.settle(e, micros(now))
 			continue
 		}
-		s.win.setFull(e, nil) // its next attempt is far: read it again then
+		s.win.setFull(e, nil)
+		if p.loose < p.open && s.win.cost < s.win.budget/2 {
+			after := *p.before
+			after.rcpt, after.rows = p.rcpt, true
+			s.win.setFull(e, &after) // its turn may come soon; what waits for its next attempt is read again then
+		}
 		switch k := (key{p.next, p.id}); {
 		case p.before.msg.Held || s.win.horizon.less(k):
 			s.win.forget(e)

@@ -8,6 +8,10 @@
 // removes message and body. There is always a next event with a time: an attempt, or the end of a hold; a watchdog in
 // Run looks for messages without one, mends and counts them (Stats.Silent, Stats.Mended).
 //
+// A queued recipient may be parked: it waits for its turn in a lane (Recipient.Lane), for a reason (Recipient.Wait), until
+// NextAt like any other. Hurry brings a lane's mail forward when the lane is free earlier than was told. A hold
+// ends the parking.
+//
 // # What is promised
 //
 // Put returns nil when envelope, body and verdict are on stable storage, in one transaction. A larger body (see
@@ -38,7 +42,8 @@
 //
 // # Who calls it
 //
-// intake: Put, DueHolds. delivery: Wake, NextDue, Claim, Body, Settle, UnclaimWork. portal, api, cli: the rest. All
+// intake: Put, DueHolds. delivery: Wake, NextDue, Claim, Body, Settle, UnclaimWork,
+// Hurry. queue watch and metrics: Stats, Backlogs, Accounts. portal, api, cli: the rest. All
 // methods may be called from many goroutines; changes to one message wait for one another.
 //
 // # Failures
@@ -130,6 +135,9 @@ type Spool struct {
 	startMu sync.Mutex
 	started atomic.Bool
 	refill  sync.Mutex // held while the window is filled from the store
+
+	surveyMu   sync.Mutex
+	lastSurvey *survey
 
 	mu        sync.Mutex
 	win       window

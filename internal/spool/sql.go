@@ -14,13 +14,13 @@ const owned = ` AND node = ? AND EXISTS (SELECT 1 FROM spool_node WHERE node = ?
 
 const (
 	sqlPut = `INSERT INTO spool_message
- (id, node, held, next_at, size, score, customer, domains, hold_reason, beside, hash, meta, verdict, body)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+ (id, node, held, next_at, size, score, customer, domains, hold_reason, beside, hash, meta, verdict, body, loose)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
 	sqlHash = `SELECT hash, beside FROM spool_message WHERE id = ?`
 
 	columns    = `id, node, held, next_at, size, score, customer, hold_reason, beside, hash, meta, verdict`
 	sqlMessage = `SELECT ` + columns + ` FROM spool_message WHERE id IN `
-	sqlTouched = `SELECT id, idx, state, attempts, next_at, first_at, last_at, code, enhanced, text, host, delay_notified
+	sqlTouched = `SELECT id, idx, state, attempts, next_at, first_at, last_at, code, enhanced, text, host, delay_notified, lane, wait
  FROM spool_recipient WHERE id IN `
 	sqlBody = `SELECT beside, hash, size, body FROM spool_message WHERE id = ?`
 
@@ -28,16 +28,19 @@ const (
 	sqlRemoveOwnedIn = `DELETE FROM spool_message WHERE id IN ` // list, owned, RETURNING id
 	sqlForget        = `DELETE FROM spool_recipient WHERE id = ?`
 	sqlRemove        = `DELETE FROM spool_message WHERE id = ?`
-	sqlNext          = `UPDATE spool_message SET next_at = CASE WHEN held = 0 THEN ? ELSE next_at END WHERE id = ?` + owned
+	sqlNext          = `UPDATE spool_message SET loose = ?, next_at = CASE WHEN held = 0 THEN ? ELSE next_at END WHERE id = ?` + owned
 	sqlTouch         = `INSERT INTO spool_recipient
- (id, idx, state, attempts, next_at, first_at, last_at, code, enhanced, text, host, delay_notified)
- VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id, idx) DO UPDATE SET
+ (id, idx, state, attempts, next_at, first_at, last_at, code, enhanced, text, host, delay_notified, lane, wait, customer)
+ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id, idx) DO UPDATE SET
  state = excluded.state, attempts = excluded.attempts, next_at = excluded.next_at, first_at = excluded.first_at,
  last_at = excluded.last_at, code = excluded.code, enhanced = excluded.enhanced, text = excluded.text,
- host = excluded.host, delay_notified = excluded.delay_notified`
+ host = excluded.host, delay_notified = excluded.delay_notified, lane = excluded.lane, wait = excluded.wait,
+ customer = excluded.customer`
 
-	sqlWhose   = `SELECT node, held, beside FROM spool_message WHERE id = ?`
-	sqlHold    = `UPDATE spool_message SET held = 1, hold_reason = ?, next_at = ? WHERE id = ?`
+	sqlWhose = `SELECT node, held, beside FROM spool_message WHERE id = ?`
+	sqlHold  = `UPDATE spool_message SET held = 1, hold_reason = ?, next_at = ?, loose = loose +
+ (SELECT count(*) FROM spool_recipient r WHERE r.id = spool_message.id AND r.lane <> '') WHERE id = ?`
+	sqlUnpark  = `UPDATE spool_recipient SET lane = '', wait = '' WHERE id = ? AND lane <> ''`
 	sqlExtend  = `UPDATE spool_message SET next_at = ? WHERE id = ? AND held = 1`
 	sqlRelease = `UPDATE spool_message SET held = 0, hold_reason = '', next_at = ? WHERE id = ?`
 	sqlDueNow  = `UPDATE spool_recipient SET next_at = ? WHERE id = ? AND state = 'queued'`
@@ -131,7 +134,7 @@ func load(tx *store.Tx, ids []mail.QueueID) (map[mail.QueueID]*stored, error) {
 			var id, state string
 			var index, attempts, code, notified, next, first, last int64
 			if err := rows.Scan(&id, &index, &state, &attempts, &next, &first, &last, &code, &r.Enhanced, &r.Text, &r.Host,
-				&notified); err != nil {
+				&notified, &r.Lane, &r.Wait); err != nil {
 				return err
 			}
 			m := found[mail.QueueID(id)]

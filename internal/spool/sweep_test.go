@@ -123,6 +123,11 @@ func (w *witness) scenario(ctx context.Context) {
 	w.act(small, "absent", s.Settle(ctx, delivered(small)))
 	w.act(two, "deferred", s.Settle(ctx, delivered(two),
 		spool.Outcome{ID: two.ID, Index: 1, State: spool.Queued, NextAt: w.clock.Now().Add(time.Minute), Attempted: true}))
+	waits := put(800, false)
+	w.act(waits, "parked", s.Settle(ctx, spool.Outcome{ID: waits.ID, State: spool.Queued, NextAt: w.clock.Now().Add(time.Hour), Lane: "a|b"}))
+	if n, err := s.Hurry(ctx, "a|b", time.Second); n > 0 || err != nil {
+		w.act(waits, "hurried", err)
+	}
 	w.act(large, "held", s.Hold(ctx, large.ID, "operator", time.Time{}))
 	w.act(held, "queued", s.Release(ctx, held.ID))
 	err = s.Settle(ctx, delivered(held), delivered(other))
@@ -187,6 +192,10 @@ func (w *witness) check(ctx context.Context, disk *crashfs.Disk) (err error) {
 			state = "held"
 		case len(work.Recipients) == 2 && work.Recipients[0].State == spool.Delivered && work.Recipients[1].Attempts == 1:
 			state = "deferred"
+		case work.Recipients[0].Lane != "" && work.Recipients[0].NextAt.After(w.clock.Now().Add(30*time.Minute)):
+			state = "parked"
+		case work.Recipients[0].Lane != "":
+			state = "hurried"
 		default:
 			state = "queued"
 		}
