@@ -99,7 +99,7 @@ func (s *scan) spfOf(ctx context.Context) *spfFact {
 			if !e.IP.IsValid() {
 				continue
 			}
-			out := spf.Check(ctx, s.resolver, spf.Query{IP: e.IP, Hello: e.HELO, ReversePath: s.Envelope.ReversePath, Identity: spf.MailFrom})
+			out := spf.Check(ctx, s.resolver, spf.Query{IP: e.IP, Hello: e.HELO, ReversePath: s.leaving(), Identity: spf.MailFrom})
 			f.measured = append(f.measured, spfResult{e.IP, e.HELO, out})
 			if out.Result == spf.TempError {
 				f.unknown = "SPF of " + out.Domain + " from " + e.IP.String() + ": " + reason(out.Err)
@@ -111,8 +111,8 @@ func (s *scan) spfOf(ctx context.Context) *spfFact {
 			return
 		}
 		if pass {
-			f.passes = s.Envelope.ReversePath.Domain
-			if s.Envelope.ReversePath.IsNull() {
+			f.passes = s.leaving().Domain
+			if s.leaving().IsNull() {
 				f.passes, _ = mail.ParseDomain(f.measured[0].hello)
 			}
 		}

@@ -216,15 +216,24 @@ type Input struct {
 	QueueID       mail.QueueID  // for the logs of other scanners; "": none
 	Message       *mail.Message // as it will leave, before our own signature
 	Envelope      mail.Envelope
-	ClientIP      netip.Addr // who gave us the message
-	Hello         string     // the name it used
-	Authenticated bool       // by a credential, not by its network
-	Credential    string     // its user name, "" if there is none
+	Leaving       mail.Address // reverse path under which it will leave, where that is another than the envelope's; null: the envelope's
+	ClientIP      netip.Addr   // who gave us the message
+	Hello         string       // the name it used
+	Authenticated bool         // by a credential, not by its network
+	Credential    string       // its user name, "" if there is none
 	Customer      account.Customer
 	Egress        []account.Egress // addresses and HELO names it may leave from
 	Received      time.Time        // when we accepted it: the Date field is compared with this; zero: see arrival
 	Now           time.Time        // zero: the filter's clock
 	Earlier       *Verdict         // of the same message when it came: what its sender did then stands, however long ago
+}
+
+// leaving is the reverse path that the receiver will see.
+func (in *Input) leaving() mail.Address {
+	if in.Leaving.IsNull() {
+		return in.Envelope.ReversePath
+	}
+	return in.Leaving
 }
 
 // Run tests one message. The error is not nil only when the filter itself is broken, ctx ended, or a scanner without which no message

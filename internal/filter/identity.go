@@ -30,14 +30,14 @@ func checkSPF(ctx context.Context, s *scan) {
 	names := map[spf.Result]string{spf.Pass: "SPF_PASS", spf.Fail: "SPF_FAIL", spf.SoftFail: "SPF_SOFTFAIL", spf.Neutral: "SPF_NEUTRAL",
 		spf.None: "SPF_NONE", spf.PermError: "SPF_PERMERROR"}
 	worst, evidence := f.worst()
-	if _, literal := s.Envelope.ReversePath.Domain.Literal(); literal {
+	if _, literal := s.leaving().Domain.Literal(); literal {
 		s.notMeasured("SPF_PASS", "an address literal has no SPF record")
 		return
 	}
 	switch {
 	case worst.Result == "", worst.Result == spf.Pass && f.unknown != "":
 		return
-	case worst.Result != spf.Pass && s.Envelope.ReversePath.IsNull():
+	case worst.Result != spf.Pass && s.leaving().IsNull():
 		return
 	}
 	args := map[string]string{
@@ -226,8 +226,8 @@ func checkDMARC(ctx context.Context, s *scan) {
 		return // MISSING_FROM says it
 	}
 	args := map[string]string{"Domain": string(from), "Record": out.Policy.Record, "PolicyDomain": string(out.Policy.Domain),
-		"Sender": string(s.Envelope.ReversePath.Domain), "Mechanisms": strings.Join(spfMechanisms(s.Egress), " ")}
-	if s.Envelope.ReversePath.IsNull() {
+		"Sender": string(s.leaving().Domain), "Mechanisms": strings.Join(spfMechanisms(s.Egress), " ")}
+	if s.leaving().IsNull() {
 		args["Sender"] = "<>"
 	}
 	evidence := fmt.Sprintf("From domain %s: SPF %s, DKIM %s; policy %s", from, aligned(out.SPFAligned), aligned(out.DKIMAligned), orDash(out.Policy.Record))
@@ -271,7 +271,7 @@ func orDash(s string) string {
 
 // checkSender asks whether the sender's domains exist and could take an answer.
 func checkSender(ctx context.Context, s *scan) {
-	path := s.Envelope.ReversePath.Domain
+	path := s.leaving().Domain
 	if path != "" {
 		r := s.reachOf(ctx, path)
 		s.reachHit(r, path, map[reach]string{reachMissing: "SENDER_DOMAIN_MISSING", reachNothing: "SENDER_NO_MX_A", reachNullMX: "SENDER_NULL_MX"}, "SENDER_NO_MX_A")

@@ -82,7 +82,7 @@ func (s *scan) spfFound(ctx context.Context) measured {
 		if len(args["Suggested"]) > maxArgText {
 			args["Suggested"] = args["Mechanisms"] // half a record must not be published
 		}
-		if s.Envelope.ReversePath.IsNull() {
+		if s.leaving().IsNull() {
 			return missing("spf_hello", evidence[0], args)
 		}
 		return missing("spf_"+string(worst.Result), evidence[0], args)
@@ -204,7 +204,7 @@ func (s *scan) alignment(ctx context.Context, byIP, byKey measured) alignments {
 		case open:
 			return notKnown("dns", "_dmarc."+string(f.from)+": no answer")
 		}
-		return missing(why, evidence, map[string]string{"Domain": string(f.from), "Sender": orDash(string(s.Envelope.ReversePath.Domain)),
+		return missing(why, evidence, map[string]string{"Domain": string(f.from), "Sender": orDash(string(s.leaving().Domain)),
 			"Mechanisms": strings.Join(spfMechanisms(s.Egress), " ")})
 	}
 	out.spf = judge(out.spf, bySPF, "spf_other_domain", fmt.Sprintf("From %s, envelope %s", f.from, orDash(string(sp.passes))))
@@ -260,7 +260,7 @@ func (s *scan) passFound(ctx context.Context) measured {
 	case out.Result == dmarc.Fail && f.unknown != "":
 		return notKnown("dns", f.unknown)
 	case out.Result == dmarc.Fail:
-		m := missing("dmarc_fail", evidence+"; "+out.Policy.Record, map[string]string{"Domain": string(f.from), "Sender": orDash(string(s.Envelope.ReversePath.Domain)),
+		m := missing("dmarc_fail", evidence+"; "+out.Policy.Record, map[string]string{"Domain": string(f.from), "Sender": orDash(string(s.leaving().Domain)),
 			"Mechanisms": strings.Join(spfMechanisms(s.Egress), " ")})
 		switch out.Applied {
 		case dmarc.ActQuarantine:
@@ -396,7 +396,7 @@ func (s *scan) fromDomainFound(ctx context.Context) measured {
 		return missing("no_from", "", nil)
 	}
 	domains := []mail.Domain{from}
-	if path := s.Envelope.ReversePath.Domain; path != "" && path != from {
+	if path := s.leaving().Domain; path != "" && path != from {
 		domains = append(domains, path)
 	}
 	var good []string

@@ -251,7 +251,7 @@ func (d *Desk) Retest(ctx context.Context, id mail.QueueID, actor string) (View,
 		return v, fmt.Errorf("retest %s: %w", id, err)
 	}
 	verdict, err := d.in.o.Fresh.Run(ctx, filter.Input{QueueID: id,
-		Message: mail.Parse(body, d.in.o.MailSize), Envelope: work.Envelope, ClientIP: work.ClientIP, Hello: work.Hello,
+		Message: mail.Parse(body, d.in.o.MailSize), Envelope: work.Envelope, Leaving: d.in.leaving(v.Customer, id, work.Envelope.ReversePath, work.HeaderFrom), ClientIP: work.ClientIP, Hello: work.Hello,
 		Authenticated: work.Credential != "", Credential: work.Credential, Customer: v.Customer, Egress: d.in.o.Accounts.Pool(work.Pool).Egress, Received: work.Received, Now: d.in.o.Now(), Earlier: &v.Verdict,
 	})
 	if _, virus := v.Verdict.Hit("VIRUS_FOUND"); virus && err == nil && verdict.Open() {

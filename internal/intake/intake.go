@@ -59,6 +59,14 @@ type Options struct {
 	HoldFor  time.Duration // how long a held message waits for a person; default 72 h
 	MailSize mail.Limits   // what the parser looks at; zero: mail.DefaultLimits
 
+	// Reference is an opaque text that leads back to a message. It is added to every message as field RefField, and stands before the "@" of
+	// a Message-ID that we add. nil: no field, and the queue ID in the Message-ID.
+	Reference func(mail.QueueID) string
+	RefField  string
+	// Leaving is the reverse path under which a message will leave, where that is not the sender's own: what its receiver checks SPF of. author
+	// is the address in header From. nil: his own always.
+	Leaving func(c account.Customer, id mail.QueueID, reversePath mail.Address, author string) (mail.Address, bool)
+
 	Logger *slog.Logger
 	Now    func() time.Time
 	Count  func(event string)   // counts fates for metrics: "accepted", "held", "rejected", "refused:REASON"; nil: not counted

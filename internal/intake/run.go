@@ -99,7 +99,7 @@ func (in *Intake) Recover(ctx context.Context) (int, error) {
 				f.Kind, f.NextAt, f.Detail = journal.Held, w.HoldUntil, w.Verdict
 			}
 			f.Actor = "rule"
-			facts = append(facts, f)
+			facts = append(append(facts, in.addressed(&w.Message)...), f)
 		}
 		if len(facts) > 0 {
 			if err := in.o.Journal.Append(ctx, facts...); err != nil {

@@ -150,7 +150,7 @@ func (s *session) Data(ctx context.Context, t *smtp.Transaction, raw []byte) (sm
 		return smtp.Reply{}, err
 	}
 	verdict, err := s.in.o.Filter.Run(ctx, filter.Input{
-		QueueID: id, Message: m, Envelope: t.Envelope, ClientIP: s.conn.ClientIP, Hello: s.conn.Hello, Authenticated: s.known, Credential: s.credential.User,
+		QueueID: id, Message: m, Envelope: t.Envelope, Leaving: s.in.leaving(s.customer, id, t.Envelope.ReversePath, headerFrom(m)), ClientIP: s.conn.ClientIP, Hello: s.conn.Hello, Authenticated: s.known, Credential: s.credential.User,
 		Customer: s.customer, Egress: s.in.o.Accounts.Pool(s.customer.Pool).Egress, Now: now,
 	})
 	if err != nil {
@@ -244,7 +244,7 @@ func (s *session) keep(ctx context.Context, item *spool.Message, v filter.Verdic
 		return smtp.Reply{}, s.notStored(item.ID, err)
 	}
 	// The fact follows the message in the journal's own order; Recover writes it again if a crash comes between.
-	s.in.o.Journal.Post(f)
+	s.in.o.Journal.Post(append(s.in.addressed(item), f)...)
 	s.in.o.Count(string(kind))
 	text := "Ok: queued as " + string(item.ID)
 	if item.Held {

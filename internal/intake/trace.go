@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,10 +27,15 @@ func (s *session) complete(raw []byte, id mail.QueueID, env mail.Envelope, now t
 			add = append(add, "Date: "+now.Format(time.RFC1123Z))
 		}
 		if !hasField(raw, "Message-ID") {
-			add = append(add, "Message-ID: <"+string(id)+"@"+s.in.o.Hostname+">")
+			add = append(add, "Message-ID: <"+s.in.reference(id)+"@"+s.in.o.Hostname+">")
 		}
 	}
-	return mail.Edit(raw, removed, add...)
+	gone := removed
+	if s.in.o.Reference != nil {
+		gone = append(slices.Clone(removed), s.in.o.RefField) // one that was brought along could lead to another's message
+		add = append(add, s.in.o.RefField+": "+s.in.reference(id))
+	}
+	return mail.Edit(raw, gone, add...)
 }
 
 // shorten re-encodes a message with lines above 998 octets, which no server need take (RFC 5321 4.5.3.1.6): scripts write whole

@@ -71,6 +71,22 @@ const (
 	DSN Kind = "dsn"
 	// Asked: a person looked at the message or asked about it. Actor, Text = what.
 	Asked Kind = "asked"
+	// Addressed: the recipients of a message with several, in the order of the envelope. Detail = JSON list of their addresses.
+	Addressed Kind = "addressed"
+	// Returned: a mail system that had taken the message reported later that it cannot be delivered. Recipient = ours, Host = who reported,
+	// Code, Enhanced, Text = what it said, Detail = JSON with category, party at fault, the address that failed.
+	Returned Kind = "returned"
+	// LateDelay: a mail system that has taken the message reported that it is late there. As Returned.
+	LateDelay Kind = "late-delay"
+	// Confirmed: a mail system that has taken the message reported its delivery. As Returned.
+	Confirmed Kind = "confirmed"
+	// AutoReply: a program answered in the recipient's name, such as an out-of-office notice. Recipient, Subject = the answer's, Text = what became of it.
+	AutoReply Kind = "auto-reply"
+	// Complaint: the recipient's provider reported that he took the message for spam. Recipient as far as known, Host = who reported, Text =
+	// kind of complaint, Detail = JSON. Without QueueID and Customer: one that leads to no message of ours.
+	Complaint Kind = "complaint"
+	// Unread: mail came to the message's return address that is none of these. Subject, HeaderFrom, Text.
+	Unread Kind = "unread"
 	// Recovered: found in the spool after a crash without an Accepted fact, which this one replaces. As Accepted.
 	Recovered Kind = "recovered"
 	// Tuned: points of tests or a list of allowed and denied senders were changed. No message; Customer = whose ("" = everybody's),
