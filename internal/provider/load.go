@@ -1,8 +1,229 @@
 package provider
 
+import (
+	"cmp"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+//go:embed knowledge/*.yaml
+var shipped embed.FS
+
+// maxFiles is how many files a folder of the operator may hold.
+const maxFiles = 500
+
+// anyName is the file and the name of what holds for every receiver.
+const anyName = "any"
+
 // Load reads our own knowledge and then the *.yaml files of dirs, in order of their names. A provider of the same name replaces ours field by
-// field, and its answers come first. The error names file and line of every fault.
+// field: lists of names (who) and sources grow, answers come before ours and take the place of those with the same id, everything else is
+// replaced. The error is of type Faults when files were read and not understood: it names file and line of every fault.
 func Load(dirs []string) (*Knowledge, error) {
-	d := &Provider{Name: "default", Title: "others", Limits: Limits{Connections: 10, PerConnection: 100, PerMessage: 100}}
-	return &Knowledge{providers: []*Provider{d}, fallback: d}, nil
+	g := &gatherer{}
+	var files []*node
+	read := func(from fs.FS, prefix, glob string, set int) error {
+		names, err := fs.Glob(from, glob)
+		if err != nil {
+			return err
+		}
+		if len(names) > maxFiles {
+			return fmt.Errorf("%s holds %d files; at most %d", prefix, len(names), maxFiles)
+		}
+		for _, name := range names {
+			data, err := fs.ReadFile(from, name)
+			if err != nil {
+				return err
+			}
+			if root := g.parse(filepath.Join(prefix, name), set, data); root != nil {
+				files = append(files, root)
+			}
+		}
+		return nil
+	}
+	if err := read(shipped, "", "knowledge/*.yaml", 0); err != nil {
+		return nil, err
+	}
+	for i, dir := range dirs {
+		info, err := os.Stat(dir)
+		if err == nil && !info.IsDir() {
+			err = errors.New("it is a file; name the folder it lies in")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("provider knowledge: %s: %w", dir, err)
+		}
+		if err := read(os.DirFS(dir), dir, "*.yaml", i+1); err != nil {
+			return nil, fmt.Errorf("provider knowledge: %w", err)
+		}
+	}
+	return g.assemble(files)
+}
+
+// assemble puts files together, the later ones over the earlier.
+func (g *gatherer) assemble(files []*node) (*Knowledge, error) {
+	k := &Knowledge{groups: map[string]string{}}
+	merged := map[string]*node{}
+	var order []string
+	for _, f := range files {
+		if groups := f.get("groups"); groups != nil && f.get("name") == nil {
+			g.groups(f, k.groups)
+			continue
+		}
+		name := f.get("name")
+		if name == nil || name.form != scalar || !plainName(name.text) {
+			g.bad(f.at, "name: is missing or no plain word; write the provider's name in small letters, such as name: orange")
+			continue
+		}
+		if merged[name.text] == nil {
+			merged[name.text] = f
+			order = append(order, name.text)
+			continue
+		}
+		g.overlay(merged[name.text], f)
+	}
+	slices.Sort(order)
+	places := map[*Provider]place{}
+	for _, name := range order {
+		r := reader{g, name, map[string]place{}}
+		if name == anyName {
+			k.any = r.anyRules(merged[name])
+			continue
+		}
+		p := r.provider(merged[name])
+		places[p] = merged[name].at
+		if p.Group != "" && k.groups[p.Group] == "" {
+			g.bad(merged[name].at, "%s: group %q is not known; name it under groups: with a title", name, clip(p.Group))
+		}
+		if name == "default" {
+			k.fallback = p
+		} else {
+			k.providers = append(k.providers, p)
+		}
+	}
+	if k.fallback == nil {
+		k.fallback = &Provider{Name: "default", Title: "default"}
+	}
+	k.providers = append(k.providers, k.fallback)
+	k.who = newDirectory(g, k.providers, func(p *Provider) place { return places[p] })
+	k.byName = map[string]*Provider{}
+	k.chains = map[string]*chain{}
+	for _, p := range k.providers {
+		k.byName[p.Name] = p
+		if len(p.Rules) > 0 {
+			k.chains[p.Name] = newChain(p.Rules)
+		}
+	}
+	k.everybody = newChain(k.any)
+	k.tryOperators(g)
+	if len(g.faults) > 0 {
+		slices.SortStableFunc(g.faults, func(a, b Fault) int { return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
+		return nil, g.faults
+	}
+	return k, nil
+}
+
+// tryOperators demands of the operator's rules that their test lines reach them. Ours are held to it by the room's tests.
+func (k *Knowledge) tryOperators(g *gatherer) {
+	try := func(provider string, r *Rule) {
+		if !r.Operator {
+			return
+		}
+		for _, line := range r.Tests {
+			got := k.Classify(r.Question(provider, line))
+			switch {
+			case got.Rule == r.ID:
+			case got.Rule == "":
+				g.bad(r.at, "%s: its test line %q does not reach it, nor any other rule; compare text, code and enhanced", r.ID, clip(line))
+			default:
+				g.bad(r.at, "%s: its test line %q reaches %s, which stands before it; put it higher or make that one narrower", r.ID, clip(line), got.Rule)
+			}
+		}
+	}
+	for _, p := range k.providers {
+		for _, r := range p.Rules {
+			try(p.Name, r)
+		}
+	}
+	for _, r := range k.any {
+		try("", r)
+	}
+}
+
+func plainName(s string) bool {
+	if s == "" || len(s) > 40 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' && i > 0) {
+			return false
+		}
+	}
+	return true
+}
+
+// overlay lays a file over what is known under its name.
+func (g *gatherer) overlay(under, over *node) {
+	for _, e := range over.entries {
+		old := under.get(e.key)
+		switch {
+		case e.key == "answers" && old != nil && old.form == list && e.value.form == list:
+			under.put(entry{e.key, e.at, overAnswers(old, e.value)})
+		case e.key == "sources" && old != nil && old.form == list && e.value.form == list:
+			under.put(entry{e.key, old.at, &node{form: list, at: old.at, items: slices.Concat(old.items, e.value.items)}})
+		case old != nil && old.form == mapping && e.value.form == mapping:
+			for _, x := range e.value.entries {
+				was := old.get(x.key)
+				if e.key == "who" && was != nil && was.form == list && x.value.form == list {
+					x.value = &node{form: list, at: was.at, items: slices.Concat(was.items, x.value.items)}
+				}
+				old.put(x)
+			}
+		default:
+			under.put(e)
+		}
+	}
+}
+
+// overAnswers puts the later rules first and leaves out the earlier ones whose ids they take.
+func overAnswers(under, over *node) *node {
+	taken := map[string]bool{}
+	for _, a := range over.items {
+		if id := a.get("id"); id != nil && id.form == scalar {
+			taken[id.text] = true
+		}
+	}
+	out := &node{form: list, at: over.at, items: slices.Clone(over.items)}
+	for _, a := range under.items {
+		if id := a.get("id"); id == nil || !taken[id.text] {
+			out.items = append(out.items, a)
+		}
+	}
+	return out
+}
+
+func (g *gatherer) groups(f *node, into map[string]string) {
+	for _, e := range f.entries {
+		if e.key != "groups" {
+			g.bad(e.at, "key %q is not known beside groups:", clip(e.key))
+			continue
+		}
+		if e.value.form != mapping {
+			g.bad(e.at, "groups: found %s; expected name: {title: …} lines", e.value.form)
+			continue
+		}
+		for _, x := range e.value.entries {
+			title := x.value.get("title")
+			if !plainName(x.key) || title == nil || title.form != scalar || strings.TrimSpace(title.text) == "" || len(x.value.entries) != 1 {
+				g.bad(x.at, "group %q: expected a name in small letters and {title: …}", clip(x.key))
+				continue
+			}
+			into[x.key] = title.text
+		}
+	}
 }

@@ -11,16 +11,21 @@
 package provider
 
 import (
+	"slices"
 	"time"
-
-	"postern/internal/mail"
 )
 
 // Knowledge is everything known about receivers. It does not change; a new one replaces it when the operator's files change. Its methods may be
 // called from many goroutines.
 type Knowledge struct {
-	providers []*Provider
+	providers []*Provider // the default last
 	fallback  *Provider
+	byName    map[string]*Provider
+	groups    map[string]string // titles
+	who       *directory
+	chains    map[string]*chain // by provider's name
+	everybody *chain
+	any       []*Rule
 }
 
 // Provider is a receiver, or many that behave alike: domains that share exchangers and rules.
@@ -33,6 +38,49 @@ type Provider struct {
 	// Floor is the messages a day and address below which the provider forgets the address and treats it as unknown again; 0: it does not.
 	Floor    int
 	Governor Governor
+	Who      Who
+	About    map[string]string // by language: what is known in a sentence or two
+	Careful  []string          // values that are published nowhere and are our own careful choice: "limits.connections", "retry"
+	Sources  []Source
+	Rules    []*Rule // in their order
+}
+
+// Source is where something is known from.
+type Source struct {
+	What    string // whose page or which collection, and how good it is
+	Address string // "" none
+	Read    string // date, 2006-01-02
+}
+
+// Rule says what some answers mean. Its fields are not to be changed.
+type Rule struct {
+	ID       string // "free/spams-from-ip"; of what holds for everybody "any/…"
+	Codes    []string
+	Enhanced []string
+	Phases   []string
+	Texts    []string // one of them must be there
+	Not      []string // none of them
+	Meaning  Meaning
+	Doubt    string   // why one should not rely on it; "" nothing known against it
+	Tests    []string // answers that must reach it
+	Operator bool     // from the operator's files
+	File     string
+	Line     int
+
+	text, not []*pattern
+	statuses  []status
+	permanent bool // the rule itself says whether the recipient is lost
+	at        place
+}
+
+// Question is the answer that a line of Tests stands for.
+func (r *Rule) Question(provider, line string) Answer {
+	a := Read(line)
+	a.Provider = provider
+	if len(r.Phases) > 0 && a.Phase == "" {
+		a.Phase = r.Phases[0]
+	}
+	return a
 }
 
 // Limits is what a provider takes from one egress address. 0 in a field means no limit of its own.
@@ -65,17 +113,13 @@ type Governor struct {
 func (k *Knowledge) Default() *Provider { return k.fallback }
 
 // Providers returns all, the default last.
-func (k *Knowledge) Providers() []*Provider { return k.providers }
+func (k *Knowledge) Providers() []*Provider { return slices.Clone(k.providers) }
 
 // Provider returns one by its name, nil when there is none.
-func (k *Knowledge) Provider(name string) *Provider {
-	for _, p := range k.providers {
-		if p.Name == name {
-			return p
-		}
-	}
-	return nil
-}
+func (k *Knowledge) Provider(name string) *Provider { return k.byName[name] }
 
-// Behind returns the provider of a domain, told by its exchangers (host names) and, where the data says so, by the domain itself. Never nil.
-func (k *Knowledge) Behind(domain mail.Domain, exchangers []string) *Provider { return k.fallback }
+// Any returns the rules that hold for every receiver, in their order.
+func (k *Knowledge) Any() []*Rule { return slices.Clone(k.any) }
+
+// GroupTitle returns the name of a group for people, "" when there is none of that name.
+func (k *Knowledge) GroupTitle(group string) string { return k.groups[group] }
