@@ -40,6 +40,7 @@ import (
 	"postern/internal/mail"
 	"postern/internal/notice"
 	"postern/internal/portal"
+	"postern/internal/provider"
 	"postern/internal/report"
 	"postern/internal/smtp"
 	"postern/internal/spool"
@@ -68,6 +69,7 @@ type App struct {
 	resolver, fresh *dns.Client
 	guard           *dnsbl.Guard
 	rules           *filter.RuleBook
+	receivers       atomic.Pointer[provider.Knowledge]
 	accounts        *account.Ledger
 	journal         *journal.Journal
 	learn           *learn.Ledger
@@ -127,7 +129,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 		do   func(context.Context, *config.Config) error
 	}{
 		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"accounts", a.openAccounts},
-		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"filter", a.openFilter}, {"intake and delivery", a.openWorks},
+		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"knowledge", a.openKnowledge}, {"filter", a.openFilter}, {"intake and delivery", a.openWorks},
 		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"services", a.openServices}, {"pages", a.openFaces},
 	} {
 		if err := step.do(ctx, o.Config); err != nil {

@@ -141,6 +141,10 @@ func (a *App) take(ctx context.Context, next *config.Config) error {
 	if err != nil {
 		return err
 	}
+	receivers, err := readKnowledge(next)
+	if err != nil {
+		return err
+	}
 	// Everything that can be refused is tried before anything is changed.
 	former := a.rules
 	if err := a.openRules(next); err != nil {
@@ -168,6 +172,7 @@ func (a *App) take(ctx context.Context, next *config.Config) error {
 	a.reloadServices(next)
 	a.delivery.Tune(tuning(next))
 	a.intake.SetExpire(next.Delivery.Expire)
+	a.receivers.Store(receivers)
 	a.certificate.Store(certificate)
 	a.setLevel(next)
 	a.config.Store(next)

@@ -333,6 +333,7 @@ type Delivery struct {
 	IPv6        bool                `key:"ipv6"`
 	Port        int                 `key:"port"`
 	Private     []netip.Prefix      `key:"private_destinations"` // none = the internet only
+	Providers   []string            `key:"providers"`            // folders
 	Pools       map[string][]Egress `key:"pools"`
 	ReturnPath  ReturnPath          `key:"return_path"`
 }
