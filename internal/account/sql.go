@@ -27,13 +27,13 @@ type rows struct {
 	fileSource  string
 }
 
-const customerColumns = `id, name, language, contact, pool, mode, threshold, self_release, release_ceiling, any_from, suspended, origin, source, gone`
+const customerColumns = `id, name, language, contact, pool, mode, threshold, self_release, release_ceiling, any_from, suspended, origin, source, gone, return_path, drop_auto_replies`
 
 func scanCustomer(scan func(...any) error) (row, error) {
 	var r row
 	var contact string
 	err := scan(&r.ID, &r.Name, &r.Language, &contact, &r.Pool, &r.Mode, &r.Threshold, &r.SelfRelease,
-		&r.ReleaseCeiling, &r.AnyFrom, &r.Suspended, &r.Origin, &r.source, &r.gone)
+		&r.ReleaseCeiling, &r.AnyFrom, &r.Suspended, &r.Origin, &r.source, &r.gone, &r.ReturnPath, &r.DropAutoReplies)
 	if err != nil {
 		return row{}, err
 	}
@@ -133,9 +133,9 @@ func storeCustomer(t *store.Tx, r row) error {
 	if err := deleteCustomer(t, r.ID); err != nil {
 		return err
 	}
-	if _, err := t.Exec(`INSERT INTO account_customer (`+customerColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+	if _, err := t.Exec(`INSERT INTO account_customer (`+customerColumns+`) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		r.ID, r.Name, r.Language, r.Contact.String(), r.Pool, r.Mode, r.Threshold, r.SelfRelease, r.ReleaseCeiling,
-		r.AnyFrom, r.Suspended, r.Origin, r.source, r.gone); err != nil {
+		r.AnyFrom, r.Suspended, r.Origin, r.source, r.gone, r.ReturnPath, r.DropAutoReplies); err != nil {
 		return err
 	}
 	for _, n := range r.Networks {

@@ -25,6 +25,9 @@ type CustomerSettings struct {
 	SelfRelease    bool     `json:"self_release,omitempty" doc:"The sender may release his own held messages"`
 	ReleaseCeiling float64  `json:"release_ceiling,omitempty" minimum:"0" maximum:"15" doc:"... up to this score; default 8"`
 	AnyFrom        bool     `json:"any_from,omitempty" doc:"Any sender address is let through: only for relay networks of hosters"`
+
+	ReturnPath      string `json:"return_path,omitempty" maxLength:"255" doc:"Envelope sender of his mail: kept, ours, or a domain of his that leads here; absent: as the gateway does"`
+	DropAutoReplies bool   `json:"drop_auto_replies,omitempty" doc:"Automatic answers to a return address are not passed on to the sender"`
 }
 
 // Customer is one who may send.
@@ -39,7 +42,7 @@ type Customer struct {
 func (s *server) customerOf(c account.Customer) Customer {
 	out := Customer{ID: c.ID, Suspended: c.Suspended, Origin: c.Origin, CustomerSettings: CustomerSettings{Name: c.Name, Language: c.Language,
 		Contact: c.Contact.String(), Pool: c.Pool, Mode: c.Mode, Threshold: c.Threshold, SelfRelease: c.SelfRelease,
-		ReleaseCeiling: c.ReleaseCeiling, AnyFrom: c.AnyFrom}}
+		ReleaseCeiling: c.ReleaseCeiling, AnyFrom: c.AnyFrom, ReturnPath: c.ReturnPath, DropAutoReplies: c.DropAutoReplies}}
 	for _, n := range c.Networks {
 		out.Networks = append(out.Networks, n.String())
 	}
@@ -57,7 +60,7 @@ func (s *server) customerOf(c account.Customer) Customer {
 // read turns settings into the ledger's customer; every fault is named.
 func (c CustomerSettings) read(id string) (account.Customer, error) {
 	out := account.Customer{ID: id, Name: c.Name, Language: c.Language, Pool: c.Pool, Mode: c.Mode, Threshold: c.Threshold,
-		SelfRelease: c.SelfRelease, ReleaseCeiling: c.ReleaseCeiling, AnyFrom: c.AnyFrom}
+		SelfRelease: c.SelfRelease, ReleaseCeiling: c.ReleaseCeiling, AnyFrom: c.AnyFrom, ReturnPath: c.ReturnPath, DropAutoReplies: c.DropAutoReplies}
 	var faults []string
 	if c.Contact != "" {
 		a, err := mail.ParseAddress(c.Contact)

@@ -31,6 +31,8 @@ func settingFlags(cmd *cobra.Command, x *api.CustomerSettings) {
 	f.BoolVar(&x.SelfRelease, "self-release", false, "the sender may release his own held messages")
 	f.Float64Var(&x.ReleaseCeiling, "release-ceiling", 0, "... up to this number of `points` (default 8)")
 	f.BoolVar(&x.AnyFrom, "any-from", false, "let any sender address through (relay networks of hosters only)")
+	f.StringVar(&x.ReturnPath, "return-path", "", "envelope sender of his mail: kept, ours, or a `domain` of his that leads here")
+	f.BoolVar(&x.DropAutoReplies, "drop-auto-replies", false, "keep automatic answers from the sender")
 }
 
 func (c *command) customerAdd() *cobra.Command {
@@ -72,6 +74,7 @@ func (c *command) customerUpdate() *cobra.Command {
 			"network": func() { y.Networks = x.Networks }, "domain": func() { y.Domains = x.Domains }, "pool": func() { y.Pool = x.Pool },
 			"mode": func() { y.Mode = x.Mode }, "threshold": func() { y.Threshold = x.Threshold }, "self-release": func() { y.SelfRelease = x.SelfRelease },
 			"release-ceiling": func() { y.ReleaseCeiling = x.ReleaseCeiling }, "any-from": func() { y.AnyFrom = x.AnyFrom },
+			"return-path": func() { y.ReturnPath = x.ReturnPath }, "drop-auto-replies": func() { y.DropAutoReplies = x.DropAutoReplies },
 		} {
 			if cmd.Flags().Changed(name) {
 				take()
@@ -166,7 +169,7 @@ func (c *command) printCustomer(x api.Customer) error {
 		contact = "nobody: held mail is told to no one (set --contact)"
 	}
 	return c.pairs(c.Stdout, "Customer", cell{text: x.ID, style: bold}, "Name", x.Name, "State", sending(x), "Language", x.Language, "Contact", contact,
-		"Domains", strings.Join(x.Domains, ", "), "Networks", strings.Join(x.Networks, ", "), "Senders", from, "Pool", x.Pool,
+		"Domains", strings.Join(x.Domains, ", "), "Networks", strings.Join(x.Networks, ", "), "Senders", from, "Return path", x.ReturnPath, "Pool", x.Pool,
 		"Filter", fmt.Sprintf("%s what is above %s points", x.Mode, points(x.Threshold)), "Release", release,
 		"Credentials", fmt.Sprint(x.Credentials), "Defined in", x.Origin)
 }
