@@ -1,7 +1,7 @@
 -- What shaping must still know after a restart: what is in force on a lane, how much of a provider's hour and day is used, how far the
 -- warm-up of an address has come. Written by the room shaping only. node: the gateway node whose addresses these are.
 
--- Ended 0: in force. customer: the empty text for everybody. why: shaping.Why as text. pace: messages a minute at most, 0 = none.
+-- ended 0: in force. lasts: microseconds, how long it stands each time before a probe. customer: the empty text for everybody. why: shaping.Why as text. pace: messages a minute at most, 0 = none.
 CREATE TABLE shaping_reaction (
   id          TEXT    NOT NULL PRIMARY KEY,
   node        TEXT    NOT NULL,
@@ -13,6 +13,7 @@ CREATE TABLE shaping_reaction (
   evidence    TEXT    NOT NULL,
   started     INTEGER NOT NULL,
   ends        INTEGER NOT NULL,
+  lasts       INTEGER NOT NULL,
   factor      REAL    NOT NULL,
   pace        REAL    NOT NULL,
   connections INTEGER NOT NULL,
