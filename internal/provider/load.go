@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 //go:embed knowledge/*.yaml
@@ -66,12 +65,13 @@ func Load(dirs []string) (*Knowledge, error) {
 
 // assemble puts files together, the later ones over the earlier.
 func (g *gatherer) assemble(files []*node) (*Knowledge, error) {
-	k := &Knowledge{groups: map[string]string{}}
+	k := &Knowledge{groups: map[string]string{}, texts: map[string]map[string]string{}}
 	merged := map[string]*node{}
 	var order []string
+	slices.SortStableFunc(files, func(a, b *node) int { return cmp.Compare(has(a, "name"), has(b, "name")) }) // what others name first
 	for _, f := range files {
-		if groups := f.get("groups"); groups != nil && f.get("name") == nil {
-			g.groups(f, k.groups)
+		if f.get("name") == nil && (f.get("groups") != nil || f.get("advice") != nil) {
+			reader{gatherer: g, name: "shared texts"}.shared(f, k)
 			continue
 		}
 		name := f.get("name")
@@ -89,7 +89,7 @@ func (g *gatherer) assemble(files []*node) (*Knowledge, error) {
 	slices.Sort(order)
 	places := map[*Provider]place{}
 	for _, name := range order {
-		r := reader{g, name, map[string]place{}}
+		r := reader{g, name, map[string]place{}, k.texts}
 		if name == anyName {
 			k.any = r.anyRules(merged[name])
 			continue
@@ -125,6 +125,13 @@ func (g *gatherer) assemble(files []*node) (*Knowledge, error) {
 		return nil, g.faults
 	}
 	return k, nil
+}
+
+func has(n *node, key string) int {
+	if n.get(key) == nil {
+		return 0
+	}
+	return 1
 }
 
 // tryOperators demands of the operator's rules that their test lines reach them. Ours are held to it by the room's tests.
@@ -207,23 +214,36 @@ func overAnswers(under, over *node) *node {
 	return out
 }
 
-func (g *gatherer) groups(f *node, into map[string]string) {
-	for _, e := range f.entries {
-		if e.key != "groups" {
-			g.bad(e.at, "key %q is not known beside groups:", clip(e.key))
-			continue
-		}
-		if e.value.form != mapping {
-			g.bad(e.at, "groups: found %s; expected name: {title: …} lines", e.value.form)
-			continue
-		}
-		for _, x := range e.value.entries {
-			title := x.value.get("title")
-			if !plainName(x.key) || title == nil || title.form != scalar || strings.TrimSpace(title.text) == "" || len(x.value.entries) != 1 {
-				g.bad(x.at, "group %q: expected a name in small letters and {title: …}", clip(x.key))
-				continue
+// shared reads a file of what several providers use: titles of groups, and advice that rules name instead of writing it out. Advice under the name of a
+// category is given where no rule knows better.
+func (r reader) shared(f *node, k *Knowledge) {
+	named := func(what string, read func(name string, n *node)) func(*node) {
+		return func(n *node) {
+			if n.form != mapping {
+				r.bad(n.at, "%s: found %s; expected name: value lines", what, n.form)
+				return
 			}
-			into[x.key] = title.text
+			for _, e := range n.entries {
+				if !plainName(e.key) {
+					r.bad(e.at, "%s: %q: write names in small letters, digits and hyphens, at most 40", what, clip(e.key))
+					continue
+				}
+				read(e.key, e.value)
+			}
 		}
 	}
+	r.fields(f, r.name, map[string]func(*node){
+		"groups": named("groups", func(name string, n *node) {
+			title := ""
+			r.fields(n, "group "+name, map[string]func(*node){"title": r.text(&title)})
+			if k.groups[name] = title; title == "" {
+				r.bad(n.at, "group %s: title: is missing", name)
+			}
+		}),
+		"advice": named("advice", func(name string, n *node) {
+			text := map[string]string{}
+			reader{gatherer: r.gatherer, name: "advice " + name}.advice(&text)(n)
+			k.texts[name] = text
+		}),
+	})
 }

@@ -146,7 +146,9 @@ func (k *Knowledge) Classify(a Answer) Meaning {
 			}
 		}
 	}
-	return byStatus(a.Code, a.Enhanced, a.Phase)
+	m := byStatus(a.Code, a.Enhanced, a.Phase)
+	m.Advice = k.texts[string(m.Category)]
+	return m
 }
 
 // question makes an answer ready for rules.

@@ -21,7 +21,8 @@ type Knowledge struct {
 	providers []*Provider // the default last
 	fallback  *Provider
 	byName    map[string]*Provider
-	groups    map[string]string // titles
+	groups    map[string]string            // titles
+	texts     map[string]map[string]string // advice by name: categories and what rules share
 	who       *directory
 	chains    map[string]*chain // by provider's name
 	everybody *chain
@@ -120,6 +121,9 @@ func (k *Knowledge) Provider(name string) *Provider { return k.byName[name] }
 
 // Any returns the rules that hold for every receiver, in their order.
 func (k *Knowledge) Any() []*Rule { return slices.Clone(k.any) }
+
+// Advice returns what can be said about a category when nothing else is known, by language; nil when nothing can.
+func (k *Knowledge) Advice(c Category) map[string]string { return k.texts[string(c)] }
 
 // GroupTitle returns the name of a group for people, "" when there is none of that name.
 func (k *Knowledge) GroupTitle(group string) string { return k.groups[group] }

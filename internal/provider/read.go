@@ -15,8 +15,9 @@ import (
 // reader turns the node of one provider into what it means.
 type reader struct {
 	*gatherer
-	name string
-	ids  map[string]place
+	name  string
+	ids   map[string]place
+	texts map[string]map[string]string // advice by name
 }
 
 // fields calls the function of each key; keys without one are faults.
@@ -176,8 +177,16 @@ func exchanger(s string) error {
 // languages are those in which people are advised.
 var languages = []string{"en", "fr"}
 
+// advice reads {en: …, fr: …}, or the name of advice that several rules share.
 func (r reader) advice(into *map[string]string) func(*node) {
 	return func(n *node) {
+		if n.form == scalar {
+			if *into = r.texts[n.text]; *into == nil {
+				*into = map[string]string{}
+				r.bad(n.at, "%s: there is no shared advice of the name %q; write {en: …, fr: …}", r.name, clip(n.text))
+			}
+			return
+		}
 		var en, fr string
 		r.fields(n, r.name, map[string]func(*node){"en": r.text(&en), "fr": r.text(&fr)})
 		*into = map[string]string{"en": en, "fr": typeset(fr)}
