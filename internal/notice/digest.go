@@ -180,12 +180,14 @@ func (n *Notices) untilNext(now time.Time) time.Duration {
 	for _, w := range n.digests.windows {
 		next = min(next, w.due.Sub(now))
 	}
+	next = min(next, n.late.untilNext(now))
 	return max(next, time.Second)
 }
 
 // flush sends the digests whose window is over, or all. What could not be queued is tried again a minute later; at the end
 // it is lost, and said so.
 func (n *Notices) flush(ctx context.Context, now time.Time, all bool) {
+	n.flushLate(ctx, now, all)
 	type due struct {
 		k windowKey
 		w *window

@@ -46,22 +46,27 @@ func (n *Notices) Delivered(ctx context.Context, m spool.Message, body []byte, d
 
 // status writes and queues one notification; see the package comment for whom it goes to and what a repeated call does.
 func (n *Notices) status(ctx context.Context, m spool.Message, body []byte, action string, about []Failure) error {
+	return n.statusOf(ctx, m, body, action, action, "", about)
+}
+
+// statusOf is status for a kind of notice of its own, with a sentence more about it.
+func (n *Notices) statusOf(ctx context.Context, m spool.Message, body []byte, action, kind, note string, about []Failure) error {
 	if m.Notice || m.Envelope.ReversePath.IsNull() || len(about) == 0 {
 		return nil // RFC 3464 2, RFC 5321 6.1
 	}
-	about = n.untold(&m, action, about)
+	about = n.untold(&m, kind, about)
 	if len(about) == 0 {
 		return nil
 	}
 	now := n.o.Now()
 	to, c, instead := n.addressee(&m)
 	if to.IsNull() {
-		n.nobody(&m, action)
+		n.nobody(&m, kind)
 		return nil
 	}
 	if instead && !n.mayTellContact(c.ID, now) {
 		n.o.Logger.Warn("too many status notifications about unknown senders for one contact: none is written for this message",
-			"notice", action, "queue_id", m.ID, "account", m.Customer)
+			"notice", kind, "queue_id", m.ID, "account", m.Customer)
 		return nil
 	}
 	lang := n.language(&m, c)
@@ -69,8 +74,11 @@ func (n *Notices) status(ctx context.Context, m spool.Message, body []byte, acti
 	for i, f := range about {
 		indexes[i] = f.Recipient.Index
 	}
-	id := n.derive(m.ID, action, indexes)
+	id := n.derive(m.ID, kind, indexes)
 	p := n.statusPage(&m, lang, action, about)
+	if note != "" {
+		p.Blocks = slices.Insert(p.Blocks, 1, block{Kind: "para", Text: n.text(lang, note, nil)})
+	}
 	html, err := p.html()
 	if err != nil {
 		return fmt.Errorf("status notification of %s: %w", m.ID, err)
@@ -88,14 +96,14 @@ func (n *Notices) status(ctx context.Context, m spool.Message, body []byte, acti
 	if err != nil {
 		return fmt.Errorf("status notification of %s: %w", m.ID, err)
 	}
-	if err := n.put(ctx, letter{kind: action, about: []mail.QueueID{m.ID}, id: id, customer: m.Customer, lang: lang, from: n.daemon, to: to, subject: d.Subject, messageID: "<" + d.MessageID + ">",
+	if err := n.put(ctx, letter{kind: kind, about: []mail.QueueID{m.ID}, id: id, customer: m.Customer, lang: lang, from: n.daemon, to: to, subject: d.Subject, messageID: "<" + d.MessageID + ">",
 		raw: threaded(raw, m.MessageID), utf8: d.NeedsSMTPUTF8()}); err != nil {
 		return fmt.Errorf("status notification of %s: %w", m.ID, err)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, f := range about {
-		n.told.note(toldKey(m.ID, action, f.Recipient.Index), now)
+		n.told.note(toldKey(m.ID, kind, f.Recipient.Index), now)
 	}
 	return nil
 }

@@ -7,7 +7,10 @@
 //     to the page of the message. Many holds become one digest.
 //   - HoldExpired: a held message was removed because nobody acted.
 //   - Failed, Delayed, Delivered: delivery status notifications (RFC 3464), with a part that a person understands.
+//   - Returned: a status notification about what another system reported after it had taken the message, see returned.go.
 //   - Asked, Alarm: to the operator.
+//
+// PassOn is the one thing that is not ours: an automatic answer that came to a return address, given to the sender as it is.
 //
 // Texts are in the customer's language (locale keys "notice.*"), as plain text and as HTML with the same content. Everything
 // that comes from outside (subjects, addresses, answers of servers, questions) is made one harmless line before it enters a
@@ -44,7 +47,7 @@
 // Errors are those of the spool (spool.ErrFull, store.ErrBroken): nothing was put, call again later. Links.Check fails with
 // ErrLinkForged or ErrLinkExpired.
 //
-// Callers: intake (Held, HoldExpired, Asked), delivery (Failed, Delayed, Delivered), app (Alarm, Run), portal (Links). All
+// Callers: intake (Held, HoldExpired, Asked), delivery (Failed, Delayed, Delivered), feedback (Returned, PassOn), app (Alarm, Run), portal (Links). All
 // methods may be called from many goroutines.
 package notice
 
@@ -109,7 +112,8 @@ type Notices struct {
 	alarms  memory
 	digests digests
 	stead   map[string]*allowance // by customer
-	wake    chan struct{}         // a digest got a due time
+	late    lateDigests
+	wake    chan struct{} // a digest got a due time
 }
 
 // New checks the options and fills in the defaults.
@@ -154,7 +158,7 @@ func New(o Options) (*Notices, error) {
 		o.Now = time.Now
 	}
 	return &Notices{o: o, daemon: mail.Address{Local: "mailer-daemon", Domain: host}, newID: mail.NewQueueID,
-		digests: newDigests(), stead: make(map[string]*allowance), wake: make(chan struct{}, 1)}, nil
+		digests: newDigests(), stead: make(map[string]*allowance), late: make(lateDigests), wake: make(chan struct{}, 1)}, nil
 }
 
 // Bounds of what is shown of values from outside, in characters.
