@@ -34,7 +34,7 @@ type table struct {
 var seed = maphash.MakeSeed()
 
 func newTable(n int) *table {
-	return &table{slots: make([]atomic.Uint64, max(1<<10, 1<<bits.Len(uint(2*n))))}
+	return &table{slots: make([]atomic.Uint64, max(1<<10, 1<<bits.Len(uint(max(2*n, 1)-1))))}
 }
 
 func (t *table) has(h uint64) bool {
@@ -192,7 +192,9 @@ func hashEntry(customer, domain, local string) uint64 {
 }
 
 // hashStruck is the hash of an address with strikes, whosever they are.
-func hashStruck(domain, local string) uint64 { return join(nobody, hashFolded(domain), hashFolded(local)) }
+func hashStruck(domain, local string) uint64 {
+	return join(nobody, hashFolded(domain), hashFolded(local))
+}
 
 // overlap is how far behind the newest change other nodes' changes are looked for: their clocks differ, and a transaction takes a while.
 const overlap = 5 * time.Minute

@@ -110,7 +110,7 @@ func ParseAddress(text string) (mail.Address, error) {
 	text = strings.TrimSpace(text)
 	if d, ok := strings.CutPrefix(text, "@"); ok || !strings.Contains(text, "@") {
 		domain, err := mail.ParseDomain(d)
-		if err != nil {
+		if err != nil || !ok && !strings.Contains(d, ".") {
 			return mail.Address{}, fmt.Errorf("%w: %q is neither an address nor a domain", ErrInvalid, cut(text, 80))
 		}
 		return mail.Address{Domain: domain}, nil
