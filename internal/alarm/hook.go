@@ -28,16 +28,29 @@ type Hook struct {
 	Secret []byte // signs each post; at least 16 bytes
 }
 
-func (h Hook) check() error {
-	u, err := url.Parse(h.URL)
+// minSecret is the least length of a secret in bytes.
+const minSecret = 16
+
+// CheckURL says whether a webhook may be posted to: https anywhere, or http on this machine.
+func CheckURL(text string) error {
+	u, err := url.Parse(text)
 	if err != nil || u.Host == "" {
-		return fmt.Errorf("alarm: webhook %s: %q is no web address", h.Name, h.URL)
+		return errors.New("this is no web address")
 	}
-	if ip, err := netip.ParseAddr(u.Hostname()); u.Scheme != "https" && (u.Scheme != "http" || u.Hostname() != "localhost" && (err != nil || !ip.IsLoopback())) {
-		return fmt.Errorf("alarm: webhook %s: %q is neither https nor on this machine", h.Name, h.URL)
+	ip, err := netip.ParseAddr(u.Hostname())
+	here := u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
+	if u.Scheme != "https" && (u.Scheme != "http" || !here) {
+		return errors.New("posts go by https, or by http on this machine")
 	}
-	if len(h.Secret) < 16 {
-		return fmt.Errorf("alarm: webhook %s: its secret has %d bytes; at least 16 are needed", h.Name, len(h.Secret))
+	return nil
+}
+
+func (h Hook) check() error {
+	if err := CheckURL(h.URL); err != nil {
+		return fmt.Errorf("alarm: webhook %s: %w", h.Name, err)
+	}
+	if len(h.Secret) < minSecret {
+		return fmt.Errorf("alarm: webhook %s: its secret has %d bytes; at least %d are needed", h.Name, len(h.Secret), minSecret)
 	}
 	return nil
 }

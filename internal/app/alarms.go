@@ -69,6 +69,7 @@ func (a *App) watch(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			a.alarm(ctx)
+			a.lookAtQueue(ctx, time.Now())
 		}
 	}
 }

@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"postern/internal/account"
+	"postern/internal/alarm"
 	"postern/internal/api"
 	"postern/internal/config"
 	"postern/internal/delivery"
@@ -78,6 +79,8 @@ type App struct {
 	filter, retests *filter.Filter
 	intake          *intake.Intake
 	delivery        *delivery.Delivery
+	alarms          *alarm.Alarms
+	queueWatch      alarm.Watch
 	metrics         *metrics
 	findings        findings
 	scanners        scanners
@@ -129,7 +132,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 		do   func(context.Context, *config.Config) error
 	}{
 		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"accounts", a.openAccounts},
-		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"knowledge", a.openKnowledge}, {"filter", a.openFilter}, {"intake and delivery", a.openWorks},
+		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"knowledge", a.openKnowledge}, {"filter", a.openFilter}, {"intake and delivery", a.openWorks},
 		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"services", a.openServices}, {"pages", a.openFaces},
 	} {
 		if err := step.do(ctx, o.Config); err != nil {

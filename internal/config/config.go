@@ -79,6 +79,7 @@ type Config struct {
 	DNS       DNS         `key:"dns"`
 	Journal   Journal     `key:"journal"`
 	Notice    Notice      `key:"notice"`
+	Alarm     Alarm       `key:"alarm"`
 	DKIM      DKIM        `key:"dkim"`
 	Milter    Milter      `key:"milter"`
 	Spamd     Spamd       `key:"spamd"`
@@ -401,6 +402,24 @@ type Notice struct {
 	From     mail.Address `key:"from"`     // null = postmaster@ the host name
 	Operator mail.Address `key:"operator"` // null = From
 	Name     string       `key:"name"`
+}
+
+// Alarm says when the operator is told, and where besides his mailbox. 0 switches a bound off.
+type Alarm struct {
+	Lane     int           `key:"lane"`
+	LaneAge  time.Duration `key:"lane_age"`
+	Customer int           `key:"customer"`
+	Total    int           `key:"total"`
+	TotalAge time.Duration `key:"total_age"`
+	Remind   time.Duration `key:"remind"`
+	Webhooks []Webhook     `key:"webhooks"`
+}
+
+// Webhook is a web address that alarms are posted to.
+type Webhook struct {
+	Name   string `key:"name"`
+	URL    string `key:"url"`
+	Secret Secret `key:"secret_file"`
 }
 
 // DKIM says whether mail is signed.

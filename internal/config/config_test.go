@@ -316,6 +316,10 @@ func hasKeys(t reflect.Type) bool {
 // TestSamplesLoad: what the example shows as possible is possible.
 func TestSamplesLoad(t *testing.T) {
 	t.Parallel()
+	secret := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secret, []byte("0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range config.Table() {
 		if k.Sample == "" || strings.HasSuffix(k.Path, "_file") {
 			continue
@@ -343,6 +347,13 @@ func TestSamplesLoad(t *testing.T) {
 				}
 				if strings.Contains(k.Path, "extra") && !strings.HasSuffix(k.Path, ".zone") {
 					lines += "zone: example.org\n" + indent
+				}
+				if strings.Contains(k.Path, "webhooks") {
+					for _, sibling := range []string{"name: x", "url: https://hooks.example.org/x", "secret_file: " + secret} {
+						if name, _, _ := strings.Cut(sibling, ":"); name != parts[i+1] {
+							lines += sibling + "\n" + indent
+						}
+					}
 				}
 				lines += parts[i+1] + ": " + k.Sample + "\n"
 				break

@@ -239,6 +239,18 @@ func otherKeys() []Key {
 		{Path: "notice.from", Unit: "mail address", Sample: "postmaster@example.org", Restart: true, Doc: "Its sender. Empty: postmaster at hostname."},
 		{Path: "notice.operator", Unit: "mail address", Sample: "noc@example.org", Restart: true, Doc: "Who gets senders' questions about held mail, and alarms such as a blocklist that refuses this gateway. Empty: the address of notice.from."},
 		{Path: "notice.name", Default: "Postern", Unit: "text", Restart: true, Doc: "The sender's name."},
+
+		{Path: "alarm", Doc: "What the operator is told at once, by mail (notice.operator) and by webhooks. 0 or 0s switches a bound off."},
+		{Path: "alarm.lane", Default: "5000", Min: "0", Max: "100000000", Doc: "Messages that wait for their turn in one lane (one receiver from one of our addresses)."},
+		{Path: "alarm.lane_age", Default: "2h", Unit: timeUnit, Min: "0s", Max: "30d", Doc: "How long the oldest of them has waited since it was accepted."},
+		{Path: "alarm.customer", Default: "20000", Min: "0", Max: "100000000", Doc: "Queued messages of one customer."},
+		{Path: "alarm.total", Default: "100000", Min: "0", Max: "1000000000", Doc: "Queued messages in all."},
+		{Path: "alarm.total_age", Default: "0s", Unit: timeUnit, Min: "0s", Max: "30d", Doc: "Age of the oldest queued message. Mail for servers that never answer waits until delivery.expire, so a bound below that is reached often."},
+		{Path: "alarm.remind", Default: "24h", Unit: timeUnit, Min: "10m", Max: "30d", Restart: true, Doc: "When an alarm that lasts is told again."},
+		{Path: "alarm.webhooks", Default: "[]", Unit: "list", Restart: true, Doc: "Web addresses that alarms are posted to as JSON, signed and retried for three days. They never pass through the mail queue."},
+		{Path: "alarm.webhooks[].name", Required: true, Unit: "name", Sample: "oncall", Restart: true, Doc: "For the log and the database; stays the same."},
+		{Path: "alarm.webhooks[].url", Required: true, Unit: "web address", Sample: "https://hooks.example.org/postern", Restart: true, Doc: "https, or http on this machine."},
+		{Path: "alarm.webhooks[].secret_file", Required: true, Unit: "file", Sample: "/etc/postern/hook-secret", Restart: true, Doc: "File with the secret that signs posts, at least 16 bytes."},
 		{Path: "dkim", Doc: "Signatures of outgoing mail."},
 		{Path: "dkim.sign", Default: "true", Doc: "Sign the mail of every domain that has a key; see `postern dkim new`."},
 	}

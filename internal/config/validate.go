@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"postern/internal/account"
+	"postern/internal/alarm"
 	"postern/internal/mail"
 	"postern/internal/opinion"
 )
@@ -52,6 +53,27 @@ func (v *validation) run() {
 	v.delivery()
 	v.returnPath()
 	v.services()
+	v.alarms()
+}
+
+// alarms asks the room that posts whether it can.
+func (v *validation) alarms() {
+	names := map[string]bool{}
+	for i, h := range v.Alarm.Webhooks {
+		path := fmt.Sprintf("alarm.webhooks[%d]", i)
+		if h.URL != "" {
+			if err := alarm.CheckURL(h.URL); err != nil {
+				v.bad(path+".url", "%s; expected https://hooks.example.org/postern", err) // the address may hold a token
+			}
+		}
+		if len(h.Secret) < 16 && !v.told(path+".secret_file") {
+			v.bad(path+".secret_file", "the secret has %d bytes; expected a file with at least 16", len(h.Secret))
+		}
+		if names[h.Name] && h.Name != "" {
+			v.bad(path+".name", "%q stands in the list already", clip(h.Name))
+		}
+		names[h.Name] = true
+	}
 }
 
 func (v *validation) general() {

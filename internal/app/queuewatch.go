@@ -1,0 +1,84 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"postern/internal/alarm"
+	"postern/internal/config"
+	"postern/internal/shaping"
+)
+
+// openAlarms makes the room that tells the operator.
+func (a *App) openAlarms(_ context.Context, c *config.Config) (err error) {
+	o := alarm.Options{DB: a.mainDB, Catalog: a.metrics.catalog, Host: a.host, Mail: a.notices.Alarm, Remind: c.Alarm.Remind, Logger: a.log}
+	for _, h := range c.Alarm.Webhooks {
+		o.Hooks = append(o.Hooks, alarm.Hook{Name: h.Name, URL: h.URL, Secret: []byte(h.Secret)})
+	}
+	a.alarms, err = alarm.New(o)
+	a.queueWatch.Alarms = a.alarms
+	return err
+}
+
+// lookAtQueue compares what waits with the configured bounds.
+func (a *App) lookAtQueue(ctx context.Context, now time.Time) {
+	stats, err := a.spool.Stats(ctx)
+	if err != nil {
+		a.log.Warn("the queue cannot be looked at", "error", err)
+		return
+	}
+	backlogs, err := a.spool.Backlogs(ctx)
+	if err != nil {
+		a.log.Warn("the queue cannot be looked at", "error", err)
+		return
+	}
+	c := a.config.Load().Alarm
+	lanes, customers := map[string]*alarm.Pile{}, map[string]*alarm.Pile{}
+	pile := func(all map[string]*alarm.Pile, name string, n int, oldest time.Time) {
+		p := all[name]
+		if p == nil {
+			p = &alarm.Pile{Name: name, Oldest: oldest}
+			all[name] = p
+		}
+		p.Count += n
+		if oldest.Before(p.Oldest) {
+			p.Oldest = oldest
+		}
+	}
+	for _, b := range backlogs {
+		if b.Lane != "" {
+			pile(lanes, b.Lane, b.Recipients, b.Oldest)
+		}
+		pile(customers, b.Customer, b.Recipients, b.Oldest)
+	}
+	q := alarm.Queue{Total: alarm.Pile{Count: stats.Queued, Oldest: stats.Oldest}, Silent: stats.Silent, Mended: stats.Mended, Full: stats.Full}
+	for _, p := range lanes {
+		p.Title, p.Why = a.laneInWords(p.Name)
+		q.Lanes = append(q.Lanes, *p)
+	}
+	for _, p := range customers {
+		if k, ok := a.accounts.Customer(p.Name); ok {
+			p.Title = k.Name
+		}
+		p.Title = cmp.Or(p.Title, p.Name, "the gateway itself")
+		q.Customers = append(q.Customers, *p)
+	}
+	a.queueWatch.Look(now, alarm.Bounds{Lane: c.Lane, LaneAge: c.LaneAge, Customer: c.Customer, Total: c.Total, TotalAge: c.TotalAge}, q)
+}
+
+// laneInWords is a lane's name for people, and what keeps it.
+func (a *App) laneInWords(name string) (title, why string) {
+	key, err := shaping.ParseKey(name)
+	if err != nil {
+		return name, ""
+	}
+	title = key.Provider
+	if p := a.knowledge().Provider(key.Provider); p != nil {
+		title = p.Title
+	}
+	if key.Egress.IsValid() {
+		title += " from " + key.Egress.String()
+	}
+	return title, ""
+}
