@@ -192,6 +192,7 @@ func (s *session) item(id mail.QueueID, env mail.Envelope, m *mail.Message, raw 
 	if err != nil {
 		return nil, fmt.Errorf("verdict: %w", err)
 	}
+	env.TLSOptional = tlsOptional(env, m)
 	item := &spool.Message{
 		ID: id, Customer: s.customer.ID, Credential: s.credential.User, Pool: s.customer.Pool, ClientIP: s.conn.ClientIP, Hello: s.conn.Hello,
 		Received: now, Expires: now.Add(time.Duration(s.in.expire.Load())), Envelope: env, Size: int64(len(raw)), HeaderFrom: headerFrom(m), Subject: m.Subject(),

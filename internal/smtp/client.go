@@ -82,6 +82,8 @@ var (
 	// ErrNeedsSMTPUTF8 says that an address or the header needs RFC 6531 and
 	// the peer does not offer it (RFC 6531 3.5).
 	ErrNeedsSMTPUTF8 error = &Error{Code: 553, Enhanced: Enhanced{5, 6, 7}, Text: "message needs SMTPUTF8, which the next server does not offer"}
+	// ErrNeedsRequireTLS says that the sender demands TLS on the whole way and the peer does not promise it (RFC 8689 4.2.1).
+	ErrNeedsRequireTLS error = &Error{Code: 550, Enhanced: Enhanced{5, 7, 30}, Text: "message needs REQUIRETLS, which the next server does not offer"}
 	// ErrBareNewline says that the message holds a CR or LF that is not part of
 	// a CRLF, or a NUL. Such a message may end early at a lax receiver and
 	// smuggle a second one in (CVE-2023-51764 and its kin), so it never leaves.

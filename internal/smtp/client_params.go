@@ -37,6 +37,13 @@ func (c *Client) parameters(env mail.Envelope, shape dataShape) (clientParameter
 		p.utf8 = true
 		p.mail = append(p.mail, " SMTPUTF8"...)
 	}
+	if env.RequireTLS {
+		// RFC 8689 4.2.1: the next server must have said, under TLS, that it will demand the same of the one after it.
+		if _, offered := c.Extension("REQUIRETLS"); !offered || c.tls == nil {
+			return p, ErrNeedsRequireTLS
+		}
+		p.mail = append(p.mail, " REQUIRETLS"...)
+	}
 	if _, p.dsn = c.Extension("DSN"); p.dsn {
 		if env.Ret == "FULL" || env.Ret == "HDRS" {
 			p.mail = append(append(p.mail, " RET="...), env.Ret...)

@@ -35,7 +35,7 @@ const commandGroup = 4 << 10
 //
 // Errors that finish the connection are a [*ClientError]. Those that leave it
 // usable because nothing was sent are permanent: [ErrBareNewline],
-// [ErrLineTooLong], [ErrNeeds8BitMIME], [ErrNeedsSMTPUTF8], [ErrBadParameter].
+// [ErrLineTooLong], [ErrNeeds8BitMIME], [ErrNeedsSMTPUTF8], [ErrNeedsRequireTLS], [ErrBadParameter].
 // A 421, wherever it comes, is noted in its place and finishes the connection.
 //
 // ErrNeedsSMTPUTF8 speaks for the whole envelope although one address may cause

@@ -37,6 +37,9 @@ type ServerOptions struct {
 	OfferAuth   bool
 	RequireAuth bool // MAIL only after AUTH (RFC 6409 4.3)
 
+	// RequireTLS announces REQUIRETLS to clients under TLS (RFC 8689): whoever takes such a message out of the spool must keep the promise.
+	RequireTLS bool
+
 	Limits      Limits
 	BareNewline string        // BareNewlineReject (default) or BareNewlineNormalize
 	DrainGrace  time.Duration // how long a message in DATA may take to finish after ctx ends; default 30 s

@@ -135,6 +135,11 @@ func parseMail(args string, maxBytes int64) (*Transaction, *Error) {
 				return badValue(key)
 			}
 			t.Envelope.SMTPUTF8 = true
+		case "REQUIRETLS":
+			if given {
+				return badValue(key)
+			}
+			t.Envelope.RequireTLS = true
 		case "RET":
 			if t.Envelope.Ret = strings.ToUpper(value); t.Envelope.Ret != "FULL" && t.Envelope.Ret != "HDRS" {
 				return badValue(key)

@@ -229,8 +229,14 @@ func (s *session) hello(extended bool, args []byte) {
 	if o.OfferAuth && s.mayAuth() {
 		lines = append(lines, "AUTH PLAIN LOGIN")
 	}
+	if s.offersRequireTLS() {
+		lines = append(lines, "REQUIRETLS")
+	}
 	s.reply(Reply{Code: 250, Lines: append(lines, s.srv.ehlo...)})
 }
+
+// offersRequireTLS: RFC 8689 2: the extension is announced under TLS only.
+func (s *session) offersRequireTLS() bool { return s.srv.o.RequireTLS && s.c.TLS != nil }
 
 // helloName makes what the client calls itself fit for a log and a Received field.
 func helloName(name string) string {
@@ -266,6 +272,10 @@ func (s *session) mailFrom(args []byte) {
 	t, e := parseMail(string(args), l.MessageBytes)
 	if e != nil {
 		s.fault(e.Code, e.Enhanced, e.Text)
+		return
+	}
+	if t.Envelope.RequireTLS && !s.offersRequireTLS() {
+		s.fault(555, Enhanced{5, 5, 4}, "Unsupported parameter REQUIRETLS: it needs TLS here")
 		return
 	}
 	if err := s.handler.Mail(s.group.ctx, t); err != nil {

@@ -40,6 +40,8 @@ const (
 	flagEightBit = 1 << iota
 	flagSMTPUTF8
 	flagNotice
+	flagRequireTLS
+	flagTLSOptional
 )
 
 var errMeta = errors.New("stored description is damaged")
@@ -71,6 +73,12 @@ func encodeMeta(m *Message) []byte {
 	}
 	if m.Notice {
 		flags |= flagNotice
+	}
+	if env.RequireTLS {
+		flags |= flagRequireTLS
+	}
+	if env.TLSOptional {
+		flags |= flagTLSOptional
 	}
 	number(tagFlags, flags)
 	text(tagRet, env.Ret)
@@ -139,6 +147,8 @@ func decodeMeta(b []byte, m *Message) error {
 			env.EightBit = flags&flagEightBit != 0
 			env.SMTPUTF8 = flags&flagSMTPUTF8 != 0
 			m.Notice = flags&flagNotice != 0
+			env.RequireTLS = flags&flagRequireTLS != 0
+			env.TLSOptional = flags&flagTLSOptional != 0
 		case tagRet:
 			env.Ret = string(value)
 		case tagEnvelopeID:
