@@ -47,6 +47,7 @@ const (
 	TruncateAlways             // TC set and no records, over TCP too
 	DropUDP                    // no answer over UDP, the true one over TCP
 	Filtered                   // NXDOMAIN with the extended error "filtered" (RFC 8914): a resolver that hides the name
+	Unsigned                   // the true answer without the AD bit, although SetSecure sets it: a zone without DNSSEC
 )
 
 // Reply is what a Hook wants to happen with a question.

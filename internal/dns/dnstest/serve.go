@@ -110,7 +110,7 @@ func spoil(mode Mode, network string, q *mdns.Msg, data *zones, secure bool) []b
 		}
 	}
 	m := data.answer(q)
-	m.AuthenticatedData = secure
+	m.AuthenticatedData = secure && mode != Unsigned
 	switch mode {
 	case WrongID:
 		m.Id ^= 0x5a5a
