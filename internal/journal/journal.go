@@ -92,6 +92,14 @@ const (
 	// Tuned: points of tests or a list of allowed and denied senders were changed. No message; Customer = whose ("" = everybody's),
 	// Actor, Text = what.
 	Tuned Kind = "tuned"
+	// Suppressed: a recipient was not written to because he is on the list of those who are not (package suppression). Recipient, Code, Enhanced,
+	// Text = our answer. QueueID when the message was taken.
+	Suppressed Kind = "suppressed"
+	// Listed: an address, or a whole domain ("@example.org"), was put on that list. QueueID = the message whose answer did it; Customer = whose
+	// ("" = everybody's), Recipient, Host, Code, Enhanced, Text = reason and answer, NextAt = end, Actor.
+	Listed Kind = "listed"
+	// Lifted: it was taken off the list. As Listed, Text = reason and why.
+	Lifted Kind = "lifted"
 )
 
 // Fact is one line of the journal. Zero fields are empty.
