@@ -30,6 +30,7 @@ import (
 	"postern/internal/journal"
 	"postern/internal/learn"
 	"postern/internal/locale"
+	"postern/internal/mail"
 	"postern/internal/spool"
 )
 
@@ -51,11 +52,13 @@ type Options struct {
 	Journal  *journal.Journal
 	Learn    *learn.Ledger // nil: nothing is learned
 	Spool    *spool.Spool
-	Catalog  *locale.Catalog // words of the tests; nil: names only
-	Version  string
-	Reload   func() error // reads the configuration again; nil: refused
-	Logger   *slog.Logger
-	Now      func() time.Time
+	// Reference finds one of our references in a text that somebody pasted. nil: none is looked for.
+	Reference func(text []byte) (mail.QueueID, bool)
+	Catalog   *locale.Catalog // words of the tests; nil: names only
+	Version   string
+	Reload    func() error // reads the configuration again; nil: refused
+	Logger    *slog.Logger
+	Now       func() time.Time
 }
 
 // server answers the requests.
@@ -137,6 +140,7 @@ func (s *server) register(a huma.API) {
 	add(a, post, "/v1/credentials", "add-credential", "Make a user name and a password, shown this once", s.addCredential)
 	add(a, del, "/v1/credentials/{user}", "revoke-credential", "End a credential at once", s.revokeCredential)
 
+	s.addProblem(a)
 	s.addLearn(a)
 	s.addTuning(a)
 

@@ -331,6 +331,11 @@ func TestActs(t *testing.T) {
 	must("cancelled", "queue", "explain", id)
 	fails(2, "trace tells", "queue", "show", id)
 	fails(1, "nothing is known", "trace", "nobody@nowhere.example")
+	if out := must("Found by its queue ID (100 % sure)", "trace", "What became of "+id+", please?"); !strings.Contains(out, "operator:") {
+		t.Errorf("a pasted report leads to no story:\n%s", out)
+	}
+	must(`"weight":100`, "trace", "--json", "What became of "+id+", please?")
+	fails(1, "nothing is known", "trace", "550 5.1.1 nobody has ever said this here")
 
 	must("bakery.example", "customer", "add", "bakery", "--domain", "bakery.example", "--network", "192.0.2.0/28", "--contact", "m@bakery.example")
 	must("5.0 points", "customer", "update", "bakery", "--threshold", "5")

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -17,11 +18,13 @@ const fullStories = 5
 func (c *command) trace() *cobra.Command {
 	var since string
 	var q api.SearchQuery
-	cmd := &cobra.Command{Use: "trace ADDRESS|MESSAGE-ID|QUEUE-ID|TEXT", Short: "Say what became of mail",
+	cmd := &cobra.Command{Use: "trace ADDRESS|MESSAGE-ID|QUEUE-ID|TEXT|-", Short: "Say what became of mail",
 		Long: "Say what became of mail: search the journal by an address (sender or recipient), a Message-ID, a queue ID, or part of a subject or answer.\n" +
-			"A few messages are told from beginning to end, many are listed. Exit code 1 when nothing is found.",
-		Args:    several("an address, a Message-ID, a queue ID or some text"),
-		Example: "  postern trace anna@example.com\n  postern trace '<20261121.1@shop.example>'\n  postern trace --since 48h invoice 2026"}
+			"Anything else is read as the report of a problem: paste the whole error text, with addresses, times and ids as they stand; - reads it\n" +
+			"from standard input. A few messages are told from beginning to end, many are listed. Exit code 1 when nothing is found.",
+		Args: several("an address, a Message-ID, a queue ID or some text"),
+		Example: "  postern trace anna@example.com\n  postern trace '<20261121.1@shop.example>'\n  postern trace --since 48h invoice 2026\n" +
+			"  postern trace '<jean@example.com>: host mx.example.com said: 550 5.7.1 rejected (in reply to end of DATA)'\n  postern trace - < returned-message.eml"}
 	cmd.Flags().StringVar(&since, "since", "", "only facts since a `moment`: 48h, 7d, 2026-11-21 or 2026-11-21T18:40")
 	cmd.Flags().StringVar(&q.Customer, "customer", "", "only this customer's, by `id`")
 	cmd.Flags().IntVar(&q.Limit, "limit", 500, "at most so many facts, 1 to 1000")
@@ -34,7 +37,15 @@ func (c *command) trace() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return c.runTrace(cmd, server, strings.Join(args, " "), q)
+		what := strings.Join(args, " ")
+		if what == "-" {
+			pasted, err := io.ReadAll(io.LimitReader(c.Stdin, maxPasted))
+			if err != nil {
+				return err
+			}
+			return c.traceProblem(cmd, server, string(pasted), q)
+		}
+		return c.runTrace(cmd, server, what, q)
 	}
 	return c.jsonFlag(cmd)
 }
@@ -94,8 +105,7 @@ func (c *command) runTrace(cmd *cobra.Command, server *api.Client, what string, 
 		return err
 	}
 	if len(found.Facts) == 0 {
-		c.warn("nothing is known about %q", what)
-		return errBad
+		return c.traceProblem(cmd, server, what, q)
 	}
 	if c.json {
 		for _, f := range found.Facts {
@@ -137,6 +147,69 @@ func (c *command) runTrace(cmd *cobra.Command, server *api.Client, what string, 
 		}
 	}
 	return nil
+}
+
+// maxPasted bounds the report of a problem, in bytes.
+const maxPasted = 60_000
+
+// ledBy says what led to a message, in words.
+var ledBy = map[string]string{"id": "its queue ID", "message-id": "its Message-ID", "reference": "our reference", "address": "the address", "time": "the time",
+	"code": "the reply code", "status": "the status code", "words": "the words", "phrase": "the words of the answer"}
+
+// traceProblem finds the messages that a report may be about and tells the surest ones.
+func (c *command) traceProblem(cmd *cobra.Command, server *api.Client, text string, q api.SearchQuery) error {
+	if text = strings.TrimSpace(strings.ToValidUTF8(text, " ")); text == "" {
+		return usagef("there is nothing to look for")
+	}
+	matches, err := server.Problem(cmd.Context(), api.ProblemReport{Text: text, Customer: q.Customer, Since: q.Since})
+	if err != nil {
+		return err
+	}
+	if len(matches) == 0 {
+		c.warn("nothing is known about %q", cut(strings.Join(strings.Fields(text), " "), 120))
+		return errBad
+	}
+	if c.json {
+		for _, m := range matches {
+			if err := c.object(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	told := 1
+	for told < min(len(matches), fullStories) && matches[told].Weight >= matches[0].Weight-10 {
+		told++
+	}
+	for i, m := range matches[:told] {
+		var by []string
+		for _, word := range m.By {
+			by = append(by, ledBy[word])
+		}
+		head := fmt.Sprintf("Found by %s (%.0f %% sure)", strings.Join(by, ", "), m.Weight)
+		if i > 0 {
+			head = "\n" + head
+		}
+		_, _ = fmt.Fprintln(c.Stdout, c.paint(dim, head))
+		facts, err := server.Trace(cmd.Context(), m.ID)
+		if err != nil {
+			return err
+		}
+		if err := c.story(m.ID, facts); err != nil {
+			return err
+		}
+	}
+	if len(matches) == told {
+		return nil
+	}
+	_, _ = fmt.Fprintln(c.Stdout, "\n"+c.paint(dim, "Perhaps also:"))
+	var order []mail.QueueID
+	newest := map[mail.QueueID]api.Fact{}
+	for _, m := range matches[told:] {
+		order = append(order, m.ID)
+		newest[m.ID] = m.Fact
+	}
+	return c.listStories(order, newest, false)
 }
 
 // listStories prints one line for each message: the newest fact found about it.
