@@ -24,6 +24,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"postern/internal/account"
+	"postern/internal/alarm"
 	"postern/internal/delivery"
 	"postern/internal/filter"
 	"postern/internal/intake"
@@ -54,6 +55,7 @@ type Options struct {
 	Spool    *spool.Spool
 	// Reference finds one of our references in a text that somebody pasted. nil: none is looked for.
 	Reference func(text []byte) (mail.QueueID, bool)
+	Alarms    *alarm.Alarms   // nil: none stand
 	Catalog   *locale.Catalog // words of the tests; nil: names only
 	Version   string
 	Reload    func() error // reads the configuration again; nil: refused
@@ -140,6 +142,7 @@ func (s *server) register(a huma.API) {
 	add(a, post, "/v1/credentials", "add-credential", "Make a user name and a password, shown this once", s.addCredential)
 	add(a, del, "/v1/credentials/{user}", "revoke-credential", "End a credential at once", s.revokeCredential)
 
+	s.addAlarms(a)
 	s.addProblem(a)
 	s.addLearn(a)
 	s.addTuning(a)
