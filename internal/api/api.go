@@ -115,7 +115,10 @@ func bounded(next http.Handler) http.Handler {
 func (s *server) register(a huma.API) {
 	get, post, put, del := http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
 	add(a, get, "/v1/status", "status", "How the gateway is", s.status)
-	add(a, get, "/v1/lanes", "list-lanes", "Destinations that have work", s.lanes)
+	add(a, get, "/v1/lanes", "list-lanes", "Lanes that have work or something in force", s.lanes)
+	add(a, post, "/v1/lanes/pause", "pause-lane", "Let nothing leave on a lane for a while", s.pauseLane)
+	add(a, get, "/v1/reactions", "list-reactions", "What is in force on the lanes", s.reactions)
+	add(a, post, "/v1/reactions/{id}/lift", "lift-reaction", "End what is in force now", s.liftReaction)
 	add(a, post, "/v1/reload", "reload", "Read the configuration again", s.reload)
 
 	add(a, get, "/v1/messages", "list-messages", "Messages in the spool, in the order of arrival", s.listMessages)

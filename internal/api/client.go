@@ -16,7 +16,6 @@ import (
 	"syscall"
 	"time"
 
-	"postern/internal/delivery"
 	"postern/internal/mail"
 )
 
@@ -160,10 +159,27 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return get[Status](ctx, c, "/v1/status", nil)
 }
 
-// Lanes returns the destinations that have work, the longest queue first.
-func (c *Client) Lanes(ctx context.Context) ([]delivery.LaneInfo, error) {
+// Lanes returns the lanes that have work or something in force, the longest queue first.
+func (c *Client) Lanes(ctx context.Context) ([]Lane, error) {
 	out, err := get[Lanes](ctx, c, "/v1/lanes", nil)
 	return out.Lanes, err
+}
+
+// PauseLane lets nothing leave on a lane until then, and returns what is in force therefore.
+func (c *Client) PauseLane(ctx context.Context, r PauseRequest) ([]Reaction, error) {
+	out, err := send[Reactions](ctx, c, http.MethodPost, "/v1/lanes/pause", r)
+	return out.Reactions, err
+}
+
+// Reactions returns what is in force on the lanes, the newest first.
+func (c *Client) Reactions(ctx context.Context) ([]Reaction, error) {
+	out, err := get[Reactions](ctx, c, "/v1/reactions", nil)
+	return out.Reactions, err
+}
+
+// Lift ends what is in force.
+func (c *Client) Lift(ctx context.Context, id string) (Done, error) {
+	return send[Done](ctx, c, http.MethodPost, "/v1/reactions/"+url.PathEscape(id)+"/lift", nil)
 }
 
 // Reload makes the gateway read its configuration again.

@@ -30,62 +30,43 @@ type Explanation struct {
 
 // Wait is what one recipient waits for.
 type Wait struct {
-	Address  string             `json:"address"`
-	State    State              `json:"state"`
-	Reason   string             `json:"reason" enum:"held,scheduled,due,lane-down,lane-full,settled" doc:"held: a person decides. scheduled: the next attempt has its time. due: an attempt is under way or about to begin. lane-down: the destination could not be reached and is left alone. lane-full: all connections to the destination are busy. settled: nothing more happens"`
-	Until    time.Time          `json:"until,omitzero"`
-	Attempts int                `json:"attempts"`
-	Answer   string             `json:"answer,omitempty" doc:"The last answer with its code and who gave it"`
-	Lane     *delivery.LaneInfo `json:"lane,omitempty"`
+	Address  string    `json:"address"`
+	State    State     `json:"state"`
+	Reason   string    `json:"reason" enum:"held,scheduled,parked,due,resolving,waiting,sending,settling,settled" doc:"held: a person decides. scheduled: the next attempt has its time. parked: its lane had no place for it, it comes back at a time or when the lane is free. due: its time has come. resolving: DNS is being asked where it goes. waiting: in its lane's queue. sending: an attempt is under way. settling: the outcome is being written down. settled: nothing more happens"`
+	Until    time.Time `json:"until,omitzero"`
+	Attempts int       `json:"attempts"`
+	Answer   string    `json:"answer,omitempty" doc:"The last answer with its code and who gave it"`
+	Lane     string    `json:"lane,omitempty" doc:"Name of its lane"`
+	Ahead    int       `json:"ahead,omitempty" doc:"Messages that may go before it"`
+	Why      string    `json:"why,omitempty" doc:"What keeps it in its lane"`
 }
 
 // waits tells for each recipient what it waits for.
 func (s *server) waits(w spool.Work) []Wait {
-	now := s.o.Now()
-	lanes := map[mail.Domain]*delivery.LaneInfo{}
-	out := make([]Wait, 0, len(w.Recipients))
-	for _, r := range w.Recipients {
-		x := Wait{Address: r.Address.String(), Attempts: r.Attempts, Answer: answerOf(r.Host, r.Code, r.Enhanced, r.Text), Until: r.NextAt}
-		switch {
-		case r.State.Final():
-			x.Reason, x.Until = "settled", time.Time{}
+	standings := s.o.Delivery.Standings(w)
+	out := make([]Wait, 0, len(standings))
+	for _, r := range standings {
+		x := Wait{Address: r.Address.String(), Attempts: r.Attempts, Answer: answerOf(r.Host, r.Code, r.Enhanced, r.Text), Until: r.Until, Reason: string(r.Stage),
+			Lane: r.Lane, Ahead: r.Ahead, State: Queued}
+		if r.Attempts > 0 {
+			x.State = Deferred
+		}
+		var why []string
+		for _, y := range r.Why {
+			why = append(why, s.why(y))
+		}
+		x.Why = strings.Join(why, "; ")
+		switch r.Stage {
+		case delivery.StageSettled:
 			x.State = map[spool.State]State{spool.Delivered: Delivered, spool.Bounced: Rejected, spool.Dropped: Cancelled, spool.Expired: Expired}[r.State]
-		case w.Held:
-			x.State, x.Reason, x.Until = Held, "held", w.HoldUntil
-		case r.NextAt.After(now):
-			x.State, x.Reason = Queued, "scheduled"
-			if r.Attempts > 0 {
-				x.State = Deferred
-			}
-		default:
-			lane, asked := lanes[r.Address.Domain]
-			if !asked {
-				if info, ok := s.o.Delivery.Lane(r.Address.Domain); ok {
-					lane = &info
-				}
-				lanes[r.Address.Domain] = lane
-			}
-			x.Lane = lane
-			x.due(now)
+		case delivery.StageHeld:
+			x.State = Held
+		case delivery.StageParked, delivery.StageWaiting:
+			x.State = Slowed
 		}
 		out = append(out, x)
 	}
 	return out
-}
-
-// due decides what keeps a recipient whose time has come.
-func (x *Wait) due(now time.Time) {
-	x.State, x.Reason = Queued, "due"
-	if x.Attempts > 0 {
-		x.State = Deferred
-	}
-	switch l := x.Lane; {
-	case l == nil:
-	case l.DownUntil.After(now):
-		x.State, x.Reason, x.Until = Slowed, "lane-down", l.DownUntil
-	case l.Waiting > 0 && l.Connections >= l.Limit:
-		x.State, x.Reason = Slowed, "lane-full"
-	}
 }
 
 // rank orders states by how much there is to wait for.
@@ -103,7 +84,7 @@ func summary(w spool.Work, waits []Wait) (state State, next time.Time, why strin
 		if why == "" || rank[x.State] > rank[state] {
 			state, why = x.State, x.line()
 		}
-		if next.IsZero() || x.Until.Before(next) {
+		if !x.Until.IsZero() && (next.IsZero() || x.Until.Before(next)) {
 			next = x.Until
 		}
 	}
@@ -118,13 +99,27 @@ func summary(w spool.Work, waits []Wait) (state State, next time.Time, why strin
 
 // line is the reason in a few words.
 func (x Wait) line() string {
-	switch x.Reason {
-	case "lane-down":
-		return x.Lane.Destination + " is left alone for a while: " + x.Lane.Why
-	case "lane-full":
-		return fmt.Sprintf("all %d connections to %s are busy, %d messages wait", x.Lane.Limit, x.Lane.Destination, x.Lane.Waiting)
-	case "due":
-		return "due now: an attempt is under way or about to begin"
+	why := ""
+	if x.Why != "" {
+		why = ": " + x.Why
+	}
+	switch delivery.Stage(x.Reason) {
+	case delivery.StageParked:
+		return "waits for its turn in lane " + x.Lane + why
+	case delivery.StageWaiting:
+		text := "waits for its turn in lane " + x.Lane
+		if x.Ahead > 0 {
+			text += fmt.Sprintf(", at most %d messages before it", x.Ahead)
+		}
+		return text + why
+	case delivery.StageDue:
+		return "due now: it is taken up as soon as there is room for it"
+	case delivery.StageResolving:
+		return "DNS is being asked where its mail goes"
+	case delivery.StageSending:
+		return "an attempt is under way"
+	case delivery.StageSettling:
+		return "an attempt has just ended; what came of it is being written down"
 	}
 	if x.Answer == "" {
 		return "waits for its next attempt"
@@ -265,8 +260,12 @@ func (s *server) sentence(x Wait) string {
 			return fmt.Sprintf("the next attempt is at %s.%s", s.when(x.Until), last)
 		}
 		return fmt.Sprintf("attempt %d did not succeed, the next one is at %s.%s", x.Attempts, s.when(x.Until), last)
-	case "lane-down":
-		return fmt.Sprintf("%s is left alone until %s because it could not be reached: %s.%s", x.Lane.Destination, s.when(x.Until), x.Lane.Why, last)
+	case "parked":
+		return fmt.Sprintf("%s, until %s or until the lane is free.%s", x.line(), s.when(x.Until), last)
+	case "waiting":
+		if !x.Until.IsZero() {
+			return fmt.Sprintf("%s, until %s.%s", x.line(), s.when(x.Until), last)
+		}
 	}
 	return x.line() + "." + last
 }

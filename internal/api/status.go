@@ -4,8 +4,6 @@ import (
 	"context"
 	"net/http"
 	"time"
-
-	"postern/internal/delivery"
 )
 
 // Status is how the gateway is.
@@ -14,8 +12,8 @@ type Status struct {
 	Started    time.Time        `json:"started"`
 	Customers  int              `json:"customers"`
 	Queue      Queue            `json:"queue"`
-	Lanes      int              `json:"lanes" doc:"Destinations that have work"`
-	LanesDown  int              `json:"lanes_down" doc:"Destinations left alone because they could not be reached"`
+	Lanes      int              `json:"lanes" doc:"Lanes (a provider from one of our addresses) that have work or something in force"`
+	LanesDown  int              `json:"lanes_down" doc:"Lanes on which nothing leaves now"`
 	LastDay    map[string]int64 `json:"last_day" doc:"Facts of the last 24 hours by kind"`
 	Refusals   []Refusal        `json:"refusals" nullable:"false" doc:"Blocklists that refuse our name server: their tests are not measured"`
 	OldestMail time.Time        `json:"oldest,omitzero" doc:"Arrival of the oldest message that waits for delivery"`
@@ -63,7 +61,7 @@ func (s *server) status(ctx context.Context, _ *none) (*body[Status], error) {
 	}
 	for _, l := range s.o.Delivery.Lanes() {
 		out.Lanes++
-		if l.DownUntil.After(now) {
+		if standsStill(l.InForce) {
 			out.LanesDown++
 		}
 	}
@@ -73,15 +71,6 @@ func (s *server) status(ctx context.Context, _ *none) (*body[Status], error) {
 		}
 	}
 	return &body[Status]{out}, nil
-}
-
-// Lanes are the destinations that have work.
-type Lanes struct {
-	Lanes []delivery.LaneInfo `json:"lanes" nullable:"false"`
-}
-
-func (s *server) lanes(context.Context, *none) (*body[Lanes], error) {
-	return &body[Lanes]{Lanes{append([]delivery.LaneInfo{}, s.o.Delivery.Lanes()...)}}, nil
 }
 
 func (s *server) reload(_ context.Context, in *By) (*body[Done], error) {

@@ -43,6 +43,7 @@ import (
 	"postern/internal/portal"
 	"postern/internal/provider"
 	"postern/internal/report"
+	"postern/internal/shaping"
 	"postern/internal/smtp"
 	"postern/internal/spool"
 	"postern/internal/store"
@@ -347,12 +348,22 @@ func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 	}
 	o := delivery.Options{Hostname: a.host, Spool: a.spool, Journal: a.journal, Accounts: a.accounts, Notices: a.notices, Resolver: a.resolver,
 		Port: c.Delivery.Port, PerLane: c.Delivery.Concurrency.PerDomain, Connections: c.Delivery.Concurrency.Total, Tuning: tuning(c),
-		IPv4Only: !c.Delivery.IPv6, OwnAddrs: a.ownAddrs, Logger: a.log, Count: a.metrics.delivery, Took: a.metrics.took, Settled: a.settled(feedback.New(feedback.Options{Learn: a.learn}))}
+		IPv4Only: !c.Delivery.IPv6, OwnAddrs: a.ownAddrs, Logger: a.log, Count: a.metrics.delivery, Took: a.metrics.took, Settled: a.settled(feedback.New(feedback.Options{Learn: a.learn})),
+		Knowledge: a.knowledge, Shaping: a.shaping(c), Words: func(w shaping.Why) string { return api.Why(a.metrics.catalog, locale.English, w) }}
 	if s := c.Delivery.Smarthost; s.Host != "" {
 		o.Smarthost = &delivery.Smarthost{Host: s.Host, Port: s.Port, User: s.User, Password: string(s.Password), TLS: s.TLS}
 	}
-	a.delivery, err = delivery.New(o)
-	return err
+	if a.delivery, err = delivery.New(o); err != nil {
+		return err
+	}
+	return a.delivery.Load(ctx)
+}
+
+// shaping is what decides when which mail may leave: delivery completes it.
+func (a *App) shaping(*config.Config) shaping.Options {
+	return shaping.Options{DB: a.mainDB, Node: a.host, Alarm: func(r shaping.Reaction) {
+		a.log.Warn("a receiver's answer asks for the operator", "lane", r.Lane.String(), "kind", string(r.Kind), "rule", r.Rule, "until", r.Ends, "evidence", r.Evidence)
+	}}
 }
 
 // settled has the ends of deliveries judged.

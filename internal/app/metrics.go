@@ -32,6 +32,7 @@ type metrics struct {
 
 	messages  *prometheus.CounterVec
 	attempts  *prometheus.CounterVec
+	receivers *prometheus.CounterVec
 	hits      *prometheus.CounterVec
 	score     prometheus.Histogram
 	scan      prometheus.Histogram
@@ -49,7 +50,9 @@ func newMetrics(a *App, catalog *locale.Catalog, links *notice.Links) *metrics {
 	m.messages = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_intake_messages_total",
 		Help: "Messages by what became of them at the door: accepted, held, rejected, refused with a reason, and what people did with held ones."}, []string{"result"})
 	m.attempts = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_delivery_attempts_total",
-		Help: "Recipients by what an attempt meant for them: delivered, deferred, bounced, expired; and connections: connected, unreachable."}, []string{"result"})
+		Help: "Recipients by what an attempt meant for them: delivered, deferred, bounced, expired, parked (not attempted: they wait for their turn); and connections: connected, unreachable."}, []string{"result"})
+	m.receivers = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_delivery_receiver_total",
+		Help: "The same by receiver: the names of the knowledge (postern provider list), \"default\" for those nobody knows, \"smarthost\"."}, []string{"provider", "result"})
 	m.hits = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "postern_filter_hits_total", Help: "How often each test fired."}, []string{"test"})
 	m.score = prometheus.NewHistogram(prometheus.HistogramOpts{Name: "postern_filter_score", Help: "Score of tested messages, in points.",
 		Buckets: []float64{0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15}})
@@ -66,7 +69,7 @@ func newMetrics(a *App, catalog *locale.Catalog, links *notice.Links) *metrics {
 	m.reloadAt = prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_config_reload_timestamp_seconds", Help: "When the configuration was last read with success."})
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "postern_build_info", Help: "Always 1; the label tells the version."}, []string{"version"})
 	build.WithLabelValues(a.version).Set(1)
-	m.registry.MustRegister(m.messages, m.attempts, m.hits, m.score, m.scan, m.duration, m.opinions, m.opinionIn, m.reloadOK, m.reloadAt, build, &spoolFigures{app: a},
+	m.registry.MustRegister(m.messages, m.attempts, m.receivers, m.hits, m.score, m.scan, m.duration, m.opinions, m.opinionIn, m.reloadOK, m.reloadAt, build, &spoolFigures{app: a}, &laneFigures{app: a},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.reloaded(true)
 	for _, t := range filter.Tests() {
@@ -76,9 +79,12 @@ func newMetrics(a *App, catalog *locale.Catalog, links *notice.Links) *metrics {
 	return m
 }
 
-func (m *metrics) intake(event string)      { m.messages.WithLabelValues(event).Inc() }
-func (m *metrics) delivery(event, _ string) { m.attempts.WithLabelValues(event).Inc() }
-func (m *metrics) took(d time.Duration)     { m.duration.Observe(d.Seconds()) }
+func (m *metrics) intake(event string) { m.messages.WithLabelValues(event).Inc() }
+func (m *metrics) delivery(event, _, receiver string) {
+	m.attempts.WithLabelValues(event).Inc()
+	m.receivers.WithLabelValues(receiver, event).Inc()
+}
+func (m *metrics) took(d time.Duration) { m.duration.Observe(d.Seconds()) }
 
 // opinion counts a question to another scanner.
 func (m *metrics) opinion(scanner string, took time.Duration, err error) {

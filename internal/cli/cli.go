@@ -120,7 +120,7 @@ func (c *command) root() *cobra.Command {
 			root.AddCommand(x)
 		}
 	}
-	group("run", c.serve(), c.status(), c.lanes(), c.reload())
+	group("run", c.serve(), c.status(), c.lane(), c.reload())
 	group("mail", c.queue(), c.trace())
 	group("admin", c.customers(), c.credentials(), c.keys(), c.learn(), c.tune(), c.alarm())
 	group("files", c.demo(), c.scan(), c.rules(), c.configuration(), c.version())

@@ -240,7 +240,7 @@ func TestGoldenOutputs(t *testing.T) {
 		{"trace-address", []string{"trace", "bob@remote.example"}},
 		{"trace-id", []string{"trace", strings.ToUpper(string(one))}},
 		{"status", []string{"status"}},
-		{"lanes", []string{"lanes"}},
+		{"lanes", []string{"lane", "list"}},
 		{"customer-list", []string{"customer", "list"}},
 		{"customer-show", []string{"customer", "show", "shop"}},
 		{"credential-list-none", []string{"credential", "list"}},

@@ -99,9 +99,9 @@ func (c *command) printStatus(st api.Status) error {
 	if q.Full {
 		disk = cell{text: disk.text + ": nearly full, no mail is taken; free some space", style: red}
 	}
-	lanes := count(st.Lanes, "destination") + " with work"
+	lanes := count(st.Lanes, "lane") + " at work"
 	if st.LanesDown > 0 {
-		lanes += fmt.Sprintf(", %d of them cannot be reached; `postern lanes` tells why", st.LanesDown)
+		lanes += fmt.Sprintf(", %d of them stand still; `postern lane list` tells why", st.LanesDown)
 	}
 	var day []string
 	for _, kind := range []string{"accepted", "held", "rejected", "delivered", "deferred", "bounced", "expired"} {
@@ -132,42 +132,6 @@ func waiting(n int) string {
 		return "1 message waits"
 	}
 	return count(n, "message") + " wait"
-}
-
-func (c *command) lanes() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: "lanes", Short: "Show the destinations that have work", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		lanes, err := server.Lanes(cmd.Context())
-		if err != nil {
-			return err
-		}
-		if !c.json && len(lanes) == 0 {
-			return c.say("No destination has work.")
-		}
-		t := c.table("DESTINATION", "WAITING", "CONNECTIONS", "STATE")
-		for _, l := range lanes {
-			if c.json {
-				if err := c.object(l); err != nil {
-					return err
-				}
-				continue
-			}
-			state := cell{text: "working", style: green}
-			if l.DownUntil.After(c.now()) {
-				state = cell{text: "left alone, tried again " + relative(l.DownUntil, c.now()) + ": " + l.Why, style: yellow}
-			} else if l.Waiting > 0 && l.Connections >= l.Limit {
-				state = cell{text: "all connections busy", style: yellow}
-			}
-			t.row(l.Destination, cell{text: fmt.Sprint(l.Waiting), right: true}, cell{text: fmt.Sprintf("%d of %d", l.Connections, l.Limit), right: true}, state)
-		}
-		if c.json {
-			return nil
-		}
-		return t.print(c.Stdout)
-	}})
 }
 
 func (c *command) reload() *cobra.Command {

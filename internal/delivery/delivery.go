@@ -1,26 +1,33 @@
 // Package delivery takes due mail from the spool, signs it, finds the recipient's mail exchanger, speaks to it and writes
 // down what became of each recipient. It states facts; it never decides what they say about a sender's reputation.
 //
-// Life of an attempt: Claim (spool) -> one job per message and destination -> the destination's lane -> one of the lane's
-// connections, which carries many messages -> outcomes, gathered -> journal, notices, spool.Settle in one commit.
+// Life of an attempt: Claim (spool) -> one job per message and recipient domain -> its destination (directory: exchangers, provider,
+// route; a domain that DNS is slow about keeps only its own mail waiting) -> egress address (shaping.Choose) -> lane (shaping.Offer) ->
+// one of the lane's connections, which carries many messages of one route -> outcomes, gathered -> journal, notices, spool.Settle in one
+// commit.
 //
-// A lane is the queue towards one destination (a recipient domain, or the smarthost). It lives in memory and only while it
-// has work: everything in it is also in the spool, and comes again from there after a crash. How many messages are in memory at
-// once is bounded (Options.Window); the rest stays in the store.
+// A lane is the queue towards one provider from one egress address. It belongs to shaping, which says how many connections it may have,
+// whose message is next, and when it stands still; delivery asks and obeys, and tells it each answer. What a lane does not take is
+// parked: it goes back to the spool with the lane's name, a reason and a time, which is no attempt. Everything in memory is also in the
+// spool, and comes again from there after a crash. How many messages are in memory at once is bounded (Options.Window).
 //
-// Fates: 2xx delivered; 4xx, and everything that is our network's or a name server's trouble, deferred by the retry schedule until
-// the message expires; 5xx, a null MX and a domain that does not exist, bounced with a delivery status notification. One
-// recipient's fate never decides another's. A connection lost after the final dot is a deferral: the message may arrive twice,
-// and the journal says so.
+// Fates: 2xx delivered; 4xx, and everything that is our network's or a name server's trouble, deferred by the schedule of the answer,
+// the provider or the configuration until the message expires; 5xx, a null MX and a domain that does not exist, bounced with a delivery
+// status notification. What a receiver's answer means (provider.Classify) may overrule its code: a block against us that passes is a
+// deferral whatever its code. One recipient's fate never decides another's. A connection lost after the final dot is a deferral: the
+// message may arrive twice, and the journal says so.
+//
+// Who calls it: app (New, Load, Run, Tune); portal and api (Lanes, Explain, InForce, Lift, PauseLane).
+//
+// How it fails: New and Load say what is wrong. While it runs nothing ends it: a store that does not answer makes outcomes wait, a
+// message that makes the code panic is deferred alone, an egress address that is gone pauses its lanes and is logged.
 package delivery
 
 import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -31,24 +38,19 @@ import (
 	"postern/internal/dkim"
 	"postern/internal/dns"
 	"postern/internal/journal"
+	"postern/internal/mail"
 	"postern/internal/notice"
+	"postern/internal/provider"
+	"postern/internal/shaping"
 	"postern/internal/smtp"
 	"postern/internal/spool"
+	"postern/internal/suppression"
+	"postern/internal/tlspolicy"
 )
 
 // DefaultRetry is the pause after the first, second, … failed attempt; the last one repeats until the message expires.
 func DefaultRetry() []time.Duration {
 	return []time.Duration{5 * time.Minute, 15 * time.Minute, 30 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour}
-}
-
-// Smarthost is a server that takes all our mail, instead of the recipients' own (RFC 5321 calls it a relay).
-type Smarthost struct {
-	Host           string // name or IP
-	Port           int    // default 587
-	User, Password string // no login when User is empty
-	// TLS is "required" (default: STARTTLS with a checked certificate), "implicit" (port 465, checked), "opportunistic" (STARTTLS
-	// where offered, unchecked) or "none". A login needs one of the first two, or a smarthost on loopback.
-	TLS string
 }
 
 // Options is what New needs. Zero values take the defaults named at each field.
@@ -60,16 +62,23 @@ type Options struct {
 	Notices  *notice.Notices
 	Resolver dns.Resolver
 
+	Knowledge   func() *provider.Knowledge // what is known about receivers; nil: our own data
+	Shaping     shaping.Options            // pools, shares and the database; New sets the rest. Pools nil: those of Accounts
+	TLS         *tlspolicy.Book            // nil: encryption where it is offered
+	Suppression *suppression.Ledger        // nil: everybody is written to
+	// ReturnPath gives the reverse path that a recipient (index in the envelope) of a message sees instead of the message's own; ok is false when
+	// it keeps its own. Recipients with equal ones share a transaction. It is asked once per attempt and must not wait. nil: all keep theirs.
+	ReturnPath func(m *spool.Message, recipient int) (path mail.Address, ok bool)
+
 	Smarthost   *Smarthost     // nil: deliver to the recipients' MX
 	Port        int            // port of mail exchangers; default 25 (other values serve tests on loopback)
-	PerLane     int            // connections to one destination; default 10
+	PerLane     int            // connections to one receiver nobody knows, and to the smarthost; default 10
 	Connections int            // connections in all; default 500
-	PerConn     int            // messages on one connection; default 100
-	PerMessage  int            // recipients in one transaction; default 100 (RFC 5321 4.5.3.1.8 grants at least that)
+	PerConn     int            // messages on one connection; default 100. A provider's own limit counts where it is lower
+	PerMessage  int            // recipients in one transaction; default 100 (RFC 5321 4.5.3.1.8 grants at least that). As PerConn
 	Window      int            // messages in memory; default 20,000
 	Tuning      Tuning         // retry schedule and what else may change later (Tune)
 	LinkIdle    time.Duration  // an idle connection is kept open; default 2 s
-	Down        time.Duration  // a destination that cannot be reached is left alone; default 1 min
 	RootCAs     *x509.CertPool // for the smarthost; nil: the system's
 	IPv4Only    bool           // use no IPv6 address of a destination
 	OwnAddrs    func() []netip.AddrPort
@@ -78,8 +87,12 @@ type Options struct {
 
 	Logger *slog.Logger
 	Now    func() time.Time
-	Count  func(event, destination string) // "delivered", "deferred", "bounced", "expired", "connected", "unreachable"
-	Took   func(time.Duration)             // from acceptance to the remote 250
+	// Count hears each event with the recipient domain and the provider's name ("default" for those nobody knows): "delivered", "deferred",
+	// "bounced", "expired", "parked", "connected", "unreachable".
+	Count func(event, domain, provider string)
+	Took  func(time.Duration) // from acceptance to the remote 250
+	// Words tells people in English why something waits; nil: the code and its arguments.
+	Words func(shaping.Why) string
 
 	// Settled hears of the end of each recipient's delivery, once it is written down; not of our own notices. It must not wait: all
 	// outcomes of the gateway pass it one after the other. nil: nobody hears.
@@ -90,19 +103,24 @@ type Options struct {
 type Delivery struct {
 	o Options
 
-	keys dkim.Keyring
-	tune atomic.Pointer[Tuning]
+	keys   dkim.Keyring
+	tune   atomic.Pointer[Tuning]
+	shaper *shaping.Shaper
+	where  directory
+	slots  slots
+	stock  stock
+	hurry  hurry
+	lost   lostAddresses
+	four   onlyFour
 
-	mu    sync.Mutex
-	lanes map[string]*lane
-	jobs  int  // jobs in lanes and attempts, bounded by Window
-	ended bool // no new attempt may begin
-	slots chan struct{}
+	mu      sync.Mutex
+	serving func(shaping.Key) // starts a worker; nil while no attempt may begin
+	workers sync.WaitGroup
 
 	outcomes chan outcome
-	freed    chan struct{} // a job ended: there is room in the window
+	parking  parking
+	freed    chan struct{} // something left memory: there is room in the window
 	ending   chan struct{} // closed when no new attempt may begin
-	workers  sync.WaitGroup
 }
 
 // Tuning is what may change while mail is being delivered. It counts from the next attempt on.
@@ -123,6 +141,7 @@ func (d *Delivery) Tune(t Tuning) {
 		t.DelayNotice = 4 * time.Hour
 	}
 	d.tune.Store(&t)
+	d.where.forget()
 }
 
 // New checks the options. It opens nothing.
@@ -133,6 +152,26 @@ func New(o Options) (*Delivery, error) {
 	if o.Hostname == "" {
 		return nil, errors.New("delivery: no host name")
 	}
+	if s := o.Smarthost; s != nil {
+		if err := s.check(); err != nil {
+			return nil, err
+		}
+	}
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	d := &Delivery{o: o, outcomes: make(chan outcome, maxUnsettled-maxBatch), freed: make(chan struct{}, 1), ending: make(chan struct{})}
+	d.where.init()
+	d.slots.init(o.Connections)
+	d.stock.init()
+	d.parking.came = make(chan struct{}, 1)
+	d.hurry.came = make(chan struct{}, 1)
+	d.Tune(o.Tuning)
+	return d, d.openShaper()
+}
+
+// complete sets the defaults.
+func (o *Options) complete() error {
 	setInt := func(p *int, v int) {
 		if *p == 0 {
 			*p = v
@@ -147,9 +186,6 @@ func New(o Options) (*Delivery, error) {
 	if o.LinkIdle == 0 {
 		o.LinkIdle = 2 * time.Second
 	}
-	if o.Down == 0 {
-		o.Down = time.Minute
-	}
 	if o.OwnAddrs == nil {
 		o.OwnAddrs = func() []netip.AddrPort { return nil }
 	}
@@ -163,61 +199,92 @@ func New(o Options) (*Delivery, error) {
 		o.Now = time.Now
 	}
 	if o.Count == nil {
-		o.Count = func(string, string) {}
+		o.Count = func(string, string, string) {}
 	}
 	if o.Took == nil {
 		o.Took = func(time.Duration) {}
 	}
+	if o.Words == nil {
+		o.Words = func(w shaping.Why) string { return w.String() }
+	}
 	if o.Settled == nil {
 		o.Settled = func(Settled) {}
 	}
-	if s := o.Smarthost; s != nil {
-		if err := s.check(); err != nil {
-			return nil, err
+	if o.Knowledge == nil {
+		k, err := provider.Load(nil)
+		if err != nil {
+			return err
 		}
-	}
-	d := &Delivery{o: o, lanes: make(map[string]*lane), slots: make(chan struct{}, o.Connections),
-		outcomes: make(chan outcome, maxUnsettled-maxBatch), freed: make(chan struct{}, 1), ending: make(chan struct{})}
-	d.Tune(o.Tuning)
-	return d, nil
-}
-
-func (s *Smarthost) check() error {
-	if s.Host == "" {
-		return errors.New("delivery: smarthost without a host")
-	}
-	switch s.TLS {
-	case "", "required", "implicit":
-	case "none", "opportunistic":
-		if ip, err := netip.ParseAddr(s.Host); s.User != "" && (err != nil || !ip.IsLoopback()) {
-			return fmt.Errorf("delivery: a password is only sent to a smarthost whose certificate is checked; TLS is %q", s.TLS)
-		}
-	default:
-		return fmt.Errorf("delivery: smarthost TLS is %q; expected required, implicit, opportunistic or none", s.TLS)
+		o.Knowledge = func() *provider.Knowledge { return k }
 	}
 	return nil
 }
+
+// openShaper makes the room that decides what may leave, and has it call us.
+func (d *Delivery) openShaper() (err error) {
+	s := d.o.Shaping
+	s.Knowledge, s.Hire, s.Lifted, s.Park = d.o.Knowledge, d.hire, d.lifted, d.handedBack
+	if s.Pools == nil {
+		for _, p := range d.o.Accounts.Pools() {
+			pool := shaping.Pool{Name: p.Name}
+			for _, e := range p.Egress {
+				pool.Egress = append(pool.Egress, shaping.Egress{IP: e.IP, HELO: e.HELO})
+			}
+			s.Pools = append(s.Pools, pool)
+		}
+	}
+	if s.Window == 0 {
+		s.Window = d.o.Window
+	}
+	if s.PerShare == 0 {
+		s.PerShare = max(500, s.Window/4)
+	}
+	if s.Logger == nil {
+		s.Logger = d.o.Logger
+	}
+	if s.Now == nil {
+		s.Now = d.o.Now
+	}
+	d.shaper, err = shaping.New(s)
+	return err
+}
+
+// Load reads what was in force on the lanes when the process ended. Run does it when nobody did; an error then is logged, and mail leaves.
+func (d *Delivery) Load(ctx context.Context) error { return d.shaper.Load(ctx) }
 
 // Run is called once. It delivers until ctx ends; then no new attempt begins, those under way may finish within their own deadlines or when
 // grace is over, and what has not begun goes back to the spool.
 func (d *Delivery) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx)) // attempts outlive ctx by the grace
 	defer stop()
+	ledger, stopLedger := context.WithCancel(context.WithoutCancel(ctx)) // the lanes' memory outlives the attempts
+	defer stopLedger()
+	var side sync.WaitGroup
+	side.Go(func() {
+		if err := d.shaper.Run(ledger); err != nil {
+			d.o.Logger.Error("what is in force on the lanes could not be kept", "error", err)
+		}
+	})
+	side.Go(func() { d.hurrying(ctx) })
 	settled := make(chan struct{})
 	go func() {
 		defer close(settled)
 		d.settle(work)
 	}()
+	d.mu.Lock()
+	d.serving = func(k shaping.Key) {
+		d.workers.Add(1)
+		go d.serve(work, k)
+	}
+	d.mu.Unlock()
 
-	d.feed(ctx, work)
+	d.feed(ctx)
 
 	close(d.ending)
 	d.mu.Lock()
-	d.ended = true
-	for _, l := range d.lanes {
-		d.giveBack(l)
-	}
+	d.serving = nil
 	d.mu.Unlock()
+	d.giveBack()
 	done := make(chan struct{})
 	go func() { d.workers.Wait(); close(done) }()
 	grace := time.NewTimer(drainGrace)
@@ -228,48 +295,40 @@ func (d *Delivery) Run(ctx context.Context) error {
 		stop() // the remaining attempts end now, as deferrals
 		<-done
 	}
+	d.giveBack() // what was placed while it ended
 	close(d.outcomes)
 	last := time.AfterFunc(drainGrace, stop) // a store that stays broken must not keep the process from ending
 	defer last.Stop()
 	<-settled
+	stopLedger()
+	side.Wait()
 	return nil
 }
 
 // drainGrace is how long attempts may go on after the end was asked for.
 const drainGrace = 20 * time.Second
 
-// feed claims due mail and hands it to the lanes until ctx ends.
-func (d *Delivery) feed(ctx, work context.Context) {
+// feed claims due mail and hands it on until ctx ends.
+func (d *Delivery) feed(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var swept time.Time
 	for ctx.Err() == nil {
-		if now := d.o.Now(); now.Sub(swept) >= d.o.Down {
-			d.forget(now)
-			swept = now
-		}
-		d.mu.Lock()
-		room := d.o.Window - d.jobs
-		d.mu.Unlock()
-		claimed := 0
+		room := min(d.o.Window-d.stock.jobs()-d.parking.waiting(), d.shaper.Room())
 		if room > 0 {
 			works, err := d.o.Spool.Claim(ctx, min(room, 1000))
 			if err != nil && ctx.Err() == nil {
 				d.o.Logger.Error("mail cannot be claimed", "error", err)
 			}
 			for _, w := range works {
-				d.route(work, w)
+				d.route(ctx, w)
 			}
-			if claimed = len(works); claimed > 0 {
+			if len(works) > 0 {
 				continue
 			}
 		}
 		wait := 5 * time.Second
-		if next, err := d.o.Spool.NextDue(ctx); err == nil && !next.IsZero() {
+		if next, err := d.o.Spool.NextDue(ctx); err == nil && !next.IsZero() && room > 0 {
 			wait = min(wait, max(next.Sub(d.o.Now()), time.Millisecond))
-		}
-		if room <= 0 {
-			wait = 5 * time.Second // only an ended job makes room
 		}
 		timer.Reset(wait)
 		select {
@@ -281,49 +340,10 @@ func (d *Delivery) feed(ctx, work context.Context) {
 	}
 }
 
-// letter is a message in memory, shared by its jobs: read and signed once.
-type letter struct {
-	spool.Message
-	once sync.Once
-	data []byte // signature and body, as it leaves
-	body []byte // as it was accepted
-	err  error
-}
-
-// job is one message for one destination.
-type job struct {
-	*letter
-	to []spool.Recipient
-}
-
-// route sorts the due recipients of one message into lanes.
-func (d *Delivery) route(ctx context.Context, w spool.Work) {
-	l := &letter{Message: w.Message}
-	byLane := make(map[string][]spool.Recipient, 1)
-	for _, r := range w.Recipients {
-		key := string(r.Address.Domain)
-		if d.o.Smarthost != nil {
-			key = smarthostLane
-		}
-		byLane[key] = append(byLane[key], r)
+// roomMade wakes the feed, which may have found no room.
+func (d *Delivery) roomMade() {
+	select {
+	case d.freed <- struct{}{}:
+	default:
 	}
-	for key, to := range byLane {
-		for len(to) > 0 {
-			n := min(len(to), d.o.PerMessage)
-			d.enqueue(ctx, key, job{letter: l, to: to[:n]})
-			to = to[n:]
-		}
-	}
-}
-
-// smarthostLane names the one lane that everything goes through when there is a smarthost.
-const smarthostLane = "smarthost"
-
-// nextAttempt is when the n-th failed attempt (1, 2, …) is followed by another: the schedule with a tenth of jitter, so that
-// mail that failed together does not come back together.
-func (d *Delivery) nextAttempt(n int) time.Time {
-	retry := d.tune.Load().Retry
-	pause := retry[min(max(n, 1), len(retry))-1]
-	jitter := time.Duration((rand.Float64() - 0.5) * 0.2 * float64(pause))
-	return d.o.Now().Add(pause + jitter)
 }

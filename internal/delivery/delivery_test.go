@@ -125,7 +125,7 @@ func (w *world) at(addr, host string) {
 }
 
 // count keeps apart what concerns the senders' own domain: it gets the status notifications.
-func (w *world) count(event, destination string) {
+func (w *world) count(event, destination, _ string) {
 	if destination == "shop.test" {
 		event = "home:" + event
 	}
@@ -208,6 +208,11 @@ func idle(t *testing.T, zone string, change func(*delivery.Options)) *world {
 	}
 	w.Delivery, err = delivery.New(o)
 	must(err)
+	t.Cleanup(func() {
+		if n := w.Unaccounted(); n != 0 {
+			t.Errorf("%d recipients are unaccounted for", n)
+		}
+	})
 	return w
 }
 

@@ -2,216 +2,348 @@ package delivery
 
 import (
 	"context"
-	"sort"
+	"fmt"
+	"sync"
 	"time"
 
 	"postern/internal/mail"
+	"postern/internal/shaping"
 	"postern/internal/spool"
 )
 
-// lane is the queue towards one destination. Its fields are guarded by Delivery.mu.
-type lane struct {
-	name    string
-	queue   []job
-	workers int       // connections open or being opened
-	idle    int       // of them, waiting for a message
-	wake    chan bool // one waiting worker takes a job
-	down    time.Time // left alone until then
-	why     string    // why it is left alone
-	hurried bool      // a look at the queue is due (hurry)
-	ctx     context.Context
+// job is one message for one destination: what one transaction carries.
+type job struct {
+	*letter
+	to   []spool.Recipient
+	open []int // indexes of the recipients whose outcome is not known; guarded by stock.mu
+
+	// place sets these before a lane gets the job.
+	dst    *destination
+	from   mail.Address // reverse path on the wire
+	key    shaping.Key
+	egress shaping.Egress
+	route  string // connections are shared within it
+
+	since  time.Time // when it came into memory
+	placed bool      // its lane is known; guarded by stock.mu, with those above
+	begun  bool      // a worker has it; guarded by stock.mu
 }
 
-// hurryAfter is how long a message waits for a busy connection of its lane before another one is opened for it.
-const hurryAfter = time.Second
-
-// LaneInfo is what people see of a lane.
-type LaneInfo struct {
-	Destination string    `json:"destination"`
-	Waiting     int       `json:"waiting"`     // messages in memory that wait for a connection
-	Connections int       `json:"connections"` // open or being opened
-	Limit       int       `json:"limit"`       // connections allowed
-	DownUntil   time.Time `json:"down_until,omitzero"`
-	Why         string    `json:"why,omitempty"`
-}
-
-// Lanes returns the lanes that have work, the longest queue first.
-func (d *Delivery) Lanes() []LaneInfo {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	out := make([]LaneInfo, 0, len(d.lanes))
-	for _, l := range d.lanes {
-		out = append(out, d.info(l))
+func (d *Delivery) newJob(l *letter, to []spool.Recipient) *job {
+	j := &job{letter: l, to: to, open: make([]int, len(to)), from: l.Envelope.ReversePath, since: d.o.Now()}
+	for i, r := range to {
+		j.open[i] = r.Index
 	}
-	sort.Slice(out, func(i, j int) bool {
-		if out[i].Waiting != out[j].Waiting {
-			return out[i].Waiting > out[j].Waiting
+	return j
+}
+
+// route sorts the due recipients of one message by their domains.
+func (d *Delivery) route(ctx context.Context, w spool.Work) {
+	l := &letter{Message: w.Message}
+	to := d.unsuppressed(ctx, l, w.Recipients)
+	for len(to) > 0 {
+		domain := d.laneDomain(to[0].Address.Domain)
+		same := 1
+		for same < len(to) && d.laneDomain(to[same].Address.Domain) == domain {
+			same++
 		}
-		return out[i].Destination < out[j].Destination
-	})
-	return out
+		group, rest := to[:same:same], to[same:]
+		if len(rest) > 0 { // recipients of one domain may stand anywhere
+			var others []spool.Recipient
+			for _, r := range rest {
+				if d.laneDomain(r.Address.Domain) == domain {
+					group = append(group, r)
+				} else {
+					others = append(others, r)
+				}
+			}
+			rest = others
+		}
+		to = rest
+		j := d.newJob(l, group)
+		d.stock.add(j)
+		d.whereTo(ctx, domain, j)
+	}
 }
 
-// Lane returns the lane that mail for a domain goes through; ok is false while it has no work.
-func (d *Delivery) Lane(domain mail.Domain) (info LaneInfo, ok bool) {
-	key := string(domain)
+// laneDomain is what the directory is asked about: the recipients' domain, or the one name that stands for the smarthost.
+func (d *Delivery) laneDomain(domain mail.Domain) mail.Domain {
 	if d.o.Smarthost != nil {
-		key = smarthostLane
+		return smarthostDomain
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	l, ok := d.lanes[key]
-	if !ok {
-		return LaneInfo{}, false
-	}
-	return d.info(l), true
+	return domain
 }
 
-func (d *Delivery) info(l *lane) LaneInfo {
-	i := LaneInfo{Destination: l.name, Waiting: len(l.queue), Connections: l.workers, Limit: d.o.PerLane}
-	if d.o.Now().Before(l.down) {
-		i.DownUntil, i.Why = l.down, l.why
+// unsuppressed gives up the recipients that are not written to, and returns the others. Our own notices go to everybody: they tell a sender what became
+// of his mail.
+func (d *Delivery) unsuppressed(ctx context.Context, l *letter, to []spool.Recipient) []spool.Recipient {
+	if d.o.Suppression == nil || l.Notice {
+		return to
+	}
+	kept := to[:0:0]
+	for i, r := range to {
+		e, found, err := d.o.Suppression.Check(ctx, l.Customer, r.Address)
+		if err != nil {
+			d.o.Logger.Warn("suppressed addresses cannot be looked up", "queue_id", l.ID, "error", err)
+		}
+		if !found {
+			kept = append(kept, r)
+			continue
+		}
+		j := d.newJob(l, to[i:i+1:i+1])
+		d.stock.add(j)
+		text := fmt.Sprintf("Not sent: this address has been suppressed since %s (%s)", e.Since.UTC().Format(time.DateOnly), e.Reason)
+		if !e.Until.IsZero() {
+			text += ", until " + e.Until.UTC().Format(time.DateOnly)
+		}
+		d.failAll(j, trouble{550, "5.7.1", text, meansSuppressed}, false)
+	}
+	return kept
+}
+
+// place gives a job to the lane of its destination, or back to the spool where the lane does not take it.
+func (d *Delivery) place(dst *destination, j *job) {
+	if dst.why != nil {
+		d.failAll(j, *dst.why, true)
+		return
+	}
+	four, six := dst.families()
+	if four && six && d.four.has(j.ID, d.o.Now()) {
+		six = false
+	}
+	e, err := d.shaper.Choose(d.o.Accounts.Pool(j.Pool).Name, dst.site, dst.provider, four, six, sumOf(string(j.ID)))
+	if err != nil {
+		t := trouble{451, "4.4.1", fmt.Sprintf("%s[%s] cannot be reached: the pool has no egress address of its family (delivery.pools)", dst.hosts[0].name, dst.hosts[0].addrs[0]), meansOurs}
+		d.failAll(j, t, true)
+		return
+	}
+	if e.HELO == "" {
+		e.HELO = d.o.Hostname
+	}
+	route := dst.route + " " + e.HELO + " " + d.tlsDemands(dst, j.letter)
+	key := shaping.Key{Egress: e.IP, Provider: dst.site}
+	parts := d.transactions(dst, j)
+	d.stock.place(j, parts, func(p *job) { p.dst, p.key, p.egress, p.route = dst, key, e, route })
+	for _, p := range parts {
+		select {
+		case <-d.ending:
+			d.unclaim(p)
+			continue
+		default:
+		}
+		if w := d.shaper.Offer(key, dst.provider, p.item()); w != nil {
+			d.park(key, p, *w)
+		}
+	}
+}
+
+// transactions divides a job: one reverse path each, and as many recipients as the provider and we allow.
+func (d *Delivery) transactions(dst *destination, j *job) []*job {
+	most := fewer(d.o.PerMessage, dst.provider.Limits.PerMessage)
+	if d.o.ReturnPath == nil && len(j.to) <= most {
+		return []*job{j}
+	}
+	var paths []mail.Address
+	byPath := map[mail.Address][]spool.Recipient{}
+	for _, r := range j.to {
+		path := j.from
+		if d.o.ReturnPath != nil {
+			if own, ok := d.o.ReturnPath(&j.Message, r.Index); ok {
+				path = own
+			}
+		}
+		if byPath[path] == nil {
+			paths = append(paths, path)
+		}
+		byPath[path] = append(byPath[path], r)
+	}
+	var parts []*job
+	for _, path := range paths {
+		for to := byPath[path]; len(to) > 0; {
+			n := min(len(to), most)
+			p := d.newJob(j.letter, to[:n:n])
+			p.from, p.since = path, j.since
+			parts = append(parts, p)
+			to = to[n:]
+		}
+	}
+	return parts
+}
+
+// fewer is the lower of our own limit and a provider's, which is 0 when it has none.
+func fewer(ours, theirs int) int {
+	if theirs > 0 && theirs < ours {
+		return theirs
+	}
+	return ours
+}
+
+// item is the job as the lanes see it.
+func (j *job) item() shaping.Item {
+	i := shaping.Item{ID: j.ID, Customer: j.Customer, Stream: j.Credential, Class: j.class(), Recipients: len(j.to), Size: j.Size, Received: j.Received, Route: j.route, Job: j}
+	if j.Notice {
+		i.Customer, i.Stream = "", ""
 	}
 	return i
 }
 
-// enqueue puts a job into its lane and sees to it that somebody takes it.
-func (d *Delivery) enqueue(ctx context.Context, key string, j job) {
+// class is how urgent the message is.
+func (l *letter) class() shaping.Class {
+	if l.Notice {
+		return shaping.Transactional
+	}
+	return min(max(shaping.Class(l.Class), shaping.Transactional), shaping.Bulk)
+}
+
+// hire starts one more worker of a lane; shaping asks for it.
+func (d *Delivery) hire(k shaping.Key) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := d.lanes[key]
-	if l == nil {
-		l = &lane{name: key, wake: make(chan bool, d.o.PerLane), ctx: ctx}
-		d.lanes[key] = l
-	}
-	d.jobs++
-	l.queue = append(l.queue, j)
-	if l.idle > 0 {
-		l.idle-- // the token wakes one waiting worker, which is no longer idle from here on
-		l.wake <- true
+	if d.serving == nil {
+		go d.shaper.Leave(k) // shaping may be in the middle of something
 		return
 	}
-	// One connection per waiting job up to the limit: the first job of a lane opens one, a burst opens more.
-	// A single one waits a moment for the connection in use, but not for a slow message on it.
-	switch {
-	case l.workers >= d.o.PerLane:
-	case l.workers < len(l.queue):
-		d.hire(l)
-	case !l.hurried:
-		l.hurried = true
-		time.AfterFunc(hurryAfter, func() { d.hurry(l) })
-	}
+	d.serving(k)
 }
 
-// hire starts one more worker. Delivery.mu is held.
-func (d *Delivery) hire(l *lane) {
-	if d.ended {
-		return
-	}
-	l.workers++
-	d.workers.Add(1)
-	go d.serve(l)
-}
-
-// hurry opens another connection when messages still wait for the busy ones.
-func (d *Delivery) hurry(l *lane) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	l.hurried = false
-	if len(l.queue) > 0 && l.workers > 0 && l.workers < d.o.PerLane {
-		d.hire(l)
-		l.hurried = true
-		time.AfterFunc(hurryAfter, func() { d.hurry(l) })
-	}
-}
-
-// take returns the next job. With wait it stays for Options.LinkIdle when there is none, so that an open connection is used
-// again. ok is false when the worker must end; it is then already counted out.
-func (d *Delivery) take(l *lane, wait bool) (j job, ok bool) {
-	var idle *time.Timer
+// serve is one worker of a lane: it opens a connection when a message needs one and keeps it while there is work.
+func (d *Delivery) serve(ctx context.Context, k shaping.Key) {
+	defer d.workers.Done()
+	defer d.shaper.Leave(k)
+	var c *link
 	for {
-		d.mu.Lock()
-		if len(l.queue) > 0 {
-			j = l.queue[0]
-			l.queue[0] = job{}
-			l.queue = l.queue[1:]
-			d.mu.Unlock()
-			if idle != nil {
-				idle.Stop()
-			}
-			return j, true
+		if c != nil && d.slots.wanted(k) {
+			d.hangUp(ctx, c)
+			c = nil
 		}
-		if !wait || l.ctx.Err() != nil {
-			d.leave(l)
-			d.mu.Unlock()
-			return job{}, false
+		route, idle := "", time.Duration(0)
+		if c != nil {
+			route, idle = c.route, d.o.LinkIdle
 		}
-		l.idle++
-		d.mu.Unlock()
-		if idle == nil {
-			idle = time.NewTimer(d.o.LinkIdle)
+		it, ok := d.shaper.Take(ctx, k, route, idle)
+		if !ok {
+			d.hangUp(ctx, c)
+			return
 		}
-		select {
-		case <-l.wake:
-			continue
-		case <-idle.C:
-			wait = false
-		case <-l.ctx.Done():
-		}
-		d.mu.Lock()
-		select {
-		case <-l.wake: // a token was already on its way to us
-		default:
-			l.idle--
-		}
-		d.mu.Unlock()
+		j := it.Job.(*job)
+		d.stock.begin(j)
+		c = d.attempt(ctx, c, j)
+		d.shaper.Done(k, it)
+		d.roomMade()
 	}
 }
 
-// leave counts a worker out; the last one takes the lane with it, unless the lane must be left alone for a while.
-func (d *Delivery) leave(l *lane) {
-	l.workers--
-	if l.workers == 0 && len(l.queue) == 0 && !d.o.Now().Before(l.down) {
-		delete(d.lanes, l.name)
-	}
-}
-
-// forget removes the lanes that were left alone, may be used again and have got no work since.
-func (d *Delivery) forget(now time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for name, l := range d.lanes {
-		if l.workers == 0 && len(l.queue) == 0 && !now.Before(l.down) {
-			delete(d.lanes, name)
-		}
-	}
-}
-
-// giveBack returns what has not begun to the spool. Delivery.mu is held.
-func (d *Delivery) giveBack(l *lane) {
-	for _, j := range l.queue {
+// giveBack returns what has not begun to the spool.
+func (d *Delivery) giveBack() {
+	for _, j := range d.where.takeBack() {
 		d.unclaim(j)
 	}
-	d.jobs -= len(l.queue)
-	l.queue = nil
+	for _, it := range d.shaper.Drain() {
+		d.unclaim(it.Job.(*job))
+	}
 }
 
 // unclaim gives a job back untouched: its recipients alone, since others of the same message may be under way in another lane.
-func (d *Delivery) unclaim(j job) {
+func (d *Delivery) unclaim(j *job) {
 	d.o.Spool.UnclaimWork(spool.Work{Message: j.Message, Recipients: j.to})
+	d.stock.giveBack(j)
 }
 
-// shut leaves a lane alone for a while after its destination could not be reached at all: every message would wait for the same
-// time-outs.
-func (d *Delivery) shut(l *lane, why string) {
-	d.mu.Lock()
-	l.down, l.why = d.o.Now().Add(d.o.Down), why
-	d.mu.Unlock()
+// parking is what was not taken by its lane, on its way into the spool. Its length is bounded by what memory holds.
+type parking struct {
+	mu   sync.Mutex
+	list []outcome
+	came chan struct{}
 }
 
-// isDown says whether the lane is left alone, until when, and why.
-func (d *Delivery) isDown(l *lane) (time.Time, string, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return l.down, l.why, d.o.Now().Before(l.down)
+// park puts a job's recipients back into the spool, where they wait for their turn in a lane. It never waits.
+func (d *Delivery) park(k shaping.Key, j *job, w shaping.Wait) {
+	p := &d.parking
+	p.mu.Lock()
+	for _, r := range j.to {
+		p.list = append(p.list, outcome{letter: j.letter, to: r, dst: j.dst, lane: k, wait: &w, egress: k.Egress})
+		d.stock.report(j, r.Index)
+	}
+	p.mu.Unlock()
+	select {
+	case p.came <- struct{}{}:
+	default:
+	}
+}
+
+// handedBack is park for what shaping had taken.
+func (d *Delivery) handedBack(k shaping.Key, it shaping.Item, w shaping.Wait) {
+	d.park(k, it.Job.(*job), w)
+	d.roomMade()
+}
+
+// take removes up to n from what is to be parked.
+func (p *parking) take(n int) []outcome {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n = min(n, len(p.list))
+	out := p.list[:n:n]
+	if p.list = p.list[n:]; len(p.list) == 0 {
+		p.list = nil
+	} else {
+		select {
+		case p.came <- struct{}{}:
+		default:
+		}
+	}
+	return out
+}
+
+func (p *parking) waiting() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.list)
+}
+
+// hurry is the lanes whose parked mail is to come forward.
+type hurry struct {
+	mu    sync.Mutex
+	lanes map[shaping.Key]bool
+	came  chan struct{}
+}
+
+// hurrySpread is over how long the mail of a lane comes forward that is free again.
+const hurrySpread = 10 * time.Second
+
+// lifted has the mail of a lane come forward; shaping says that it is free earlier than that mail was told.
+func (d *Delivery) lifted(k shaping.Key) {
+	h := &d.hurry
+	h.mu.Lock()
+	if h.lanes == nil {
+		h.lanes = map[shaping.Key]bool{}
+	}
+	h.lanes[k] = true
+	h.mu.Unlock()
+	select {
+	case h.came <- struct{}{}:
+	default:
+	}
+}
+
+// hurrying brings lanes' mail forward until ctx ends. A lane that is lifted again meanwhile has its turn once more.
+func (d *Delivery) hurrying(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.hurry.came:
+		}
+		d.hurry.mu.Lock()
+		lanes := d.hurry.lanes
+		d.hurry.lanes = nil
+		d.hurry.mu.Unlock()
+		for k := range lanes {
+			n, err := d.o.Spool.Hurry(ctx, k.String(), hurrySpread)
+			if err != nil && ctx.Err() == nil {
+				d.o.Logger.Warn("a lane's mail was not brought forward; it comes at the time it was told", "lane", k.String(), "error", err)
+			} else if n > 0 {
+				d.o.Logger.Info("a lane is free again", "lane", k.String(), "recipients", n)
+			}
+		}
+	}
 }

@@ -3,20 +3,22 @@ package delivery
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
-	"sort"
+	"slices"
 	"strings"
+	"time"
 
 	"postern/internal/dns"
 	"postern/internal/mail"
+	"postern/internal/provider"
 )
 
 // maxAddresses bounds how many addresses of one destination are tried in one attempt, maxSessions how many of them may answer
-// before the attempt ends (Postfix's values).
+// before the attempt ends (Postfix's values), maxHosts how many exchangers of a domain are looked at.
 const (
 	maxAddresses = 5
 	maxSessions  = 2
+	maxHosts     = 10
 )
 
 // target is one address of a destination.
@@ -29,164 +31,197 @@ type target struct {
 // String is "mx.example.net[192.0.2.1]".
 func (t target) String() string { return t.host + "[" + t.addr.Addr().String() + "]" }
 
-// trouble is why there is nowhere to go, in the words of an SMTP reply. It is an error for those who open connections.
+// trouble is why there is nowhere to go, in the words of an SMTP reply: ours, never a receiver's. It is an error for those who open connections.
 type trouble struct {
 	code     int
 	enhanced string
 	text     string
+	meaning  provider.Meaning // zero: told by the code
 }
-
-func (t *trouble) permanent() bool { return t.code >= 500 }
 
 // Error is the reply.
 func (t *trouble) Error() string { return fmt.Sprintf("%d %s %s", t.code, t.enhanced, t.text) }
 
-// targets finds the addresses of a domain's mail exchangers in the order to try them (RFC 5321 5.1): by preference, equal
-// preferences shuffled, the address records of the domain itself when it has no MX. What only seems to be missing because a name
-// server does not answer is temporary; a null MX (RFC 7505), a domain that does not exist and a loop to ourselves are not.
-func (d *Delivery) targets(ctx context.Context, domain mail.Domain) ([]target, *trouble) {
+// The meanings of what we find out ourselves.
+var (
+	meansNoDomain   = provider.Meaning{Category: provider.HostUnknown, Party: provider.RecipientDomain, Permanent: true}
+	meansNoMail     = provider.Meaning{Category: provider.NotAccept, Party: provider.RecipientDomain, Permanent: true}
+	meansLoop       = provider.Meaning{Category: provider.NetworkError, Party: provider.RecipientDomain}
+	meansNowhere    = provider.Meaning{Category: provider.HostUnknown, Party: provider.RecipientDomain}
+	meansDNS        = provider.Meaning{Category: provider.NetworkError, Party: provider.RecipientDomain}
+	meansNetwork    = provider.Meaning{Category: provider.NetworkError, Party: provider.OfProvider}
+	meansOurs       = provider.Meaning{Category: provider.SystemError, Party: provider.Config}
+	meansOurForm    = provider.Meaning{Category: provider.NotCompliantRFC, Party: provider.Message}
+	meansSuppressed = provider.Meaning{Category: provider.Suppressed, Party: provider.OfRecipient}
+)
+
+// found is what DNS says about a domain.
+type found struct {
+	hosts  []exchanger
+	names  []string // of all its exchangers, also those without an address
+	signed bool
+	ttl    time.Duration
+	why    *trouble
+}
+
+// find looks for a domain's mail exchangers in the order to try them (RFC 5321 5.1): by preference, the address records of the domain itself
+// when it has no MX. What only seems to be missing because a name server does not answer is temporary; a null MX (RFC 7505), a domain that does
+// not exist and a loop to ourselves are not.
+func (d *Delivery) find(ctx context.Context, domain mail.Domain) found {
 	if ip, ok := domain.Literal(); ok {
-		return d.ownFiltered([]target{{host: ip.String(), addr: netip.AddrPortFrom(ip, uint16(d.o.Port))}}, domain)
+		f := found{hosts: []exchanger{{name: ip.String(), addrs: []netip.Addr{ip.Unmap()}}}, names: []string{string(domain)}, ttl: maxAnswer}
+		return d.reachable(f, domain)
 	}
 	mx := dns.MX(ctx, d.o.Resolver, string(domain))
+	f := found{signed: mx.Authentic, ttl: mx.TTL}
+	nowhere := func(code int, enhanced string, m provider.Meaning, format string, args ...any) found {
+		f.hosts, f.why = nil, &trouble{code, enhanced, fmt.Sprintf(format, args...), m}
+		return f
+	}
 	switch mx.Status {
 	case dns.TryLater:
-		return nil, &trouble{451, "4.4.3", fmt.Sprintf("MX of %s: %v", domain, mx.Err)}
+		return nowhere(451, "4.4.3", meansDNS, "MX of %s: %v", domain, mx.Err)
 	case dns.Nothing:
 		if mx.NXDomain {
 			// A resolver in trouble denies everything; only one that still knows the root may end a message's life.
 			if err := dns.Canary(ctx, d.o.Resolver, ""); err != nil {
-				return nil, &trouble{451, "4.4.3", fmt.Sprintf("Domain %s seems not to exist, but the name server is in trouble: %v", domain, err)}
+				return nowhere(451, "4.4.3", meansDNS, "Domain %s seems not to exist, but the name server is in trouble: %v", domain, err)
 			}
-			return nil, &trouble{550, "5.1.2", fmt.Sprintf("Domain %s does not exist (DNS: NXDOMAIN)", domain)}
+			return nowhere(550, "5.1.2", meansNoDomain, "Domain %s does not exist (DNS: NXDOMAIN)", domain)
 		}
-		list, why := d.addresses(ctx, string(domain))
-		if len(list) == 0 && why == nil {
-			return nil, &trouble{550, "5.1.2", fmt.Sprintf("Domain %s takes no mail: it has neither MX nor address records", domain)}
+		f.names = []string{string(domain)}
+		h, ttl, why := d.addresses(ctx, string(domain))
+		f.ttl = ttl
+		switch {
+		case why != nil:
+			f.why = why
+			return f
+		case len(h.addrs) == 0:
+			return nowhere(550, "5.1.2", meansNoMail, "Domain %s takes no mail: it has neither MX nor address records", domain)
 		}
-		if len(list) == 0 {
-			return nil, why
-		}
-		return d.ownFiltered(list, domain)
+		f.hosts = []exchanger{h}
+		return d.reachable(f, domain)
 	}
-	hosts := mx.Records
-	if len(hosts) == 1 && (hosts[0].Host == "" || hosts[0].Host == ".") {
-		return nil, &trouble{556, "5.1.10", fmt.Sprintf("Domain %s takes no mail (null MX)", domain)}
+	records := slices.Clone(mx.Records)
+	if len(records) == 1 && (records[0].Host == "" || records[0].Host == ".") {
+		return nowhere(556, "5.1.10", meansNoMail, "Domain %s takes no mail (null MX)", domain)
 	}
-	hosts = append([]dns.Record(nil), hosts...)
-	rand.Shuffle(len(hosts), func(i, j int) { hosts[i], hosts[j] = hosts[j], hosts[i] })
-	sort.SliceStable(hosts, func(i, j int) bool { return hosts[i].Pref < hosts[j].Pref })
-	return d.exchangers(ctx, domain, hosts)
+	slices.SortStableFunc(records, func(a, b dns.Record) int { return int(a.Pref) - int(b.Pref) })
+	for _, r := range records {
+		f.names = append(f.names, r.Host)
+	}
+	return d.exchangers(ctx, f, domain, records)
 }
 
 // exchangers resolves the hosts until there are enough addresses, and cuts the list at ourselves: we are a lesser exchanger of
 // that domain, and those at or after our preference would send the mail back (RFC 5321 5.1).
-func (d *Delivery) exchangers(ctx context.Context, domain mail.Domain, hosts []dns.Record) ([]target, *trouble) {
-	var list []target
+func (d *Delivery) exchangers(ctx context.Context, f found, domain mail.Domain, records []dns.Record) found {
 	var last *trouble
-	cut := -1
-	prefs := map[string]uint16{}
-	for _, h := range hosts {
-		if cut >= 0 && int(h.Pref) >= cut {
+	cut, count := -1, 0
+	for i, r := range records {
+		if cut >= 0 && int(r.Pref) >= cut {
 			break
 		}
-		if strings.EqualFold(h.Host, d.o.Hostname) {
-			cut = int(h.Pref)
+		if strings.EqualFold(r.Host, d.o.Hostname) {
+			cut = int(r.Pref)
 			break
 		}
-		found, why := d.addresses(ctx, h.Host)
+		if count >= 2*maxAddresses || i >= maxHosts {
+			break
+		}
+		h, ttl, why := d.addresses(ctx, r.Host)
 		if why != nil {
 			last = why
+		} else {
+			f.ttl = min(f.ttl, ttl)
 		}
-		for _, t := range found {
-			if d.isOwn(t.addr) {
-				cut = int(h.Pref)
-			}
-		}
-		if cut >= 0 {
+		if slices.ContainsFunc(h.addrs, d.isOwn) {
+			cut = int(r.Pref)
 			break
 		}
-		prefs[h.Host] = h.Pref
-		list = append(list, found...)
-		if len(list) >= maxAddresses {
-			break
+		if h.pref = r.Pref; len(h.addrs) > 0 {
+			f.hosts = append(f.hosts, h)
+			count += len(h.addrs)
 		}
 	}
 	if cut >= 0 {
-		kept := list[:0]
-		for _, t := range list {
-			if int(prefs[t.host]) < cut {
-				kept = append(kept, t)
-			}
+		f.hosts = slices.DeleteFunc(f.hosts, func(h exchanger) bool { return int(h.pref) >= cut })
+		if len(f.hosts) == 0 {
+			f.why = loops(domain)
+			return f
 		}
-		if len(kept) == 0 {
-			return nil, &trouble{554, "5.4.6", fmt.Sprintf("Mail for %s loops back to this gateway", domain)}
-		}
-		list = kept
 	}
 	switch {
-	case len(list) > 0:
-		return d.bounded(list, domain)
+	case len(f.hosts) > 0:
+		return d.reachable(f, domain)
 	case last != nil:
-		return nil, last
+		f.why = last
+	default:
+		f.why = &trouble{451, "4.4.4", fmt.Sprintf("The mail exchangers of %s have no address", domain), meansNowhere}
 	}
-	return nil, &trouble{451, "4.4.4", fmt.Sprintf("The mail exchangers of %s have no address", domain)}
+	return f
 }
 
-func (d *Delivery) ownFiltered(list []target, domain mail.Domain) ([]target, *trouble) {
-	for _, t := range list {
-		if d.isOwn(t.addr) {
-			return nil, &trouble{554, "5.4.6", fmt.Sprintf("Mail for %s loops back to this gateway", domain)}
+func loops(domain mail.Domain) *trouble {
+	return &trouble{554, "5.4.6", fmt.Sprintf("Mail for %s loops back to this gateway", domain), meansLoop}
+}
+
+// reachable leaves of what was found what may be spoken to: other machines than ours, on the internet. When nothing is left that is a trouble: a
+// temporary one, because a name server that answers for another network is our trouble, unless the sender wrote the address himself.
+func (d *Delivery) reachable(f found, domain mail.Domain) found {
+	private := d.tune.Load().Private
+	var first string
+	kept := f.hosts[:0:0]
+	for _, h := range f.hosts {
+		if slices.ContainsFunc(h.addrs, d.isOwn) {
+			f.hosts, f.why = nil, loops(domain)
+			return f
 		}
-	}
-	return d.bounded(list, domain)
-}
-
-// bounded is the part of a list that is tried: what is on the internet, a few of it.
-func (d *Delivery) bounded(list []target, domain mail.Domain) ([]target, *trouble) {
-	list, why := d.outside(list, domain)
-	return list[:min(len(list), maxAddresses)], why
-}
-
-// isOwn reports whether an address is one of our own listeners.
-func (d *Delivery) isOwn(a netip.AddrPort) bool {
-	for _, own := range d.o.OwnAddrs() {
-		if own.Port() != a.Port() {
+		addrs := slices.DeleteFunc(slices.Clone(h.addrs), func(a netip.Addr) bool { return dns.Inside(a, private) })
+		if len(addrs) == 0 {
+			if first == "" {
+				first = h.name + "[" + h.addrs[0].String() + "]"
+			}
 			continue
 		}
-		if own.Addr().Unmap() == a.Addr().Unmap() || own.Addr().IsUnspecified() && a.Addr().IsLoopback() {
+		h.addrs = addrs
+		kept = append(kept, h)
+	}
+	if f.hosts = kept; len(kept) > 0 {
+		return f
+	}
+	f.why = &trouble{451, "4.4.4", fmt.Sprintf("The mail exchanger of %s, %s, is not on the internet; this gateway does not speak to private addresses",
+		domain, first), meansNowhere}
+	if _, literal := domain.Literal(); literal {
+		f.why.code, f.why.enhanced = 550, "5.4.4"
+	}
+	return f
+}
+
+// isOwn reports whether an address is, on the port we deliver to, one of our own listeners.
+func (d *Delivery) isOwn(a netip.Addr) bool {
+	for _, own := range d.o.OwnAddrs() {
+		if int(own.Port()) != d.o.Port {
+			continue
+		}
+		if own.Addr().Unmap() == a.Unmap() || own.Addr().IsUnspecified() && a.IsLoopback() {
 			return true
 		}
 	}
 	return false
 }
 
-// addresses returns the addresses of one host, IPv6 and IPv4 taking turns so that a dead family does not use up the attempt. why
-// is set when none was found because of DNS trouble.
-func (d *Delivery) addresses(ctx context.Context, host string) ([]target, *trouble) {
+// addresses returns a host with its addresses. why is set when none was found because of DNS trouble.
+func (d *Delivery) addresses(ctx context.Context, host string) (h exchanger, ttl time.Duration, why *trouble) {
 	a := dns.Addrs(ctx, d.o.Resolver, host)
+	h = exchanger{name: host, signed: a.Authentic}
 	if a.Status == dns.TryLater {
-		return nil, &trouble{451, "4.4.3", fmt.Sprintf("Addresses of %s: %v", host, a.Err)}
+		return h, 0, &trouble{451, "4.4.3", fmt.Sprintf("Addresses of %s: %v", host, a.Err), meansDNS}
 	}
-	var v4, v6 []target
 	for _, rec := range a.Records {
-		t := target{host, netip.AddrPortFrom(rec.IP.Unmap(), uint16(d.o.Port)), a.Authentic}
-		if t.addr.Addr().Is4() {
-			v4 = append(v4, t)
-		} else if !d.o.IPv4Only {
-			v6 = append(v6, t)
+		if ip := rec.IP.Unmap(); ip.Is4() || !d.o.IPv4Only {
+			h.addrs = append(h.addrs, ip)
 		}
 	}
-	rand.Shuffle(len(v4), func(i, j int) { v4[i], v4[j] = v4[j], v4[i] })
-	rand.Shuffle(len(v6), func(i, j int) { v6[i], v6[j] = v6[j], v6[i] })
-	var out []target
-	for len(v4)+len(v6) > 0 {
-		if len(v6) > 0 {
-			out, v6 = append(out, v6[0]), v6[1:]
-		}
-		if len(v4) > 0 {
-			out, v4 = append(out, v4[0]), v4[1:]
-		}
-	}
-	return out, nil
+	return h, a.TTL, nil
 }

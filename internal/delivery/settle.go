@@ -9,48 +9,78 @@ import (
 	"postern/internal/journal"
 	"postern/internal/mail"
 	"postern/internal/notice"
+	"postern/internal/provider"
+	"postern/internal/shaping"
 	"postern/internal/spool"
 )
 
 // outcome is what an attempt, or the decision to make none, means for one recipient.
 type outcome struct {
-	letter       *letter
-	to           spool.Recipient
+	letter *letter
+	to     spool.Recipient
+	dst    *destination // nil: it never came so far
+	lane   shaping.Key
+	egress netip.Addr
+
 	code         int
 	enhanced     string
 	text         string
+	phase        string
 	host         string
-	egress       netip.Addr
+	meaning      provider.Meaning
 	attempted    bool
-	retryAt      time.Time // deferral: not the schedule's time but this one
+	wait         *shaping.Wait // not taken by its lane: it waits in the spool
 	conversation []string
 }
 
-func (d *Delivery) report(o outcome) { d.outcomes <- o }
+// report hands an outcome on to be written down.
+func (d *Delivery) report(j *job, o outcome) {
+	o.letter, o.dst, o.lane, o.egress = j.letter, j.dst, j.key, j.key.Egress
+	d.stock.report(j, o.to.Index)
+	d.outcomes <- o
+}
 
 // maxUnsettled bounds the outcomes that are known and not yet written down, and with them the duplicates of a crash: besides what
-// was on the wire, at most so many recipients get their message again. maxBatch of them share one commit.
+// was on the wire, at most so many recipients get their message again. maxBatch of them share one commit, maxParked of those that only wait.
 const (
 	maxUnsettled = 256
 	maxBatch     = 192
+	maxParked    = 512
 )
 
 // settle writes outcomes down until the channel closes, many in one commit: first the journal, then the notices owed, then the
 // spool forgets. A crash in between repeats facts or notices, it loses none.
 func (d *Delivery) settle(ctx context.Context) {
-	for o := range d.outcomes {
-		batch := []outcome{o}
+	for open := true; open; {
+		var batch []outcome
+		select {
+		case o, ok := <-d.outcomes:
+			if open = ok; ok {
+				batch = append(batch, o)
+			}
+		case <-d.parking.came:
+		}
 	fill:
-		for len(batch) < maxBatch {
+		for open && len(batch) < maxBatch {
 			select {
 			case o, ok := <-d.outcomes:
-				if !ok {
+				if open = ok; !ok {
 					break fill
 				}
 				batch = append(batch, o)
 			default:
 				break fill
 			}
+		}
+		batch = append(batch, d.parking.take(maxParked)...)
+		if len(batch) > 0 {
+			d.commit(ctx, batch)
+		}
+	}
+	for {
+		batch := d.parking.take(maxParked)
+		if len(batch) == 0 {
+			return
 		}
 		d.commit(ctx, batch)
 	}
@@ -60,29 +90,41 @@ func (d *Delivery) settle(ctx context.Context) {
 type fate struct {
 	outcome
 	spool.Outcome
-	kind  journal.Kind
-	delay bool // the sender is told that it is late
+	kind   journal.Kind
+	silent bool // the journal does not hear of it
+	delay  bool // the sender is told that it is late
+}
+
+// receiver is the name of the provider it went to, "default" for those nobody knows.
+func (f *fate) receiver() string {
+	if f.dst == nil {
+		return "default"
+	}
+	return f.dst.known
 }
 
 func (d *Delivery) decide(o outcome) fate {
 	now := d.o.Now()
 	f := fate{outcome: o, Outcome: spool.Outcome{ID: o.letter.ID, Index: o.to.Index, Code: o.code, Enhanced: o.enhanced, Text: o.text, Host: o.host,
 		Attempted: o.attempted, DelayNotified: o.to.DelayNotified}}
+	over := false
 	switch {
+	case o.wait != nil:
+		f = d.parked(f)
 	case o.code >= 200 && o.code < 300:
 		f.State, f.kind = spool.Delivered, journal.Delivered
 		return f
-	case o.code >= 500:
+	case !o.meaning.Temporary(o.code):
 		f.State, f.kind = spool.Bounced, journal.Bounced
 		return f
+	default:
+		f.kind = journal.Deferred
+		f.NextAt, over = d.nextAttempt(&o)
 	}
-	f.State, f.kind, f.NextAt = spool.Queued, journal.Deferred, o.retryAt
-	if f.NextAt.IsZero() {
-		f.NextAt = d.nextAttempt(o.to.Attempts + 1)
-	}
-	if f.NextAt.After(o.letter.Expires) {
-		if !now.Before(o.letter.Expires.Add(-time.Second)) {
-			f.State, f.kind = spool.Expired, journal.Expired
+	f.State = spool.Queued
+	if over || f.NextAt.After(o.letter.Expires) {
+		if over || !now.Before(o.letter.Expires.Add(-time.Second)) {
+			f.State, f.kind, f.silent, f.Lane, f.Wait = spool.Expired, journal.Expired, false, "", ""
 			return f
 		}
 		f.NextAt = o.letter.Expires // one last attempt at the end
@@ -93,6 +135,33 @@ func (d *Delivery) decide(o outcome) fate {
 	return f
 }
 
+// parked is the fate of a recipient that waits for its turn in a lane: no attempt, and a fact only when the reason is new to it and more than a matter
+// of turns. The answer of its last attempt stays; where there is none the reason stands for it.
+func (d *Delivery) parked(f fate) fate {
+	o, w := &f.outcome, f.wait
+	f.kind, f.NextAt, f.Lane, f.Wait = journal.Attempt, w.Until, o.lane.String(), w.Why.String()
+	if now := d.o.Now(); f.NextAt.Before(now.Add(minPark)) {
+		f.NextAt = now.Add(minPark) // it would come back at once, and again
+	}
+	f.silent = w.Until.Sub(d.o.Now()) < longPark || ordinary[w.Why.Code] || shaping.ParseWhy(o.to.Wait).Code == w.Why.Code
+	if o.text = d.o.Words(w.Why); o.to.Code != 0 {
+		o.code, o.enhanced, o.text, o.host = o.to.Code, o.to.Enhanced, o.to.Text, o.to.Host
+	} else {
+		o.code, o.enhanced = 451, "4.4.5"
+	}
+	f.Code, f.Enhanced, f.Text, f.Host = o.code, o.enhanced, o.text, o.host
+	return f
+}
+
+// minPark is the shortest time that a recipient is parked; from longPark on the journal hears why.
+const (
+	minPark  = 100 * time.Millisecond
+	longPark = time.Minute
+)
+
+// ordinary are the reasons that belong to every queue: others are served first.
+var ordinary = map[string]bool{"full": true, "share": true, "rate": true, "connections": true}
+
 func (d *Delivery) commit(giveUp context.Context, batch []outcome) {
 	ctx := context.WithoutCancel(giveUp) // what has begun is finished
 	fates := make([]fate, len(batch))
@@ -101,16 +170,29 @@ func (d *Delivery) commit(giveUp context.Context, batch []outcome) {
 	for i, o := range batch {
 		f := d.decide(o)
 		fates[i], settled[i] = f, f.Outcome
-		facts = append(facts, d.factOf(f))
+		if !f.silent {
+			facts = append(facts, d.factOf(f))
+		}
+		if f.State.Final() || f.delay {
+			_, _ = d.data(ctx, f.letter) // who is told wants to see it, also where no attempt has read it
+		}
 	}
-	d.insist(giveUp, "facts not written", func() error { return d.o.Journal.Append(ctx, facts...) })
+	if len(facts) > 0 {
+		d.insist(giveUp, "facts not written", func() error { return d.o.Journal.Append(ctx, facts...) })
+	}
 	for _, group := range byLetter(fates) {
 		d.insist(giveUp, "notice not queued", func() error { return d.tellSafely(ctx, group) })
 	}
 	d.insist(giveUp, "outcomes not settled", func() error { return d.settleAll(ctx, settled) })
+	d.stock.settle(len(batch))
+	d.roomMade()
 	now := d.o.Now()
 	for _, f := range fates {
-		d.o.Count(string(f.kind), string(f.to.Address.Domain))
+		event := string(f.kind)
+		if f.kind == journal.Attempt {
+			event = "parked"
+		}
+		d.o.Count(event, string(f.to.Address.Domain), f.receiver())
 		if f.kind == journal.Delivered {
 			d.o.Took(now.Sub(f.letter.Received))
 		}
@@ -130,10 +212,15 @@ type Settled struct {
 	Code     int // of the last answer, or of ours where nobody answered
 	Enhanced string
 	Text     string
+	Phase    string // "mail", "rcpt", "end", …; "" unknown, or nobody answered
+	Host     string // who answered: "mx.example.net[192.0.2.1]"; "" nobody
+	Provider string // provider.Provider.Name; "default" for those nobody knows
+	Meaning  provider.Meaning
 }
 
 func (f fate) settled(now time.Time) Settled {
-	return Settled{Message: &f.letter.Message, Head: f.letter.body, Recipient: f.to.Address, At: now, Code: f.outcome.code, Enhanced: f.outcome.enhanced, Text: f.outcome.text}
+	return Settled{Message: &f.letter.Message, Head: f.letter.body, Recipient: f.to.Address, At: now, Code: f.outcome.code, Enhanced: f.outcome.enhanced, Text: f.outcome.text,
+		Phase: f.phase, Host: f.outcome.host, Provider: f.receiver(), Meaning: f.meaning}
 }
 
 // settleAll settles a batch; when a message of it is no longer ours (adopted by another node after a long pause, or dropped by
@@ -178,11 +265,14 @@ func (d *Delivery) insist(giveUp context.Context, what string, f func() error) {
 }
 
 func (d *Delivery) factOf(f fate) journal.Fact {
-	l := f.letter
+	l, attempt := f.letter, f.to.Attempts
+	if f.attempted {
+		attempt++
+	}
 	return journal.Fact{Kind: f.kind, At: d.o.Now(), QueueID: l.ID, Customer: l.Customer, Credential: l.Credential, ClientIP: l.ClientIP,
 		ReversePath: l.Envelope.ReversePath.String(), Recipient: f.to.Address.String(), HeaderFrom: l.HeaderFrom, Subject: l.Subject,
 		MessageID: l.MessageID, Size: l.Size, Score: l.Score, Host: f.outcome.host, EgressIP: f.egress, Code: f.outcome.code,
-		Enhanced: f.outcome.enhanced, Text: f.outcome.text, NextAt: f.NextAt, Attempt: f.to.Attempts + 1, Actor: "rule"}
+		Enhanced: f.outcome.enhanced, Text: f.outcome.text, NextAt: f.NextAt, Attempt: attempt, Actor: "rule"}
 }
 
 func byLetter(fates []fate) map[mail.QueueID][]fate {
@@ -218,7 +308,10 @@ func (d *Delivery) tell(ctx context.Context, group []fate) error {
 	for _, f := range group {
 		r := f.to
 		r.State, r.Code, r.Enhanced, r.Text, r.Host = f.State, f.outcome.code, f.outcome.enhanced, f.outcome.text, f.outcome.host
-		r.Attempts, r.NextAt, r.Last = r.Attempts+1, f.NextAt, d.o.Now()
+		r.NextAt = f.NextAt
+		if f.attempted {
+			r.Attempts, r.Last = r.Attempts+1, d.o.Now()
+		}
 		one := notice.Failure{Recipient: r, Conversation: f.conversation}
 		wants := r.Notify
 		if wants == 0 {
@@ -229,7 +322,7 @@ func (d *Delivery) tell(ctx context.Context, group []fate) error {
 			done = append(done, one)
 		case f.delay && wants&mail.NotifyDelay != 0:
 			late = append(late, one)
-		case !f.delay && wants&mail.NotifyFailure != 0:
+		case !f.delay && f.State != spool.Queued && wants&mail.NotifyFailure != 0:
 			failed = append(failed, one)
 		}
 	}

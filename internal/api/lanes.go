@@ -1,0 +1,187 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"postern/internal/journal"
+	"postern/internal/locale"
+	"postern/internal/shaping"
+)
+
+// Lane is the queue towards one provider from one egress address.
+type Lane struct {
+	Lane        string     `json:"lane" doc:"Name: the provider's, or the exchangers of a receiver nobody knows (mx:…), and the egress address"`
+	Provider    string     `json:"provider" doc:"The provider, for people"`
+	Egress      string     `json:"egress,omitempty" doc:"Address mail leaves from; absent: whichever the system chooses"`
+	Waiting     int        `json:"waiting" doc:"Messages in memory that wait for their turn"`
+	Busy        int        `json:"busy" doc:"Messages being sent"`
+	Connections int        `json:"connections" doc:"Open or being opened"`
+	Limit       int        `json:"limit" doc:"Connections allowed now"`
+	Rate        float64    `json:"rate,omitempty" doc:"Messages a minute allowed now; absent: no limit"`
+	Sent        int        `json:"sent" doc:"Messages taken by the provider in the last minute"`
+	Today       int        `json:"today" doc:"Messages taken by the provider today"`
+	Customers   int        `json:"customers" doc:"Customers with mail waiting"`
+	InForce     []Reaction `json:"in_force,omitempty" doc:"What is in force, the newest first"`
+}
+
+// Reaction is something in force on a lane.
+type Reaction struct {
+	ID          string    `json:"id"`
+	Lane        string    `json:"lane"`
+	Kind        string    `json:"kind" enum:"pause,slow,watch,governor,unreachable,operator" doc:"pause: nothing leaves. slow: slower, fewer connections. watch: a provider with the same filter blocks us. governor: too many unknown recipients. unreachable: nobody answers. operator: a person paused it"`
+	Text        string    `json:"text" doc:"The reason, in English"`
+	Rule        string    `json:"rule,omitempty" doc:"Rule about answers that asked for it"`
+	Evidence    string    `json:"evidence,omitempty" doc:"The answer that caused it"`
+	Started     time.Time `json:"started"`
+	Ends        time.Time `json:"ends"`
+	Factor      float64   `json:"factor,omitempty" doc:"The rate is multiplied by it"`
+	Connections int       `json:"connections,omitempty" doc:"Connections at most"`
+	Probe       bool      `json:"probe,omitempty" doc:"One message goes first when it ends"`
+	BulkOnly    bool      `json:"bulk_only,omitempty" doc:"Transactional mail goes on"`
+	By          string    `json:"by"`
+}
+
+// Lanes are the lanes that have work or something in force.
+type Lanes struct {
+	Lanes []Lane `json:"lanes" nullable:"false"`
+}
+
+// Reactions are what is in force on all lanes.
+type Reactions struct {
+	Reactions []Reaction `json:"reactions" nullable:"false"`
+}
+
+// PauseRequest stops a lane.
+type PauseRequest struct {
+	Lane   string    `json:"lane" minLength:"1" maxLength:"400" doc:"Name of the lane, as the list says; a provider's name alone stands for all addresses"`
+	Until  time.Time `json:"until" doc:"Nothing leaves until then"`
+	Reason string    `json:"reason,omitempty" maxLength:"200"`
+}
+
+// standsStill reports whether nothing leaves on a lane.
+func standsStill(all []shaping.Reaction) bool {
+	for _, r := range all {
+		switch r.Kind {
+		case shaping.Pause, shaping.Unreachable, shaping.Governor, shaping.Operator:
+			return true
+		}
+	}
+	return false
+}
+
+// Why tells people why something waits. Without words for it, it is the code and its arguments.
+func Why(c *locale.Catalog, language string, w shaping.Why) string {
+	key := "shaping.why." + w.Code
+	if c == nil || !c.Has(key) {
+		return strings.TrimSpace(strings.Join(append([]string{w.Code}, w.Args...), " "))
+	}
+	args := map[string]any{}
+	for i, a := range w.Args {
+		args[string(rune('A'+i))] = a
+	}
+	return c.Text(language, key, args)
+}
+
+func (s *server) why(w shaping.Why) string { return Why(s.o.Catalog, locale.English, w) }
+
+func (s *server) reaction(r shaping.Reaction) Reaction {
+	return Reaction{ID: r.ID, Lane: r.Lane.String(), Kind: string(r.Kind), Text: s.why(r.Why), Rule: r.Rule, Evidence: r.Evidence, Started: r.Started, Ends: r.Ends, Factor: r.Factor,
+		Connections: r.Connections, Probe: r.Probe, BulkOnly: r.BulkOnly, By: r.By}
+}
+
+func (s *server) lane(l shaping.LaneInfo) Lane {
+	out := Lane{Lane: l.Lane, Provider: l.Provider, Egress: l.Egress, Waiting: l.Waiting, Busy: l.Busy, Connections: l.Connections, Limit: l.Limit, Rate: l.Rate, Sent: l.Sent,
+		Today: l.Today, Customers: l.Customers}
+	for _, r := range l.InForce {
+		out.InForce = append(out.InForce, s.reaction(r))
+	}
+	return out
+}
+
+func (s *server) lanes(context.Context, *none) (*body[Lanes], error) {
+	out := Lanes{Lanes: []Lane{}}
+	for _, l := range s.o.Delivery.Lanes() {
+		out.Lanes = append(out.Lanes, s.lane(l))
+	}
+	return &body[Lanes]{out}, nil
+}
+
+func (s *server) reactions(context.Context, *none) (*body[Reactions], error) {
+	out := Reactions{Reactions: []Reaction{}}
+	for _, r := range s.o.Delivery.InForce() {
+		out.Reactions = append(out.Reactions, s.reaction(r))
+	}
+	return &body[Reactions]{out}, nil
+}
+
+func (s *server) pauseLane(ctx context.Context, in *struct {
+	By
+	Body PauseRequest
+}) (*body[Reactions], error) {
+	if !in.Body.Until.After(s.o.Now()) {
+		return nil, problem(http.StatusUnprocessableEntity, "invalid", "the pause would already be over; give a time that is to come")
+	}
+	key, err := shaping.ParseKey(in.Body.Lane)
+	if err != nil {
+		return nil, problem(http.StatusUnprocessableEntity, "invalid", "this is no lane: "+err.Error()+"; the list of lanes has their names")
+	}
+	keys := []shaping.Key{key}
+	if !key.Egress.IsValid() {
+		if all := s.lanesOf(key.Provider); len(all) > 0 {
+			keys = all
+		}
+	}
+	out := Reactions{Reactions: []Reaction{}}
+	for _, k := range keys {
+		r, err := s.o.Delivery.PauseLane(ctx, k, in.Body.Until, in.Body.Reason, in.actor())
+		if err != nil {
+			return nil, s.fail(err)
+		}
+		out.Reactions = append(out.Reactions, s.reaction(r))
+		s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: in.actor(), Text: "lane " + k.String() + " paused until " + in.Body.Until.UTC().Format(time.RFC3339) + ": " + in.Body.Reason})
+	}
+	return &body[Reactions]{out}, nil
+}
+
+// lanesOf are the lanes of a provider: those at work, and one for each of our addresses.
+func (s *server) lanesOf(provider string) []shaping.Key {
+	var out []shaping.Key
+	seen := map[shaping.Key]bool{}
+	add := func(k shaping.Key) {
+		if k.Provider == provider && !seen[k] {
+			seen[k] = true
+			out = append(out, k)
+		}
+	}
+	for _, l := range s.o.Delivery.Lanes() {
+		if k, err := shaping.ParseKey(l.Lane); err == nil {
+			add(k)
+		}
+	}
+	for _, p := range s.o.Accounts.Pools() {
+		for _, e := range p.Egress {
+			add(shaping.Key{Egress: e.IP, Provider: provider})
+		}
+	}
+	return out
+}
+
+func (s *server) liftReaction(ctx context.Context, in *struct {
+	By
+	ID string `path:"id" doc:"Id of the reaction"`
+}) (*body[Done], error) {
+	for _, r := range s.o.Delivery.InForce() {
+		if r.ID != in.ID {
+			continue
+		}
+		if err := s.o.Delivery.Lift(ctx, in.ID, in.actor()); err != nil {
+			return nil, s.fail(err)
+		}
+		s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: in.actor(), Text: string(r.Kind) + " lifted on lane " + r.Lane.String()})
+		return done("%s lifted: %s may send again", r.Kind, r.Lane), nil
+	}
+	return nil, problem(http.StatusNotFound, "not-found", "nothing with this id is in force; the list of reactions tells what is")
+}

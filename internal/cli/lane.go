@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"postern/internal/api"
+)
+
+func (c *command) lane() *cobra.Command {
+	cmd := branch("lane", "See and steer the lanes mail leaves on", c.laneList(), c.lanePause(), c.laneLift())
+	cmd.Aliases = []string{"lanes"}
+	cmd.Long = "See and steer the lanes mail leaves on.\n\nA lane is the queue towards one provider from one of our addresses. `list` shows those that have work, and what is in " +
+		"force on them and why; `pause` lets nothing leave on one; `lift` ends what is in force."
+	return cmd
+}
+
+func (c *command) laneList() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "Show the lanes that have work or something in force", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
+		server, err := c.server()
+		if err != nil {
+			return err
+		}
+		lanes, err := server.Lanes(cmd.Context())
+		if err != nil {
+			return err
+		}
+		if !c.json && len(lanes) == 0 {
+			return c.say("No lane has work, and nothing is in force.")
+		}
+		t := c.table("LANE", "WAITING", "SENDING", "CONNECTIONS", "PER MINUTE", "TODAY", "STATE")
+		for _, l := range lanes {
+			if c.json {
+				if err := c.object(l); err != nil {
+					return err
+				}
+				continue
+			}
+			c.laneRow(t, l)
+		}
+		if c.json {
+			return nil
+		}
+		return t.print(c.Stdout)
+	}})
+}
+
+// laneRow is one lane, and below it what is in force and how to lift it.
+func (c *command) laneRow(t *table, l api.Lane) {
+	number := func(n int) cell { return cell{text: fmt.Sprint(n), right: true} }
+	state := cell{text: "working", style: green}
+	switch {
+	case len(l.InForce) > 0:
+		state = cell{text: l.InForce[0].Kind, style: yellow}
+	case l.Waiting > 0 && l.Connections >= l.Limit:
+		state = cell{text: "all connections busy", style: yellow}
+	case l.Waiting == 0 && l.Busy == 0:
+		state = cell{text: "idle", style: dim}
+	}
+	rate := fmt.Sprint(l.Sent)
+	if l.Rate > 0 {
+		rate += fmt.Sprintf(" of %.0f", l.Rate)
+	}
+	name := l.Lane
+	if len(name) > 60 {
+		name = name[:57] + "…"
+	}
+	t.row(name, number(l.Waiting), number(l.Busy), cell{text: fmt.Sprintf("%d of %d", l.Connections, l.Limit), right: true}, cell{text: rate, right: true}, number(l.Today), state)
+	for _, r := range l.InForce {
+		t.note(plainText, c.inForce(r))
+		if r.Evidence != "" {
+			t.note(dim, "“"+r.Evidence+"”")
+		}
+	}
+}
+
+// inForce is a reaction in one line.
+func (c *command) inForce(r api.Reaction) string {
+	now := c.now()
+	by := ""
+	if r.By != "" && r.By != "rule" {
+		by = ", by " + r.By
+	}
+	return fmt.Sprintf("%s %s: %s, since %s until %s (%s)%s", r.ID, r.Kind, r.Text, clock(r.Started), clock(r.Ends), relative(r.Ends, now), by)
+}
+
+func (c *command) lanePause() *cobra.Command {
+	var length time.Duration
+	var reason string
+	cmd := &cobra.Command{Use: "pause LANE", Short: "Let nothing leave on a lane for a while", Args: exactly("the name of a lane"),
+		Long:    "Let nothing leave on a lane for a while. Its mail waits, and nobody else's does. LANE is a name that `postern lane list` shows, or a provider's name for all its lanes.",
+		Example: "  postern lane pause orange --for 2h --reason \"their postmaster asked\"\n  postern lane pause \"orange 192.0.2.10\" --for 30m"}
+	cmd.Flags().DurationVar(&length, "for", time.Hour, "for so long, at most 30 days")
+	cmd.Flags().StringVar(&reason, "reason", "", "`why`, for those who ask")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if length <= 0 || length > 30*24*time.Hour {
+			return errors.New("--for is between a second and 720h (30 days)")
+		}
+		server, err := c.server()
+		if err != nil {
+			return err
+		}
+		made, err := server.PauseLane(cmd.Context(), api.PauseRequest{Lane: args[0], Until: c.now().Add(length), Reason: reason})
+		if err != nil {
+			return err
+		}
+		for _, r := range made {
+			if c.json {
+				err = c.object(r)
+			} else {
+				err = c.say("%s is paused until %s; `postern lane lift %s` ends it", r.Lane, clock(r.Ends), r.ID)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return c.jsonFlag(cmd)
+}
+
+func (c *command) laneLift() *cobra.Command {
+	return &cobra.Command{Use: "lift ID...", Short: "End what is in force on a lane", Args: cobra.MinimumNArgs(1),
+		Long: "End what is in force on a lane now. ID is what `postern lane list` shows below the lane. The lane's mail comes forward at once, a little apart.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			server, err := c.server()
+			if err != nil {
+				return err
+			}
+			for _, id := range args {
+				d, err := server.Lift(cmd.Context(), id)
+				if err != nil {
+					return err
+				}
+				if err := c.say("%s", d.Text); err != nil {
+					return err
+				}
+			}
+			return nil
+		}}
+}
