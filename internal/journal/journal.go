@@ -162,6 +162,9 @@ type item struct {
 // maxDetail bounds Fact.Detail.
 const maxDetail = 256 << 10
 
+// gather is how long what is posted waits for company, so that many facts share a commit: nobody waits for it.
+const gather = 20 * time.Millisecond
+
 // batchFacts is how many facts one transaction holds at most.
 const batchFacts = 2048
 
@@ -364,6 +367,7 @@ func (j *Journal) Run(ctx context.Context) error {
 	again := time.NewTimer(0)
 	defer again.Stop()
 	pause := time.Duration(0)
+	waits := false // what was posted waits for company
 	for {
 		select {
 		case <-ctx.Done():
@@ -375,7 +379,13 @@ func (j *Journal) Run(ctx context.Context) error {
 			prune.Reset(time.Hour)
 			continue
 		case <-j.kick:
+			if !waits && pause == 0 {
+				waits = true
+				again.Reset(gather)
+			}
+			continue
 		case <-again.C:
+			waits = false
 		}
 		before := j.pending()
 		if before == 0 {

@@ -75,9 +75,9 @@ func openSQLite(ctx context.Context, file string, o Options, m migrations, h *hu
 	}
 	e.vfs = "postern" + strconv.FormatInt(vfsNumber.Add(1), 10)
 	if c, ok := o.FS.(vfsCarrier); ok {
-		vfs.Register(e.vfs, c.SQLiteVFS())
+		vfs.Register(e.vfs, gathering(c.SQLiteVFS()))
 	} else {
-		vfs.Register(e.vfs, newOSVFS())
+		vfs.Register(e.vfs, gathering(newOSVFS()))
 	}
 	for range o.Readers {
 		e.readers <- nil

@@ -14,8 +14,9 @@
 //
 // # The two engines
 //
-// SQLite: WAL, synchronous=FULL. One writer goroutine gathers the Writes that wait and commits them together, each in
-// its savepoint: one sync serves many callers (group commit), and the failure of one function undoes only that one. A
+// SQLite: WAL, synchronous=FULL. One writer goroutine gathers the Writes that wait and commits them together: one sync
+// serves many callers (group commit). The failure of one function undoes only that one: the others run again, each in a
+// savepoint. The pages of a commit reach the log in one write, right before the sync. A
 // second process on the same file is refused by a lock on "file.lock", which the kernel drops when its holder dies.
 // PostgreSQL: one transaction per Write, REPEATABLE READ, run again after a serialization failure or a deadlock.
 //
@@ -95,7 +96,7 @@ type Options struct {
 	// ReopenAfter is the first pause before a broken database is opened, or a full disk tried, again; it doubles up to 5 s. Default 100 ms.
 	ReopenAfter time.Duration
 	// CheckpointPages is the length of SQLite's log, in pages of 4 KiB, at which it is copied to the main file.
-	// Default 4000.
+	// Default 12,000: 48 MiB, which a start replays in a fraction of a second.
 	CheckpointPages int
 }
 
@@ -135,7 +136,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 		o.ReopenAfter = 100 * time.Millisecond
 	}
 	if o.CheckpointPages <= 0 {
-		o.CheckpointPages = 4000
+		o.CheckpointPages = 12_000
 	}
 	migrations, err := loadMigrations(o.Migrations)
 	if err != nil {

@@ -121,8 +121,7 @@ func (e *sqliteEngine) batch(first *request) {
 	if !first.start() {
 		return
 	}
-	all := []*request{first}
-	members, err := e.gather(&all)
+	members, err := e.gather(first)
 	if err == nil && len(members) > 0 {
 		err = e.writer.run("COMMIT")
 	}
@@ -143,7 +142,7 @@ func (e *sqliteEngine) batch(first *request) {
 		for _, r := range members {
 			r.done <- err
 		}
-	case len(all) == 1 && len(members) == 1:
+	case len(members) == 1:
 		e.note(err)
 		members[0].done <- err
 	default:
@@ -168,23 +167,42 @@ func answer(r *request, err error) {
 	}
 }
 
-// gather begins a transaction and runs the requests that wait, each in a savepoint but the first, until none waits or a
-// limit is reached. Requests whose own function failed are answered here; those returned hope for the commit. all
-// collects every request that was run. An error means that the whole transaction is lost.
-func (e *sqliteEngine) gather(all *[]*request) (members []*request, err error) {
+// gather begins a transaction and runs the requests that wait, until none waits or a limit is reached. Requests whose own
+// function failed are answered here; those returned hope for the commit. An error means that the whole transaction is lost.
+func (e *sqliteEngine) gather(first *request) (members []*request, err error) {
 	began := time.Now()
-	if err := e.writer.run("BEGIN IMMEDIATE"); err != nil {
-		return *all, err
+	members, failed, err := e.runAll([]*request{first}, began, false)
+	if err != nil || !failed {
+		return members, err
 	}
-	for r := (*all)[0]; r != nil; r = e.nextRequest(len(*all), began) {
-		if r != (*all)[0] {
-			*all = append(*all, r)
+	if err := e.writer.run("ROLLBACK"); err != nil {
+		return members, err
+	}
+	members, _, err = e.runAll(members, began, true)
+	return members, err
+}
+
+// runAll is gather's one or two attempts: requests first, then those that wait. Hardly ever does a function fail, so the first attempt does
+// without savepoints, which cost as much as a statement and copy every page that is changed; when the function of one fails
+// while others hope, failed tells to run all of them again carefully, each in a savepoint.
+func (e *sqliteEngine) runAll(requests []*request, began time.Time, careful bool) (members []*request, failed bool, err error) {
+	if err := e.writer.run("BEGIN IMMEDIATE"); err != nil {
+		return requests, false, err
+	}
+	for ran := 0; ; ran++ {
+		var r *request
+		if len(requests) > 0 {
+			r, requests = requests[0], requests[1:]
+		} else if r = e.nextRequest(ran, began); r == nil {
+			break
 		}
 		alone := len(members) == 0
-		fnErr, lost := e.runOne(r, alone)
+		fnErr, lost := e.runOne(r, alone, careful)
 		switch {
 		case lost != nil:
-			return append(members, r), lost
+			return append(append(members, r), requests...), false, lost
+		case fnErr != nil && !alone && !careful:
+			return append(members, r), true, nil
 		case fnErr != nil:
 			r.done <- fnErr
 		default:
@@ -194,7 +212,7 @@ func (e *sqliteEngine) gather(all *[]*request) (members []*request, err error) {
 	if len(members) == 0 {
 		e.undo(&err)
 	}
-	return members, err
+	return members, false, err
 }
 
 // nextRequest takes a waiting request, if there is one and the batch may grow.
@@ -212,34 +230,36 @@ func (e *sqliteEngine) nextRequest(have int, began time.Time) *request {
 	return nil
 }
 
-// runOne runs one request inside the open transaction. fnErr is the request's own failure, already undone; lost is a
-// failure of the whole transaction. The first of a batch needs no savepoint: it is undone with the transaction.
-func (e *sqliteEngine) runOne(r *request, alone bool) (fnErr, lost error) {
-	if !alone {
+// runOne runs one request inside the open transaction. fnErr is the request's own failure; lost is a failure of the whole
+// transaction. What a failed function did is undone here when the request is alone, the first of its transaction, or when savepoints
+// are set (careful); otherwise the caller undoes the transaction.
+func (e *sqliteEngine) runOne(r *request, alone, careful bool) (fnErr, lost error) {
+	saved := careful && !alone
+	if saved {
 		if err := e.writer.run("SAVEPOINT member"); err != nil {
 			return nil, err
 		}
 	}
 	fnErr = r.call(e.writer)
-	if fnErr == nil {
-		if !alone {
-			lost = e.writer.run("RELEASE member")
-		}
-		return nil, lost
-	}
-	if errors.Is(fnErr, ErrBroken) || errors.Is(fnErr, ErrFull) || e.writer.c.GetAutocommit() {
+	switch {
+	case fnErr == nil && saved:
+		return nil, e.writer.run("RELEASE member")
+	case fnErr == nil:
+		return nil, nil
+	case errors.Is(fnErr, ErrBroken) || errors.Is(fnErr, ErrFull) || e.writer.c.GetAutocommit():
 		return nil, fnErr
-	}
-	if alone {
+	case alone:
 		if err := e.writer.run("ROLLBACK"); err != nil {
 			return nil, err
 		}
 		return fnErr, e.writer.run("BEGIN IMMEDIATE")
+	case saved:
+		if err := e.writer.run("ROLLBACK TO member"); err != nil {
+			return nil, err
+		}
+		return fnErr, e.writer.run("RELEASE member")
 	}
-	if err := e.writer.run("ROLLBACK TO member"); err != nil {
-		return nil, err
-	}
-	return fnErr, e.writer.run("RELEASE member")
+	return fnErr, nil
 }
 
 // call runs the function; a panic of it is handed to its caller's goroutine.
