@@ -84,6 +84,8 @@ type Config struct {
 	Milter    Milter      `key:"milter"`
 	Spamd     Spamd       `key:"spamd"`
 
+	Suppression Suppression `key:"suppression"`
+
 	// Files are the files read, in order; empty for ZeroConfig.
 	Files []string
 	// Warnings are doubtful settings that do not stop the start.
