@@ -29,6 +29,7 @@ import (
 	"postern/internal/notice"
 	"postern/internal/smtp"
 	"postern/internal/spool"
+	"postern/internal/suppression"
 )
 
 // Door says how clients of a listener prove who they are.
@@ -53,6 +54,9 @@ type Options struct {
 	Notices  *notice.Notices
 	Links    *notice.Links
 	Explain  func(lang string, h filter.Hit) filter.Explanation // puts a hit into words, for notices
+
+	// Suppression is the list of addresses that are not written to: such recipients are refused. nil: none is.
+	Suppression *suppression.Ledger
 
 	MaxHops  int           // Received fields before a message counts as looping; default 50 (RFC 5321 6.3 asks for at least 100 or a good reason: Postfix uses 50)
 	Expire   time.Duration // how long delivery tries; default 48 h
@@ -80,6 +84,8 @@ type Options struct {
 type Intake struct {
 	o      Options
 	expire atomic.Int64 // nanoseconds; Options.Expire, or what SetExpire said since
+
+	acceptSuppressed atomic.Bool // see SetRefuseSuppressed
 }
 
 // SetExpire changes how long delivery tries the messages accepted from now on.

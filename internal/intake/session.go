@@ -84,8 +84,11 @@ func (s *session) entitled() bool {
 	return ok && !c.Revoked && c.Customer == s.customer.ID
 }
 
-// Rcpt takes any recipient: whether his domain exists is tested with the message, and told with a reason.
+// Rcpt takes any recipient but those who are not written to: whether his domain exists is tested with the message, and told with a reason.
 func (s *session) Rcpt(ctx context.Context, t *smtp.Transaction, r mail.Recipient) error {
+	if err := s.suppressed(ctx, t.Envelope, r.Address); err != nil {
+		return err
+	}
 	if len(t.Envelope.Recipients) < 4 { // the first few pay for the wait; a long list is warmed by delivery
 		s.warm(ctx, r.Address.Domain)
 	}
