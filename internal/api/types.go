@@ -155,6 +155,11 @@ type Fact struct {
 	NextAt      time.Time    `json:"next_at,omitzero"`
 	Attempt     int          `json:"attempt,omitempty"`
 	Actor       string       `json:"actor,omitempty"`
+	Category    string       `json:"category,omitempty" doc:"What the answer is about: a reason of postern provider classify"`
+	Party       string       `json:"party,omitempty" doc:"Who must mend it: sender-ip, sender-domain, config, volume, message, recipient, recipient-domain, provider"`
+	Rule        string       `json:"rule,omitempty" doc:"What told so; absent: the codes"`
+	Provider    string       `json:"provider,omitempty" doc:"Who answered; default: a receiver nobody knows"`
+	Lane        string       `json:"lane,omitempty" doc:"Where it waits, or was refused"`
 }
 
 // stateOfFact is where a fact brings what it is about.
@@ -167,7 +172,8 @@ func stateOfFact(k journal.Kind) State {
 func factOf(f journal.Fact) Fact {
 	out := Fact{ID: f.ID, At: f.At, Kind: f.Kind, State: stateOfFact(f.Kind), QueueID: f.QueueID, Customer: f.Customer, Credential: f.Credential,
 		ReversePath: f.ReversePath, Recipient: f.Recipient, HeaderFrom: f.HeaderFrom, Subject: f.Subject, MessageID: f.MessageID, Size: f.Size,
-		Score: f.Score, Host: f.Host, Code: f.Code, Enhanced: f.Enhanced, Text: f.Text, NextAt: f.NextAt, Attempt: f.Attempt, Actor: f.Actor}
+		Score: f.Score, Host: f.Host, Code: f.Code, Enhanced: f.Enhanced, Text: f.Text, NextAt: f.NextAt, Attempt: f.Attempt, Actor: f.Actor,
+		Category: f.Category, Party: f.Party, Rule: f.Rule, Provider: f.Provider, Lane: f.Lane}
 	if f.ClientIP.IsValid() {
 		out.ClientIP = f.ClientIP.String()
 	}

@@ -269,10 +269,20 @@ func (d *Delivery) factOf(f fate) journal.Fact {
 	if f.attempted {
 		attempt++
 	}
-	return journal.Fact{Kind: f.kind, At: d.o.Now(), QueueID: l.ID, Customer: l.Customer, Credential: l.Credential, ClientIP: l.ClientIP,
+	fact := journal.Fact{Kind: f.kind, At: d.o.Now(), QueueID: l.ID, Customer: l.Customer, Credential: l.Credential, ClientIP: l.ClientIP,
 		ReversePath: l.Envelope.ReversePath.String(), Recipient: f.to.Address.String(), HeaderFrom: l.HeaderFrom, Subject: l.Subject,
 		MessageID: l.MessageID, Size: l.Size, Score: l.Score, Host: f.outcome.host, EgressIP: f.egress, Code: f.outcome.code,
 		Enhanced: f.outcome.enhanced, Text: f.outcome.text, NextAt: f.NextAt, Attempt: attempt, Actor: "rule"}
+	if f.dst != nil {
+		fact.Provider = f.dst.known
+	}
+	if f.kind != journal.Delivered {
+		fact.Category, fact.Party, fact.Rule = string(f.meaning.Category), string(f.meaning.Party), f.meaning.Rule
+		if f.lane.Provider != "" {
+			fact.Lane = f.lane.String()
+		}
+	}
+	return fact
 }
 
 func byLetter(fates []fate) map[mail.QueueID][]fate {

@@ -127,6 +127,12 @@ type Fact struct {
 	Attempt     int          // number of the attempt, from 1
 	Actor       string       // "rule", "sender", "operator:NAME"
 	Detail      []byte       // JSON, at most 256 KiB
+
+	Category string // what the answer is about: provider.Category
+	Party    string // who must mend it: provider.Party
+	Rule     string // what told so: provider.Meaning.Rule; "" the codes
+	Provider string // who answered: provider.Provider.Name; "default" for those nobody knows
+	Lane     string // where it waits or was refused: shaping.Key
 }
 
 // Options configure a journal. DB is required.

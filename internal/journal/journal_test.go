@@ -42,7 +42,8 @@ func TestEveryField(t *testing.T) {
 			ClientIP: netip.MustParseAddr("2001:db8::7"), ReversePath: "Bounce@acme.example", Recipient: "Jean@orange.example",
 			HeaderFrom: "Acme <news@acme.example>", Subject: "Déjà vu", MessageID: "<1@acme.example>", Size: 1 << 40, Score: 2.5,
 			Host: "mx.orange.example[192.0.2.1]", EgressIP: netip.MustParseAddr("192.0.2.9"), Code: 451, Enhanced: "4.7.1",
-			Text: "try later", NextAt: noon.Add(time.Hour), Attempt: 3, Actor: "rule", Detail: []byte(`{"a":1}`)}
+			Text: "try later", NextAt: noon.Add(time.Hour), Attempt: 3, Actor: "rule", Detail: []byte(`{"a":1}`),
+			Category: "speeding", Party: "volume", Rule: "there/slow", Provider: "there", Lane: "there 192.0.2.7"}
 		bare := journal.Fact{Kind: journal.Asked, QueueID: full.QueueID}
 		must(t, j.Append(t.Context(), full, bare))
 		got, err := j.Trace(t.Context(), full.QueueID)
@@ -69,7 +70,7 @@ func TestHostileText(t *testing.T) {
 		id := mail.NewQueueID(noon)
 		nasty := "\x00\xff\xfe'; DROP TABLE journal_fact; --" + strings.Repeat("é", 5000)
 		must(t, j.Append(t.Context(), journal.Fact{Kind: journal.Rejected, QueueID: id, ReversePath: nasty, Recipient: nasty, HeaderFrom: nasty,
-			Subject: nasty, MessageID: nasty, Host: nasty, Text: nasty, Enhanced: nasty, Actor: nasty, Customer: nasty, Detail: []byte{0, 255}}))
+			Subject: nasty, MessageID: nasty, Host: nasty, Text: nasty, Enhanced: nasty, Actor: nasty, Customer: nasty, Detail: []byte{0, 255}, Rule: nasty}))
 		got, err := j.Trace(t.Context(), id)
 		must(t, err)
 		if len(got) != 1 || len(got[0].Text) > 2100 || len(got[0].Subject) > 600 {

@@ -11,10 +11,10 @@ import (
 const (
 	insertColumns = `at, kind, queue_id, customer, recipient_key, reverse_key, header_key, message_key, credential, client_ip,
  reverse_path, recipient, header_from, subject, message_id, size, score, host, egress_ip, code, enhanced, text, next_at,
- attempt, actor, fold, detail`
-	columnCount = 27
+ attempt, actor, fold, detail, category, party, rule, provider, lane`
+	columnCount = 32
 	readColumns = `id, at, kind, queue_id, customer, credential, client_ip, reverse_path, recipient, header_from, subject,
- message_id, size, score, host, egress_ip, code, enhanced, text, next_at, attempt, actor, detail`
+ message_id, size, score, host, egress_ip, code, enhanced, text, next_at, attempt, actor, detail, category, party, rule, provider, lane`
 
 	sqlTrace    = `SELECT ` + readColumns + ` FROM journal_fact WHERE queue_id = ? ORDER BY id LIMIT ?`
 	sqlPrune    = `DELETE FROM journal_fact WHERE id IN (SELECT id FROM journal_fact WHERE at < ? ORDER BY at, id LIMIT ?)`
@@ -72,6 +72,7 @@ func values(f *Fact) []any {
 		text0(address(f.ClientIP)), text0(cut(f.ReversePath, 500)), text0(cut(f.Recipient, 500)), text0(from), text0(subject),
 		text0(cut(f.MessageID, 1000)), f.Size, f.Score, text0(cut(f.Host, 300)), text0(address(f.EgressIP)), f.Code,
 		text0(cut(f.Enhanced, 20)), text0(text), f.NextAt, f.Attempt, text0(cut(f.Actor, 200)), text0(fold), detail,
+		text0(cut(f.Category, 40)), text0(cut(f.Party, 40)), text0(cut(f.Rule, 200)), text0(cut(f.Provider, 100)), text0(cut(f.Lane, 300)),
 	}
 }
 
@@ -108,7 +109,7 @@ func readFacts(rows *store.Rows) ([]Fact, error) {
 		var id, client, egress string
 		if err := rows.Scan(&f.ID, &f.At, (*string)(&f.Kind), &id, &f.Customer, &f.Credential, &client, &f.ReversePath,
 			&f.Recipient, &f.HeaderFrom, &f.Subject, &f.MessageID, &f.Size, &f.Score, &f.Host, &egress, &f.Code, &f.Enhanced,
-			&f.Text, &f.NextAt, &f.Attempt, &f.Actor, &f.Detail); err != nil {
+			&f.Text, &f.NextAt, &f.Attempt, &f.Actor, &f.Detail, &f.Category, &f.Party, &f.Rule, &f.Provider, &f.Lane); err != nil {
 			return nil, err
 		}
 		f.QueueID = mail.QueueID(id)
