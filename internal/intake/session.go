@@ -26,7 +26,18 @@ type session struct {
 	customer   account.Customer
 	credential account.Credential
 	known      bool // the customer is known by credential
+	warmed     [4]warmth
+	warmedNext int // the place in warmed that is used next
 }
+
+// warmth is a domain that was asked for.
+type warmth struct {
+	domain mail.Domain
+	at     time.Time
+}
+
+// warmFor is how long a session does not ask again for a domain that it asked for.
+const warmFor = 30 * time.Second
 
 // Auth checks a login (smtp.Authenticator).
 func (s *session) Auth(ctx context.Context, c *smtp.Conn, user, password string) error {
@@ -103,6 +114,14 @@ func (s *session) warm(ctx context.Context, d mail.Domain) {
 	if _, literal := d.Literal(); literal {
 		return
 	}
+	now := s.in.o.Now()
+	for _, w := range s.warmed {
+		if w.domain == d && now.Sub(w.at) < warmFor {
+			return
+		}
+	}
+	s.warmed[s.warmedNext] = warmth{d, now}
+	s.warmedNext = (s.warmedNext + 1) % len(s.warmed)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()

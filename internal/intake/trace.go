@@ -62,26 +62,30 @@ func shorten(complete, sent []byte) ([]byte, error) {
 
 // received is our trace field (RFC 5321 4.4; protocol names of RFC 3848 and 6531).
 func (s *session) received(id mail.QueueID, env mail.Envelope, now time.Time) string {
-	var b strings.Builder
 	hello := s.conn.Hello
 	if hello == "" {
 		hello = "unknown"
 	}
-	client := "[" + traceIP(s) + "]"
-	if name := s.client.Load(); name != nil {
-		client = *name + " " + client
+	b := make([]byte, 0, 256)
+	add := func(texts ...string) {
+		for _, t := range texts {
+			b = append(b, t...)
+		}
 	}
-	fmt.Fprintf(&b, "Received: from %s (%s)", traceAtom(hello), client)
-	fmt.Fprintf(&b, " by %s (Postern) with %s id %s", s.in.o.Hostname, s.protocol(env), id)
+	add("Received: from ", traceAtom(hello), " (")
+	if name := s.client.Load(); name != nil {
+		add(*name, " ")
+	}
+	add("[", traceIP(s), "]) by ", s.in.o.Hostname, " (Postern) with ", s.protocol(env), " id ", string(id))
 	if t := s.conn.TLS; t != nil {
-		fmt.Fprintf(&b, " (%s %s)", tls.VersionName(t.Version), tls.CipherSuiteName(t.CipherSuite))
+		add(" (", tls.VersionName(t.Version), " ", tls.CipherSuiteName(t.CipherSuite), ")")
 	}
 	// A "for" clause is only written for a single recipient: it would tell the others about each other (RFC 5321 7.6).
 	if len(env.Recipients) == 1 && !env.Recipients[0].Address.NeedsSMTPUTF8() {
-		fmt.Fprintf(&b, " for <%s>", env.Recipients[0].Address)
+		add(" for <", env.Recipients[0].Address.String(), ">")
 	}
-	b.WriteString("; " + now.Format(time.RFC1123Z))
-	return b.String()
+	add("; ")
+	return string(now.AppendFormat(b, time.RFC1123Z))
 }
 
 func traceIP(s *session) string {

@@ -90,7 +90,7 @@ func dateError(format string, args ...any) error {
 // part of the word before it, or a word if none is before it.
 func dateWords(s string) ([]string, error) {
 	const maxWords = 12
-	var words []string
+	words := make([]string, 0, maxWords+1)
 	depth, start := 0, -1
 	end := func(i int) {
 		if start >= 0 {
