@@ -225,7 +225,7 @@ func TestGivenUp(t *testing.T) {
 	d.await(2)
 	d.forward(73 * time.Hour)
 	a.Tell(alarm.Alarm{Key: "b", Severity: alarm.Warning, Code: "test"}) // wakes the lane
-	d.await(3)                                                            // its mail, the last attempt of a, the first of b
+	d.await(3)                                                           // its mail, the last attempt of a, the first of b
 	for {
 		if s := a.Hooks()[0]; s.Dropped == 1 && s.Waiting == 1 && strings.Contains(s.Last, "500") {
 			break

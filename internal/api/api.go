@@ -146,6 +146,7 @@ func (s *server) register(a huma.API) {
 	add(a, del, "/v1/credentials/{user}", "revoke-credential", "End a credential at once", s.revokeCredential)
 
 	s.addAlarms(a)
+	s.addTop(a)
 	s.addProblem(a)
 	s.addLearn(a)
 	s.addTuning(a)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"time"
+
+	"postern/internal/spool"
 )
 
 // Status is how the gateway is.
@@ -34,6 +36,11 @@ type Queue struct {
 	FreeBytes int64 `json:"free_bytes" doc:"Free space; -1 unknown"`
 }
 
+func queueOf(st spool.Stats) Queue {
+	return Queue{Queued: st.Queued, Claimed: st.Claimed, Held: st.Held, Bytes: st.Bytes, HeldBytes: st.HeldBytes, Silent: st.Silent,
+		Recovered: st.Recovered, Damaged: st.Damaged, Full: st.Full, FreeBytes: st.Free}
+}
+
 // Refusal is a blocklist that refuses our name server.
 type Refusal struct {
 	Zone  string    `json:"zone"`
@@ -54,8 +61,7 @@ func (s *server) status(ctx context.Context, _ *none) (*body[Status], error) {
 	}
 	out := Status{Version: s.o.Version, Started: s.started, Customers: len(s.o.Accounts.Customers()), LastDay: map[string]int64{}, Refusals: []Refusal{},
 		OldestMail: st.Oldest, OldestHeld: st.OldestHeld,
-		Queue: Queue{Queued: st.Queued, Claimed: st.Claimed, Held: st.Held, Bytes: st.Bytes, HeldBytes: st.HeldBytes, Silent: st.Silent,
-			Recovered: st.Recovered, Damaged: st.Damaged, Full: st.Full, FreeBytes: st.Free}}
+		Queue: queueOf(st)}
 	for kind, n := range counts {
 		out.LastDay[string(kind)] = n
 	}

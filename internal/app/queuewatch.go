@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"postern/internal/alarm"
+	"postern/internal/api"
 	"postern/internal/config"
+	"postern/internal/locale"
 	"postern/internal/shaping"
 )
 
@@ -80,5 +82,10 @@ func (a *App) laneInWords(name string) (title, why string) {
 	if key.Egress.IsValid() {
 		title += " from " + key.Egress.String()
 	}
-	return title, ""
+	for _, r := range a.delivery.InForce() {
+		if r.Lane == key {
+			return title, api.Why(a.metrics.catalog, locale.English, r.Why) + " Until " + r.Ends.UTC().Format(time.RFC3339) + "."
+		}
+	}
+	return title, "nothing is in force; its limits, or its connections, let no more through"
 }

@@ -321,6 +321,8 @@ func TestActs(t *testing.T) {
 		}
 	}
 	must("is due now", "queue", "retry", id)
+	must("waiting", "queue", "top", "--once")
+	must(`"customers":[{`, "queue", "top", "--json")
 	must("1 message is due now", "queue", "retry", "--all")
 	must("is held until", "queue", "hold", id, "--reason", "asked", "--for", "24h")
 	must("operator:alice", "queue", "explain", id)

@@ -13,7 +13,7 @@ import (
 
 func (c *command) queue() *cobra.Command {
 	return branch("queue", "See and steer the mail that is here", c.queueList(), c.queueShow(), c.queueExplain(), c.queueRetry(), c.queueHold(),
-		c.queueRelease(), c.queueDrop(), c.queueRetest())
+		c.queueRelease(), c.queueDrop(), c.queueRetest(), c.queueTop())
 }
 
 // stateStyle gives each state its looks.
