@@ -43,7 +43,7 @@ type DoorOptions struct {
 	Reporters  []mail.Domain // domains whose complaints count when they are signed, beside those that are built in
 	// Signed returns the domains whose DKIM signatures of a message verify. nil: no complaint counts.
 	Signed    func(ctx context.Context, raw []byte) []mail.Domain
-	Knowledge *provider.Knowledge // what answers mean; nil: only the codes tell
+	Knowledge func() *provider.Knowledge // what is known of answers now; nil: our own data
 	// Read reads a message that came back; nil: report.ReadBounce.
 	Read func(*mail.Message) (report.Bounce, error)
 	// Heard is told of every bounce and complaint that counts, before it is written down; an error keeps the message with the reporting server. nil: nobody.
@@ -93,6 +93,13 @@ func NewDoor(o DoorOptions) (*Door, error) {
 	}
 	if o.Read == nil {
 		o.Read = report.ReadBounce
+	}
+	if o.Knowledge == nil {
+		k, err := provider.Load(nil)
+		if err != nil {
+			return nil, err
+		}
+		o.Knowledge = func() *provider.Knowledge { return k }
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

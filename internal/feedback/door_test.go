@@ -228,7 +228,7 @@ func TestBounce(t *testing.T) {
 	}
 	facts := h.facts(id)
 	if len(facts) != 1 || facts[0].Kind != journal.Returned || facts[0].Recipient != "bob@there.test" || facts[0].Enhanced != "5.1.1" || facts[0].Code != 550 ||
-		facts[0].Customer != "shop" || !strings.Contains(string(facts[0].Detail), `"category":"userunknown"`) {
+		facts[0].Customer != "shop" || facts[0].Category != "userunknown" || facts[0].Party != "recipient" || !strings.Contains(string(facts[0].Detail), `"permanent":true`) {
 		t.Errorf("%+v", facts)
 	}
 	if len(h.heard) != 1 || h.heard[0].Complaint || h.heard[0].Recipient.String() != "bob@there.test" || h.heard[0].Meaning.Category != provider.UserUnknown || !h.heard[0].Meaning.Permanent ||
@@ -400,7 +400,7 @@ func TestComplaint(t *testing.T) {
 				if code, msg := h.send("staff@hotmail.com", to, text); code != 250 || len(h.heard) != 0 {
 					t.Fatalf("%d %s %+v", code, msg, h.heard)
 				}
-				if f := h.facts(id); len(f) != 1 || f[0].Kind != journal.Complaint || strings.Contains(string(f[0].Detail), "verified") || h.count("complaint:unverified") != 1 {
+				if f := h.facts(id); len(f) != 1 || f[0].Kind != journal.Complaint || strings.Contains(string(f[0].Detail), "reporter") || h.count("complaint:unverified") != 1 {
 					t.Fatalf("not signed: %+v %v", f, h.counts)
 				}
 				h.signed = []mail.Domain{"evil.test"}

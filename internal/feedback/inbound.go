@@ -138,14 +138,9 @@ func automatic(m *mail.Message) bool {
 
 // detail is what a fact keeps of a report beside its own fields.
 type detail struct {
-	Category  provider.Category `json:"category,omitempty"`
-	Party     provider.Party    `json:"party,omitempty"`
-	Rule      string            `json:"rule,omitempty"`
-	Provider  string            `json:"provider,omitempty"`
-	Permanent bool              `json:"permanent,omitempty"`
-	Address   string            `json:"address,omitempty"`  // that failed, where it is not the recipient
-	Reporter  string            `json:"reporter,omitempty"` // who signed a complaint
-	Verified  bool              `json:"verified,omitempty"` // a complaint that counts
+	Permanent bool   `json:"permanent,omitempty"`
+	Address   string `json:"address,omitempty"`  // that failed, where it is not the recipient
+	Reporter  string `json:"reporter,omitempty"` // who signed a complaint; one without counts for nothing
 }
 
 // bounce writes down what a bounce says about each recipient that is ours.
@@ -196,7 +191,7 @@ func (d *Door) fate(ctx context.Context, o *origin, ref returnpath.Ref, a *arriv
 	}
 	if f.Kind == journal.Returned {
 		meaning, who := d.meaning(&a.bounce, r)
-		x.Category, x.Party, x.Rule, x.Provider, x.Permanent = meaning.Category, meaning.Party, meaning.Rule, who, meaning.Permanent
+		f.Category, f.Party, f.Rule, f.Provider, x.Permanent = string(meaning.Category), string(meaning.Party), meaning.Rule, who, meaning.Permanent
 		if recipient != "" {
 			h := Heard{QueueID: f.QueueID, Customer: f.Customer, Recipient: to, At: a.now, Forwarded: x.Address != "", Code: r.Reply, Enhanced: r.Status, Text: f.Text,
 				Host: f.Host, Provider: who, Phase: r.Phase, Meaning: meaning, Credential: f.Credential, ClientIP: f.ClientIP, HeaderFrom: f.HeaderFrom}
@@ -215,12 +210,10 @@ func (d *Door) fate(ctx context.Context, o *origin, ref returnpath.Ref, a *arriv
 	}
 	event := string(f.Kind)
 	if f.Kind == journal.Returned {
-		event += ":" + string(x.Category)
+		event += ":" + f.Category
+		d.o.Feedback.later(&f, to)
 	}
 	d.o.Count(event)
-	if f.Kind == journal.Returned && d.o.Feedback != nil {
-		d.o.Feedback.returned(&f, to, provider.Meaning{Category: x.Category, Party: x.Party, Permanent: x.Permanent})
-	}
 	return nil
 }
 
@@ -236,10 +229,7 @@ func first(a, b, c string) string {
 
 // meaning is what a report says about one recipient, and which receiver's rules told it.
 func (d *Door) meaning(b *report.Bounce, r *report.BounceRecipient) (provider.Meaning, string) {
-	if d.o.Knowledge == nil {
-		return byCodes(provider.Answer{Phase: r.Phase, Code: r.Reply, Enhanced: r.Status, Text: first(r.Diagnostic, r.Explained, "")}), ""
-	}
-	v := judgeRecipient(b, r, d.o.Knowledge)
+	v := judgeRecipient(b, r, d.o.Knowledge())
 	return v.Meaning, v.Provider
 }
 
@@ -419,14 +409,15 @@ func (d *Door) complaint(ctx context.Context, ref returnpath.Ref, a *arrival) er
 	}
 	_, recipient := o.which(ref, &said)
 	x := detail{Reporter: string(d.reporter(ctx, a))}
-	x.Verified = x.Reporter != ""
+	verified, wanted := x.Reporter != "", strings.EqualFold(a.bounce.Feedback, "not-spam")
 	f := o.fact(a.now)
+	f.Category = string(provider.Feedback)
 	f.Kind, f.Recipient, f.Text, f.Host = journal.Complaint, recipient, first(a.bounce.Feedback, "abuse", ""), x.Reporter
-	if o.has(&f, a.now) || !x.Verified && o.excess() {
+	if o.has(&f, a.now) || !verified && o.excess() {
 		d.o.Count("duplicate")
 		return nil
 	}
-	if x.Verified && recipient != "" && !strings.EqualFold(f.Text, "not-spam") {
+	if verified && recipient != "" && !wanted {
 		to, _ := mail.ParseAddress(recipient)
 		h := Heard{QueueID: f.QueueID, Customer: f.Customer, Recipient: to, At: a.now, Complaint: true, Text: f.Text, Host: f.Host,
 			Meaning: provider.Meaning{Category: provider.Feedback, Party: provider.Message}, Credential: f.Credential, ClientIP: f.ClientIP, HeaderFrom: f.HeaderFrom}
@@ -437,14 +428,13 @@ func (d *Door) complaint(ctx context.Context, ref returnpath.Ref, a *arrival) er
 	if err := d.write(ctx, f, x); err != nil {
 		return err
 	}
-	if !x.Verified {
+	if !verified {
 		d.o.Count("complaint:unverified")
 		return nil
 	}
 	d.o.Count("complaint")
-	if d.o.Feedback != nil && !strings.EqualFold(f.Text, "not-spam") {
-		to, _ := mail.ParseAddress(recipient)
-		d.o.Feedback.returned(&f, to, provider.Meaning{Category: provider.Feedback, Party: provider.Message})
+	if to, err := mail.ParseAddress(recipient); err == nil && !wanted {
+		d.o.Feedback.later(&f, to)
 	}
 	return nil
 }
@@ -459,19 +449,19 @@ func (d *Door) unknownComplaint(ctx context.Context, a *arrival) error {
 	}
 	f := journal.Fact{At: a.now, Kind: journal.Complaint, Host: string(who), Text: first(a.bounce.Feedback, "abuse", ""), Subject: a.bounce.Original.Subject,
 		MessageID: a.bounce.Original.MessageID, HeaderFrom: a.bounce.Original.From, Actor: "rule"}
-	return d.write(ctx, f, detail{Reporter: string(who), Verified: true})
+	return d.write(ctx, f, detail{Reporter: string(who)})
 }
 
-// returned counts a report for the identity that sent the message, as Settled counts answers.
-func (f *Feedback) returned(fact *journal.Fact, to mail.Address, m provider.Meaning) {
-	if f.o.Learn == nil || fact.Customer == "" || to.IsNull() {
+// later counts what was reported for the identity that sent the message, as Settled counts answers.
+func (f *Feedback) later(fact *journal.Fact, to mail.Address) {
+	if f == nil || f.o.Learn == nil || fact.Customer == "" || to.IsNull() {
 		return
 	}
 	fate := learn.Fate(0)
-	switch {
-	case m.Category == provider.UserUnknown || m.Category == provider.HostUnknown || m.Category == provider.NotAccept:
+	switch provider.Category(fact.Category) {
+	case provider.UserUnknown, provider.HostUnknown, provider.NotAccept:
 		fate = learn.UnknownUser
-	case m.Party == provider.Message && (m.Category == provider.SpamDetected || m.Category == provider.VirusDetected || m.Category == provider.Feedback):
+	case provider.SpamDetected, provider.VirusDetected, provider.Feedback:
 		fate = learn.Refused
 	default:
 		return
@@ -481,21 +471,4 @@ func (f *Feedback) returned(fact *journal.Fact, to mail.Address, m provider.Mean
 		domain = a.Domain
 	}
 	f.o.Learn.Settled(learn.Settlement{Identity: learn.IdentityOf(fact.Customer, fact.Credential, fact.ClientIP, domain, nil), At: fact.At, Recipient: to, Fate: fate})
-}
-
-// byCodes is what is known of an answer without the knowledge of receivers.
-func byCodes(a provider.Answer) provider.Meaning {
-	code := a.Code
-	if code == 0 && len(a.Enhanced) > 0 && a.Enhanced[0] >= '2' && a.Enhanced[0] <= '5' {
-		code = int(a.Enhanced[0]-'0') * 100
-	}
-	switch Judge(code, a.Enhanced, a.Text) {
-	case UnknownUser:
-		return provider.Meaning{Category: provider.UserUnknown, Party: provider.OfRecipient, Permanent: code >= 500}
-	case Refused:
-		return provider.Meaning{Category: provider.SpamDetected, Party: provider.Message}
-	case Accepted:
-		return provider.Meaning{Category: provider.Accepted}
-	}
-	return provider.Meaning{Category: provider.Undefined}
 }

@@ -74,7 +74,7 @@ const (
 	// Addressed: the recipients of a message with several, in the order of the envelope. Detail = JSON list of their addresses.
 	Addressed Kind = "addressed"
 	// Returned: a mail system that had taken the message reported later that it cannot be delivered. Recipient = ours, Host = who reported,
-	// Code, Enhanced, Text = what it said, Detail = JSON with category, party at fault, the address that failed.
+	// Code, Enhanced, Text = what it said, Category, Party, Rule, Provider, Detail = JSON: permanent, and the address that failed where it is another.
 	Returned Kind = "returned"
 	// LateDelay: a mail system that has taken the message reported that it is late there. As Returned.
 	LateDelay Kind = "late-delay"
@@ -83,7 +83,7 @@ const (
 	// AutoReply: a program answered in the recipient's name, such as an out-of-office notice. Recipient, Subject = the answer's, Text = what became of it.
 	AutoReply Kind = "auto-reply"
 	// Complaint: the recipient's provider reported that he took the message for spam. Recipient as far as known, Host = who reported, Text =
-	// kind of complaint, Detail = JSON. Without QueueID and Customer: one that leads to no message of ours.
+	// kind of complaint, Detail = JSON: who signed it (none: it counts for nothing). Without QueueID and Customer: one that leads to no message of ours.
 	Complaint Kind = "complaint"
 	// Unread: mail came to the message's return address that is none of these. Subject, HeaderFrom, Text.
 	Unread Kind = "unread"
