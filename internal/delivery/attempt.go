@@ -121,16 +121,16 @@ func (d *Delivery) unreadable(j *job, err error) {
 	d.failAll(j, trouble{451, "4.3.0", "local trouble: " + err.Error(), meansOurs}, true)
 }
 
-// patience is how long a job may wait between its turn and its transaction without being asked again whether it may leave.
-const patience = 2 * time.Second
+// standing are the reasons for which a lane stands still, beyond its pace; reached leaves out what an open connection disproves.
+var (
+	standing = map[string]bool{"pause": true, "governor": true, "operator": true, "unreachable": true}
+	reached  = map[string]bool{"pause": true, "governor": true, "operator": true}
+)
 
 // outdated parks a job whose lane was made to stand still while it waited for a connection.
-func (d *Delivery) outdated(j *job, since time.Time) bool {
-	if j.class() == shaping.Transactional || d.o.Now().Sub(since) < patience {
-		return false
-	}
+func (d *Delivery) outdated(j *job, reasons map[string]bool) bool {
 	w, held := d.shaper.Held(j.key)
-	if !held || w.Why.Code == "probe" {
+	if !held || !reasons[w.Why.Code] {
 		return false
 	}
 	d.park(j.key, j, w)
@@ -139,12 +139,11 @@ func (d *Delivery) outdated(j *job, since time.Time) bool {
 
 // connect opens a connection for a job. It returns nil when it cannot; the job has been dealt with then.
 func (d *Delivery) connect(ctx context.Context, j *job) *link {
-	since := d.o.Now()
 	if !d.slots.acquire(j.key, d.ending) {
 		d.unclaim(j) // the end came before the attempt began
 		return nil
 	}
-	if d.outdated(j, since) {
+	if d.outdated(j, standing) {
 		d.slots.release(j.key)
 		return nil
 	}
@@ -155,7 +154,7 @@ func (d *Delivery) connect(ctx context.Context, j *job) *link {
 	}
 	c.key, c.route = j.key, j.route
 	d.o.Count("connected", string(j.dst.domain), j.dst.known)
-	if d.outdated(j, since) {
+	if d.outdated(j, reached) {
 		d.hangUp(ctx, c)
 		return nil
 	}

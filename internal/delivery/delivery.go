@@ -236,8 +236,8 @@ func (d *Delivery) openShaper() (err error) {
 	if s.Window == 0 {
 		s.Window = d.o.Window
 	}
-	if s.PerShare == 0 {
-		s.PerShare = max(500, s.Window/4)
+	if s.Connections == 0 {
+		s.Connections = d.o.PerLane
 	}
 	if s.Logger == nil {
 		s.Logger = d.o.Logger

@@ -142,7 +142,8 @@ func TestLaneLeftAlone(t *testing.T) {
 	}
 	w.run()
 	w.await("delivered", 20)
-	w.await("deferred", 20)
+	w.await("deferred", 1)
+	w.await("parked", 19)
 	calls := 0
 	for _, d := range w.dials() {
 		if strings.HasPrefix(d, "192.0.2.66") {
@@ -154,15 +155,18 @@ func TestLaneLeftAlone(t *testing.T) {
 	}
 	attempts := 0
 	for _, id := range dead {
-		f := w.last(id, "you@dead.test")
-		if f.Kind != journal.Deferred || !strings.Contains(f.Text, "192.0.2.66") || !f.NextAt.After(w.now()) {
-			t.Errorf("%+v", f)
-		}
-		work, err := w.spool.Get(t.Context(), id)
+		_, standings, err := w.Explain(t.Context(), id)
 		if err != nil {
 			t.Fatal(err)
 		}
-		attempts += work.Recipients[0].Attempts
+		r := standings[0]
+		attempts += r.Attempts
+		switch {
+		case r.Attempts == 1 && r.Stage == delivery.StageScheduled && strings.Contains(r.Text, "192.0.2.66") && r.Until.After(w.now()):
+		case r.Attempts == 0 && r.Stage == delivery.StageParked && r.Lane == "mx:mx.dead.test" && r.Why[0].Code == "unreachable" && r.Until.After(w.now()):
+		default:
+			t.Errorf("%+v", r)
+		}
 	}
 	if attempts != 1 {
 		t.Errorf("%d attempts were counted; expected only the one that was made", attempts)
@@ -178,34 +182,9 @@ func TestLaneLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.await("delivered", 40)
-}
-
-// TestForgottenLanes: lanes that were left alone and got no more work are not kept for ever.
-func TestForgottenLanes(t *testing.T) {
-	t.Parallel()
-	w := begin(t, "", nil)
-	const n = 50
-	for i := range n {
-		x := w.compose(fmt.Sprintf("you@[192.0.2.%d]", 100+i))
-		x.Expires = x.Received // one attempt, then given up
-		w.put(x)
+	if all := w.InForce(); len(all) != 0 {
+		t.Errorf("still in force: %+v", all)
 	}
-	w.await("expired", n)
-	if l := len(w.Lanes()); l == 0 {
-		t.Error("no lane is left alone")
-	}
-	w.ahead.Store(int64(10 * time.Minute))
-	w.at("192.0.2.1", newMX(t).addr)
-	w.send("you@[192.0.2.1]")
-	w.await("delivered", 1)
-	var left []shaping.LaneInfo
-	for range 100 {
-		if left = w.Lanes(); len(left) <= 2 {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Errorf("%d lanes without work are kept", len(left))
 }
 
 // TestDrain: attempts under way finish, what has not begun goes back, nothing is lost.
