@@ -219,6 +219,7 @@ func (s *session) item(id mail.QueueID, env mail.Envelope, m *mail.Message, raw 
 		ID: id, Customer: s.customer.ID, Credential: s.credential.User, Pool: s.customer.Pool, ClientIP: s.conn.ClientIP, Hello: s.conn.Hello,
 		Received: now, Expires: now.Add(time.Duration(s.in.expire.Load())), Envelope: env, Size: int64(len(raw)), HeaderFrom: headerFrom(m), Subject: m.Subject(),
 		MessageID: m.MessageID(), Score: v.Score, Verdict: text, Held: v.Held, Language: s.customer.Language, Body: raw,
+		Class: classOf(m, len(env.Recipients), int64(len(raw))),
 	}
 	if v.Held {
 		item.HoldReason, item.HoldUntil = byScore, now.Add(s.in.o.HoldFor)
