@@ -38,7 +38,7 @@ func fold(s string, code int, enhanced string) (plain, glued words) {
 	lines := strings.Split(strings.ReplaceAll(s, "\r\n", "\n"), "\n")
 	inWord := false
 	for i := range lines {
-		lines[i] = unprefixed(lines[i], own)
+		lines[i] = unprefixed(lines[i], own, enhanced)
 		inWord = inWord || i > 0 && endsInWord(lines[i-1]) && beginsWithWord(lines[i])
 	}
 	plain = split(strings.Join(lines, "\n"), own, enhanced)
@@ -65,9 +65,12 @@ func wordRune(r rune) bool {
 	return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.Is(unicode.Mn, r))
 }
 
-// unprefixed takes "550-5.7.1 " or "550-" from the beginning of a line. The line of a broken word begins at its first column.
-func unprefixed(line, own string) string {
+// unprefixed takes "550-5.7.1 ", "550-" or the status alone from the beginning of a line. The line of a broken word begins at its first column.
+func unprefixed(line, own, enhanced string) string {
 	rest := strings.TrimLeft(line, " \t")
+	if first, after, ok := strings.Cut(rest, " "); ok && first == enhanced && first != "" {
+		return after
+	}
 	if len(rest) < 4 || !digits(rest[:3]) || rest[3] != '-' && (rest[3] != ' ' || rest[:3] != own) {
 		return line
 	}
@@ -215,19 +218,20 @@ const latin = "aaaaaaaceeeeiiiidnooooo ouuuuypsaaaaaaaceeeeiiiidnooooo ouuuuypy"
 func split(s, own, enhanced string) words {
 	buf := make([]byte, 0, len(s)+8)
 	ends := make([]int, 0, 48)
-	begin := 0 // of the word being written
+	begin, dots := 0, 0 // of the word being written
+	at, colon := strings.LastIndexByte(s, '@'), strings.LastIndexByte(s, ':')
 	end := func() {
 		if len(buf) == begin {
 			return
 		}
-		w := string(buf[begin:])
-		switch {
-		case w == own || w == enhanced:
+		switch w := buf[begin:]; {
+		case string(w) == own || string(w) == enhanced:
 			buf = buf[:begin]
 			return
-		case isIPv4(w):
+		case dots == 3 && isIPv4(string(w)):
 			buf = append(buf[:begin], '#')
 		}
+		dots = 0
 		ends = append(ends, len(buf))
 		buf = append(buf, ' ')
 		begin = len(buf)
@@ -239,16 +243,20 @@ func split(s, own, enhanced string) words {
 	}
 	for i := 0; i < len(s); {
 		c := s[i]
-		if len(buf) == begin && c < utf8.RuneSelf { // a word may begin here: is it an address?
-			if n := address(s[i:]); n > 0 {
-				special('@')
-				i += n
-				continue
+		if len(buf) == begin && c > ' ' && c < utf8.RuneSelf { // a word may begin here: is it an address?
+			if i < at {
+				if n := address(s[i:]); n > 0 {
+					special('@')
+					i += n
+					continue
+				}
 			}
-			if n := ipv6(s[i:]); n > 0 {
-				special('#')
-				i += n
-				continue
+			if i < colon {
+				if n := ipv6(s[i:]); n > 0 {
+					special('#')
+					i += n
+					continue
+				}
 			}
 		}
 		switch {
@@ -260,6 +268,7 @@ func split(s, own, enhanced string) words {
 			i++
 		case c == '.' && i > 0 && i+1 < len(s) && digit(s[i-1]) && digit(s[i+1]) && len(buf) > begin:
 			buf = append(buf, c)
+			dots++
 			i++
 		case c == '-' && len(buf) == begin+1 && buf[begin] == 'e' && len(s) >= i+5 && strings.EqualFold(s[i+1:i+5], "mail"):
 			i++ // e-mail is email
@@ -320,7 +329,7 @@ func foldRune(buf []byte, r rune) (out []byte, ok bool) {
 }
 
 func isIPv4(w string) bool {
-	if len(w) < 7 || len(w) > 15 || strings.Count(w, ".") != 3 {
+	if len(w) < 7 || len(w) > 15 {
 		return false
 	}
 	for part := range strings.SplitSeq(w, ".") {
@@ -342,7 +351,7 @@ func address(s string) int {
 				return 0
 			}
 			at = i
-		case c <= ' ' || strings.IndexByte("<>()[]\",;:", c) >= 0:
+		case c <= ' ' || c == '<' || c == '>' || c == '(' || c == ')' || c == '[' || c == ']' || c == '"' || c == ',' || c == ';' || c == ':':
 			if at > 0 && i > at+1 {
 				return i
 			}

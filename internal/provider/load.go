@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -61,6 +62,18 @@ func Load(dirs []string) (*Knowledge, error) {
 		}
 	}
 	return g.assemble(files)
+}
+
+// Parse reads files by their names, without our own knowledge: for what checks files, and for tests.
+func Parse(files map[string][]byte) (*Knowledge, error) {
+	g := &gatherer{}
+	var roots []*node
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if root := g.parse(name, 1, files[name]); root != nil {
+			roots = append(roots, root)
+		}
+	}
+	return g.assemble(roots)
 }
 
 // assemble puts files together, the later ones over the earlier.

@@ -9,24 +9,17 @@ import (
 	"strings"
 )
 
-// word is one word of a pattern. The zero word with gap stands for any number of words.
+// word is one word of a pattern.
 type word struct {
-	text   string
-	before bool // anything may stand before text in the word
-	after  bool // anything may follow it in the word
-	gap    bool
+	text  string
+	parts []string // between the stars of a word that has some, such as "mcspam*" or "*mail*full*"; nil: the word is text
 }
 
 func (w word) fits(s string) bool {
-	switch {
-	case w.before && w.after:
-		return strings.Contains(s, w.text)
-	case w.before:
-		return strings.HasSuffix(s, w.text)
-	case w.after:
-		return strings.HasPrefix(s, w.text)
+	if w.parts == nil {
+		return s == w.text
 	}
-	return s == w.text
+	return fitsParts(w.parts, s)
 }
 
 // pattern is one alternative of a rule's text.
@@ -37,8 +30,11 @@ type pattern struct {
 	literal  string         // must stand in the line for re to match; "" unknown
 }
 
-// newPattern reads a pattern: words, "*" for any number of words, "word*" and "*word" for words that begin or end so; "re:" a regular expression
-// (RE2) on the folded line.
+// star is a letter that stands for a star while a pattern is folded. It occurs in no language.
+const star = "\u02ad"
+
+// newPattern reads a pattern: words, "*" for any number of words, "word*", "*word", "wo*rd" for words that begin, end or go on so; "re:" a regular
+// expression (RE2) on the folded line.
 func newPattern(s string) (*pattern, error) {
 	p := &pattern{source: s}
 	if expression, ok := strings.CutPrefix(s, "re:"); ok {
@@ -75,13 +71,16 @@ func newPattern(s string) (*pattern, error) {
 			segment = append(segment, word{text: f})
 			continue
 		}
-		w := word{before: strings.HasPrefix(f, "*"), after: strings.HasSuffix(f, "*")}
-		inner := split(strings.Trim(f, "*"), "", "").each
-		if len(inner) == 0 || strings.Contains(strings.Trim(f, "*"), "*") {
-			return nil, fmt.Errorf("%q is no word; a star stands alone, before a word or behind it", clip(f))
+		inner := split(strings.ReplaceAll(f, "*", star), "", "").each
+		if strings.Trim(strings.Join(inner, ""), star) == "" {
+			return nil, fmt.Errorf("%q is no word; write letters or digits of the answer", clip(f))
 		}
-		for i, t := range inner { // "check.spamhaus.org" is three words
-			segment = append(segment, word{text: t, before: w.before && i == 0, after: w.after && i == len(inner)-1})
+		for _, t := range inner { // "check.spamhaus.org" is three words
+			w := word{text: t}
+			if strings.Contains(t, star) {
+				w.parts = strings.Split(t, star)
+			}
+			segment = append(segment, w)
 		}
 	}
 	flush()
@@ -214,19 +213,17 @@ type question struct {
 	plain, glued words
 }
 
-// fits reports whether a rule is about the answer.
-func (r *Rule) fits(q *question) bool {
-	return r.fitsCodes(q) && r.fitsPhase(q) && (len(r.text) == 0 || anyFits(r.text, q)) && !anyFits(r.not, q)
-}
-
+// fitsCodes compares code and status. Where an answer has no code (a bounce often tells only the status), a rule that knows the text is not held back by
+// its code, but one that knows nothing else is.
 func (r *Rule) fitsCodes(q *question) bool {
 	if len(r.Codes) > 0 {
-		fits := q.class == 0
+		fits := q.class == 0 && len(r.text) > 0
 		for _, c := range r.Codes {
-			if q.code == "" {
-				fits = fits || c[0] == q.class
-			} else {
+			switch {
+			case q.code != "":
 				fits = fits || strings.HasPrefix(q.code, c)
+			case len(c) == 1 || len(r.text) > 0:
+				fits = fits || c[0] == q.class
 			}
 		}
 		if !fits {
@@ -256,9 +253,15 @@ func (r *Rule) fitsPhase(q *question) bool {
 	return false
 }
 
-func anyFits(patterns []*pattern, q *question) bool {
-	for _, p := range patterns {
-		if p.fits(q.plain) || len(q.glued.each) > 0 && p.fits(q.glued) {
+// fitsIn reports whether a pattern stands in the answer's text.
+func (p *pattern) fitsIn(q *question) bool {
+	return p.fits(q.plain) || len(q.glued.each) > 0 && p.fits(q.glued)
+}
+
+// excluded reports whether the text has something that the rule is not about.
+func (r *Rule) excluded(q *question) bool {
+	for _, p := range r.not {
+		if p.fitsIn(q) {
 			return true
 		}
 	}
@@ -267,19 +270,25 @@ func anyFits(patterns []*pattern, q *question) bool {
 
 // chain is rules in their order, found by words of their texts.
 type chain struct {
-	rules  []*Rule
+	ways   []way // in the order of the rules
 	byWord map[string][]int32
-	always []uint64 // rules that no word announces
+	always []uint64 // ways that no word announces
+}
+
+// way is one way into a rule: an alternative of its text; nil when the rule asks for none.
+type way struct {
+	rule *Rule
+	text *pattern
 }
 
 // newChain indexes each alternative by the rarest of its whole words.
 func newChain(rules []*Rule) *chain {
-	c := &chain{rules: rules, byWord: map[string][]int32{}, always: make([]uint64, (len(rules)+63)/64)}
+	c := &chain{byWord: map[string][]int32{}}
 	often := map[string]int{}
 	each := func(p *pattern, do func(string)) {
 		for _, segment := range p.segments {
 			for _, w := range segment {
-				if !w.before && !w.after {
+				if w.parts == nil {
 					do(w.text)
 				}
 			}
@@ -287,36 +296,38 @@ func newChain(rules []*Rule) *chain {
 	}
 	for _, r := range rules {
 		for _, p := range r.text {
+			c.ways = append(c.ways, way{r, p})
 			each(p, func(s string) { often[s]++ })
 		}
-	}
-	for i, r := range rules {
 		if len(r.text) == 0 {
-			c.always[i/64] |= 1 << (i % 64)
+			c.ways = append(c.ways, way{r, nil})
 		}
-		for _, p := range r.text {
-			key := ""
-			each(p, func(s string) {
+	}
+	c.always = make([]uint64, (len(c.ways)+63)/64)
+	for i, w := range c.ways {
+		key := ""
+		if w.text != nil {
+			each(w.text, func(s string) {
 				if key == "" || often[s] < often[key] || often[s] == often[key] && len(s) > len(key) {
 					key = s
 				}
 			})
-			if key == "" {
-				c.always[i/64] |= 1 << (i % 64)
-			} else {
-				c.byWord[key] = append(c.byWord[key], int32(i))
-			}
+		}
+		if key == "" {
+			c.always[i/64] |= 1 << (i % 64)
+		} else {
+			c.byWord[key] = append(c.byWord[key], int32(i))
 		}
 	}
 	return c
 }
 
-// first returns the first rule that fits, nil when none does.
+// first returns the first rule that is about the answer, nil when none is.
 func (c *chain) first(q *question) *Rule {
-	if c == nil || len(c.rules) == 0 {
+	if c == nil || len(c.ways) == 0 {
 		return nil
 	}
-	var space [16]uint64
+	var space [32]uint64
 	may := append(space[:0], c.always...)
 	for _, set := range [2][]string{q.plain.each, q.glued.each} {
 		for _, w := range set {
@@ -327,10 +338,10 @@ func (c *chain) first(q *question) *Rule {
 	}
 	for n, set := range may {
 		for set != 0 {
-			i := n*64 + bits.TrailingZeros64(set)
+			w := c.ways[n*64+bits.TrailingZeros64(set)]
 			set &= set - 1
-			if c.rules[i].fits(q) {
-				return c.rules[i]
+			if w.rule.fitsCodes(q) && w.rule.fitsPhase(q) && (w.text == nil || w.text.fitsIn(q)) && !w.rule.excluded(q) {
+				return w.rule
 			}
 		}
 	}

@@ -459,6 +459,8 @@ func (r reader) do(n *node) Do {
 		r.bad(n.at, "%s: do: slow and connections need for: (how long they hold)", r.name)
 	case d.For != 0 && d.Slow == 0 && d.Connections == 0:
 		r.bad(n.at, "%s: do: for: says how long slow or connections hold; neither is there", r.name)
+	}
+	switch {
 	case (d.Probe || d.BulkOnly) && d.Pause == 0:
 		r.bad(n.at, "%s: do: probe and bulk_only are about a pause; pause: is missing", r.name)
 	case (d.After > 1) != (d.Within != 0):

@@ -25,9 +25,9 @@ type directory struct {
 	mailboxes map[mail.Domain]*Provider
 }
 
-// glob is a name with stars inside its labels.
+// glob is a name with stars inside its labels: of each label the parts between them.
 type glob struct {
-	labels   []string
+	labels   [][]string
 	provider *Provider
 }
 
@@ -48,7 +48,11 @@ func newDirectory(g *gatherer, providers []*Provider, at func(*Provider) place) 
 					d.suffixes[suffix] = p
 				}
 			case strings.Contains(mx, "*"):
-				d.globs = append(d.globs, glob{strings.Split(mx, "."), p})
+				g := glob{provider: p}
+				for label := range strings.SplitSeq(mx, ".") {
+					g.labels = append(g.labels, strings.Split(label, "*"))
+				}
+				d.globs = append(d.globs, g)
 			default:
 				if claim("MX "+mx, d.hosts[mx]) {
 					d.hosts[mx] = p
@@ -104,7 +108,7 @@ func (g *glob) fits(name string) bool {
 	}
 	for _, pattern := range g.labels {
 		label, rest, _ := strings.Cut(name, ".")
-		if !fitsLabel(pattern, label) {
+		if len(pattern) == 1 && pattern[0] != label || len(pattern) > 1 && !fitsParts(pattern, label) {
 			return false
 		}
 		name = rest
@@ -112,23 +116,19 @@ func (g *glob) fits(name string) bool {
 	return true
 }
 
-// fitsLabel compares a label with one that may contain stars.
-func fitsLabel(pattern, label string) bool {
-	parts := strings.Split(pattern, "*")
-	if len(parts) == 1 {
-		return pattern == label
-	}
+// fitsParts reports whether a text begins with the first part, ends with the last, and has the others in between in their order.
+func fitsParts(parts []string, s string) bool {
 	first, last := parts[0], parts[len(parts)-1]
-	if len(label) < len(first)+len(last) || !strings.HasPrefix(label, first) || !strings.HasSuffix(label, last) {
+	if len(s) < len(first)+len(last) || !strings.HasPrefix(s, first) || !strings.HasSuffix(s, last) {
 		return false
 	}
-	label = label[len(first) : len(label)-len(last)]
+	s = s[len(first) : len(s)-len(last)]
 	for _, part := range parts[1 : len(parts)-1] {
-		i := strings.Index(label, part)
+		i := strings.Index(s, part)
 		if i < 0 {
 			return false
 		}
-		label = label[i+len(part):]
+		s = s[i+len(part):]
 	}
 	return true
 }
