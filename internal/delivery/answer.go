@@ -157,10 +157,9 @@ func conversation(ex []smtp.Exchange) []string {
 	return out
 }
 
-// The pause after an answer that asks for patience (greylisting): long enough for the usual lists, and short of what a person would notice. It holds
-// for the first attempts; a server that is never satisfied gets the schedule.
+// The longest pause after an answer that asks for patience (greylisting): long enough for the usual lists, and short of what a person would notice. It
+// holds for the first attempts; a server that is never satisfied gets the schedule.
 const (
-	patientLeast    = 5 * time.Minute
 	patientMost     = 15 * time.Minute
 	patientAttempts = 4
 )
@@ -177,7 +176,7 @@ func (d *Delivery) nextAttempt(o *outcome) (at time.Time, over bool) {
 	}
 	pause := retry.Every[min(max(n, 1), len(retry.Every))-1]
 	if o.meaning.Category == provider.OnHold && n <= patientAttempts {
-		pause = min(max(pause, patientLeast), patientMost)
+		pause = min(pause, patientMost)
 	}
 	at = now.Add(pause + time.Duration((rand.Float64()-0.5)*0.2*float64(pause)))
 	if retry.For <= 0 {
