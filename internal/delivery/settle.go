@@ -322,7 +322,7 @@ func (d *Delivery) tell(ctx context.Context, group []fate) error {
 		if f.attempted {
 			r.Attempts, r.Last = r.Attempts+1, d.o.Now()
 		}
-		one := notice.Failure{Recipient: r, Conversation: f.conversation}
+		one := notice.Failure{Recipient: r, Conversation: f.conversation, Category: string(f.meaning.Category), Party: string(f.meaning.Party), Advice: f.meaning.Advice}
 		wants := r.Notify
 		if wants == 0 {
 			wants = mail.NotifyFailure | mail.NotifyDelay // RFC 3461 4.1: the default is ours to choose

@@ -19,6 +19,11 @@ import (
 type Failure struct {
 	Recipient    spool.Recipient // with Code, Enhanced, Text, Host of the last answer
 	Conversation []string        // the SMTP lines of the last attempt, "> " ours, "< " theirs
+
+	// What the answer means, as package provider says it. Empty: told from code and words.
+	Category string            // "userunknown", "blocked", …
+	Party    string            // who must mend it: "recipient", "sender-ip", …
+	Advice   map[string]string // what to do about it, by language
 }
 
 // maxDescribed is how many recipients of one notification are explained to the person; the rest are listed. The machine's
@@ -263,7 +268,7 @@ func (n *Notices) describe(p *page, m *spool.Message, action string, f Failure, 
 	r, lang := f.Recipient, p.Lang
 	say := func(key string, args map[string]any) string { return n.text(lang, "dsn."+key, args) }
 	p.say("heading", shownAddress(r.Address))
-	why := meaning(r)
+	why := f.why()
 	switch {
 	case why != whyPermanent || action == report.Failed && r.State != spool.Expired:
 	case answer(r) == "":
@@ -293,6 +298,12 @@ func (n *Notices) describe(p *page, m *spool.Message, action string, f Failure, 
 	}
 	if r.Host != "" {
 		facts = append(facts, pair{say("fact.server", nil), tidy(r.Host, maxAddress)})
+	}
+	if parties[f.Party] && action != report.Relayed {
+		facts = append(facts, pair{say("fact.party", nil), n.text(lang, "party."+f.Party, nil)})
+	}
+	if advice := f.Advice[lang]; advice != "" && action != report.Relayed {
+		facts = append(facts, pair{say("fact.advice", nil), advice})
 	}
 	if r.Attempts > 0 {
 		first := r.First

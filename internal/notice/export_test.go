@@ -36,3 +36,6 @@ const (
 	MaxAddressees = maxAddressees
 	MaxForContact = maxForContact
 )
+
+// Why is what a failure means.
+func (f Failure) Why() string { return f.why() }

@@ -41,7 +41,30 @@ const (
 	whyOurs            = "our_trouble"
 	whyTemporary       = "temporary"
 	whyPermanent       = "permanent"
+	whySuppressed      = "suppressed"
 )
+
+// byCategory are the categories of package provider that say what a text here says. Those that are wider than one text are not here.
+var byCategory = map[string]string{
+	"userunknown": whyUserUnknown, "suspend": whyDisabled, "mailboxfull": whyMailboxFull, "hasmoved": whyMoved, "blocked": whyReputation, "badreputation": whyReputation,
+	"requireptr": whyReputation, "authfailure": whyAuthentication, "spamdetected": whySpam, "virusdetected": whyVirus, "policyviolation": whyPolicy,
+	"mesgtoobig": whyTooLarge, "notcompliantrfc": whyContent, "contenterror": whyContent, "failedstarttls": whyTLS, "norelaying": whyRelay, "speeding": whySlowed,
+	"toomanyconn": whySlowed, "systemfull": whyReceiverFull, "systemerror": whyReceiverTrouble, "mailererror": whyReceiverTrouble, "syntaxerror": whyProtocol,
+}
+
+// parties are those of package provider that have a text, notice.party.NAME.
+var parties = map[string]bool{"sender-ip": true, "sender-domain": true, "config": true, "volume": true, "message": true, "recipient": true, "recipient-domain": true, "provider": true}
+
+// why names what an answer means: as package provider says where a server answered and the category is as narrow as a text, else from code and words.
+func (f Failure) why() string {
+	if f.Category == whySuppressed {
+		return whySuppressed
+	}
+	if why := byCategory[f.Category]; why != "" && f.Recipient.Host != "" {
+		return why
+	}
+	return meaning(f.Recipient)
+}
 
 // byDetail reads the subject and detail of an enhanced status code (RFC 3463 and the IANA registry "SMTP Enhanced Status
 // Codes"; 7.5xx to 7.7xx: Microsoft, "NDR codes in Exchange Online", read 2026-11) where they leave no doubt.
@@ -93,6 +116,9 @@ func meaning(r spool.Recipient) string {
 	class, detail, _ := strings.Cut(r.Enhanced, ".")
 	temporary := class == "4" || class == "" && r.Code/100 == 4
 	text := strings.ToLower(r.Text)
+	if r.Host == "" && strings.Contains(text, "this address has been suppressed") {
+		return whySuppressed
+	}
 	if r.Host == "" && (detail == "3.0" || detail == "3.2") {
 		return whyOurs
 	}

@@ -55,6 +55,7 @@ func TestMeaning(t *testing.T) {
 		{"tls", "h", "530 5.7.10 Must issue a STARTTLS command first"},
 		{"tls", "h", "530 - Must issue a STARTTLS command first"},
 		{"loop", "", "554 5.4.6 Mail for dest.example loops back to this gateway"},
+		{"suppressed", "", "550 5.7.1 Not sent: this address has been suppressed since 2026-11-02 (unknown-user)"},
 		{"expired", "h", "550 5.4.7 Delivery expired"},
 		{"receiver_full", "h", "452 4.3.1 Insufficient system storage"},
 		{"receiver_trouble", "h", "451 4.3.0 Temporary lookup failure"},
