@@ -8,242 +8,592 @@ import (
 	"postern/internal/provider"
 )
 
-// Shaper is the room. Its methods may be called from many goroutines.
-type Shaper struct {
-	o Options
-
-	mu      sync.Mutex
-	lanes   map[Key]*lane
-	held    int
-	drained bool
-}
-
+// lane is what goes to one provider from one address. Its methods want mu held, and whoever held it calls unlock, which does what must be done
+// without it. A lane's mu may be held when Shaper.mu is taken, never the other way round.
 type lane struct {
-	p       *provider.Provider
-	queue   []Item
-	busy    int
-	workers int
-	coming  int // hired and not yet seen in Take
-	waiters []chan Item
+	s    *Shaper
+	key  Key
+	mu   sync.Mutex
+	gone bool // no longer in the map
+	p    *provider.Provider
+
+	line
+	windows []*window
+	sent    *window // accepted in the latest minute
+	begun   *window // begun in the latest minute
+	day     dayCount
+	pot     *pot
+
+	busy     int // being sent
+	workers  int // hired and not left
+	coming   int // of them, those who have not yet asked for work
+	waiters  []*waiter
+	lastTake int64
+	paceNext int64 // by the pace in force
+
+	reacts []*reaction
+	stand  stand
+	adapt  adapt
+	gov    governorCount
+	counts []ruleCount
+	heard  int64 // the latest answer of a server
+
+	meter   meter
+	weights uint64 // of the customers who have much waiting
+	weighed int64
+	hurried int64 // what is parked was called back
+	trimAt  int64
+	hurryAt int64 // another connection is opened if something still waits
+	timer   *time.Timer
+	timerAt int64
+	total   int // begun ever
+	unsaved int // begun, not in the stored counts
+	ahead   int // so many may begin before the counts are stored again
+	dirty   bool
+
+	// to be done after unlocking
+	hires  int
+	parks  []parked
+	lifted bool
+	alarms []Reaction
+	writes []Reaction
+	watch  []watchOrder
 }
 
-func (l *lane) limit() int {
+// waiter is a worker that waits in Take.
+type waiter struct {
+	ch    chan Item // closed when there will be nothing
+	route string
+}
+
+// hurryAfter is how long a message waits for a busy connection before another one is opened for it.
+const hurryAfter = int64(time.Second)
+
+func (s *Shaper) now() int64 { return s.o.Now().UnixNano() }
+
+// lane returns the lane locked; nil when there is none and none shall be made.
+func (s *Shaper) lane(k Key, make bool) *lane {
+	for {
+		s.mu.RLock()
+		l := s.lanes[k]
+		s.mu.RUnlock()
+		if l == nil {
+			if !make {
+				return nil
+			}
+			l = s.makeLane(k)
+		}
+		l.mu.Lock()
+		if !l.gone {
+			return l
+		}
+		l.mu.Unlock()
+	}
+}
+
+func (s *Shaper) makeLane(k Key) *lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.lanes[k]
+	if l == nil {
+		l = &lane{s: s, key: k, sent: newWindow("", time.Minute, 5*time.Second, 0), begun: newWindow("", time.Minute, 5*time.Second, 0)}
+		s.lanes[k] = l
+	}
+	return l
+}
+
+// all returns the lanes there are, to be locked one by one.
+func (s *Shaper) all() []*lane {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make([]*lane, 0, len(s.lanes))
+	for _, l := range s.lanes {
+		out = append(out, l)
+	}
+	return out
+}
+
+// unlock ends a visit and does what the visit left to do.
+func (l *lane) unlock() {
+	if l.hires == 0 && l.parks == nil && !l.lifted && l.alarms == nil && l.writes == nil && l.watch == nil {
+		l.mu.Unlock()
+		return
+	}
+	hires, parks, lifted, alarms, writes, watch := l.hires, l.parks, l.lifted, l.alarms, l.writes, l.watch
+	l.hires, l.parks, l.lifted, l.alarms, l.writes, l.watch = 0, nil, false, nil, nil, nil
+	l.mu.Unlock()
+	s := l.s
+	s.write(writes)
+	for range hires {
+		s.o.Hire(l.key)
+	}
+	for _, p := range parks {
+		s.o.Park(l.key, p.it, p.wait)
+	}
+	if lifted && s.o.Lifted != nil {
+		s.o.Lifted(l.key)
+	}
+	for _, a := range alarms {
+		if s.o.Alarm != nil {
+			s.o.Alarm(a)
+		}
+	}
+	for _, w := range watch {
+		s.watchGroup(l.key, w)
+	}
+}
+
+// setProvider takes over a provider's limits, which may have changed since.
+func (l *lane) setProvider(p *provider.Provider) {
+	l.p = p
+	if p == nil {
+		return
+	}
+	l.windows = windowsOf(l.windows, p.Limits.PerSecond, p.Limits.PerMinute, p.Limits.PerHour, p.Limits.PerDay)
+	l.s.restoreCounts(l)
+	l.pot = l.s.pot(l.key.Egress, p.Name)
+}
+
+func (l *lane) title() string {
+	if l.p != nil && l.p.Title != "" && l.p.Name == l.key.Provider {
+		return l.p.Title
+	}
+	return siteTitle(l.key.Provider)
+}
+
+// why makes a reason that names the receiver first.
+func (l *lane) why(code string, args ...string) Why {
+	return Why{Code: code, Args: append([]string{l.title()}, args...)}
+}
+
+// connections is the limit without what is in force.
+func (l *lane) connections() int {
 	if l.p != nil && l.p.Limits.Connections > 0 {
 		return l.p.Limits.Connections
 	}
-	return 10
+	return l.s.o.Connections
 }
 
-// New checks the options. It opens nothing.
-func New(o Options) (*Shaper, error) {
-	if o.Window == 0 {
-		o.Window = 20000
+// limit is how many connections may be open now.
+func (l *lane) limit() int {
+	n := l.connections()
+	if l.stand.connections > 0 {
+		n = min(n, l.stand.connections)
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if l.adapt.connections > 0 {
+		n = min(n, l.adapt.connections)
 	}
-	return &Shaper{o: o, lanes: map[Key]*lane{}}, nil
+	if l.stand.probe != nil {
+		n = 1
+	}
+	return n
 }
 
-// Load reads what was in force when the process ended. Until then nothing may leave.
-func (s *Shaper) Load(ctx context.Context) error { return nil }
-
-// Run keeps counters and reactions on stable storage and ends what is over. It returns nil when ctx ends, after the last write.
-func (s *Shaper) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Choose picks the address an item leaves from. site is the lane's provider name (Key.Provider); four and six say which families the destination
-// has; the same seed (message) gets the same address again while that address may send.
-func (s *Shaper) Choose(pool, site string, p *provider.Provider, four, six bool, seed uint64) (Egress, error) {
-	for _, c := range s.o.Pools {
-		if c.Name != pool {
-			continue
+// permit is the earliest moment the next message may begin; a moment that is past means now.
+func (l *lane) permit(now int64) (at int64, w *window) {
+	if l.stand.all > now {
+		return l.stand.all, nil
+	}
+	if l.stand.probe != nil && l.busy > 0 {
+		return never, nil
+	}
+	if l.unsaved >= l.ahead && l.mustSave() {
+		l.s.kickSave()
+		return never, nil
+	}
+	at = 0
+	for _, v := range l.windows {
+		if t := v.next(now, l.lastTake, l.busy); t > at {
+			at, w = t, v
 		}
-		var fit []Egress
-		for _, e := range c.Egress {
-			if v4 := e.IP.Unmap().Is4(); !e.IP.IsValid() || v4 && four || !v4 && six {
-				fit = append(fit, e)
+	}
+	if l.pace() > 0 && l.paceNext > at {
+		at, w = l.paceNext, nil
+	}
+	return at, w
+}
+
+// room is how many messages may begin now.
+func (l *lane) room(now int64) int {
+	n := int(^uint(0) >> 1)
+	if l.pace() > 0 || l.stand.probe != nil {
+		n = 1
+	}
+	for _, w := range l.windows {
+		n = min(n, w.room(now, l.busy))
+	}
+	return n
+}
+
+// blockedUntil is when a customer's mail of a class may leave again as far as one can tell without its turn, and what keeps it; a moment that is past
+// means that nothing does.
+func (l *lane) blockedUntil(now int64, s *share, c Class) (at int64, why Why) {
+	if l.stand.all > now {
+		at, why = l.stand.all, l.stand.allWhy
+	}
+	if c != Transactional && l.stand.bulk > max(at, now) {
+		at, why = l.stand.bulk, l.stand.bulkWhy
+	}
+	if s != nil && s.paused {
+		if r := l.customerPause(s.customer); r != nil && r.Ends.UnixNano() > at {
+			at, why = r.Ends.UnixNano(), r.Why
+		}
+	}
+	for _, w := range l.windows {
+		if t := w.next(now, l.lastTake, 0); t != never && t > max(at, now) && w.sum >= w.limit {
+			at, why = t, l.why(w.code, amountOf(w))
+		}
+	}
+	return at, why
+}
+
+// begin counts a message as being sent.
+func (l *lane) begin(now int64) {
+	l.busy++
+	l.lastTake = now
+	if p := l.pace(); p > 0 {
+		l.paceNext = max(l.paceNext, now-int64(time.Second)) + int64(60e9/p)
+	}
+	l.begun.add(now, 1)
+	l.total++
+	l.unsaved++
+	l.dirty = true
+	if l.ahead > 0 && 4*l.unsaved >= 3*l.ahead {
+		l.s.kickSave()
+	}
+}
+
+// pump gives what may leave to those who wait for work, asks for more of them, and sets the lane's one timer to the moment the next may leave.
+func (l *lane) pump(now int64) {
+	if l.stand.next != 0 && now >= l.stand.next {
+		l.review(now)
+	}
+	if l.trimAt != 0 && now >= l.trimAt {
+		l.trimAt = 0
+		l.trim(now)
+	}
+	at, w := int64(0), (*window)(nil)
+	for l.ready() {
+		if at, w = l.permit(now); at > now {
+			break
+		}
+		n := len(l.waiters)
+		if n == 0 {
+			break
+		}
+		i := n - 1
+		for j, due := n-1, l.turn(); j >= 0; j-- {
+			if l.waiters[j].route == due.Route {
+				i = j
+				break
 			}
 		}
-		if len(c.Egress) == 0 {
-			return Egress{}, nil
-		}
-		if len(fit) == 0 {
-			return Egress{}, ErrNoEgress
-		}
-		return fit[seed%uint64(len(fit))], nil
+		to := l.waiters[i]
+		l.waiters = append(l.waiters[:i], l.waiters[i+1:]...)
+		it := l.pick(to.route)
+		l.begin(now)
+		to.ch <- it
 	}
-	return Egress{}, nil
+	switch {
+	case !l.ready():
+		l.meter.stop()
+		l.hurryAt = 0
+	case at <= now:
+		l.meter.begin(now)
+		l.hire(now)
+	default:
+		if at-now > int64(2*time.Second) && at != never {
+			l.meter.stop()
+		}
+		if w != nil && at != never && at-now > standLong {
+			l.shed(now)
+		}
+	}
+	if l.waiting > l.s.o.PerShare && l.trimAt == 0 {
+		l.trimAt = now + meterSpan + int64(time.Second)
+	}
+	l.arm(now, at)
 }
 
-// Room is how many more messages memory has room for.
-func (s *Shaper) Room() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return max(s.o.Window-s.held, 0)
+// hire asks for connections: one for the first message, one for each message that waits beyond the connections there are, and after a moment one
+// for a message that waits behind a slow one.
+func (l *lane) hire(now int64) {
+	if l.s.drained.Load() || l.s.o.Hire == nil {
+		return
+	}
+	want, limit := min(l.eligible, l.room(now)), l.limit()
+	for l.coming < want && l.workers < limit {
+		if l.workers > 0 && l.workers-len(l.waiters) >= l.eligible && (l.hurryAt == 0 || now < l.hurryAt) {
+			if l.hurryAt == 0 {
+				l.hurryAt = now + hurryAfter
+			}
+			return
+		}
+		l.hurryAt = 0
+		l.workers++
+		l.coming++
+		l.hires++
+	}
 }
 
-// Offer gives an item to a lane. nil: it is taken. p is the lane's provider.
+// arm sets the timer to the next moment something changes by itself.
+func (l *lane) arm(now, permitted int64) {
+	at := int64(never)
+	if permitted > now && l.ready() {
+		at = permitted
+	}
+	if l.hurryAt > now {
+		at = min(at, l.hurryAt)
+	}
+	if l.stand.next > now {
+		at = min(at, l.stand.next)
+	}
+	if l.trimAt > now {
+		at = min(at, l.trimAt)
+	}
+	if at == never || l.timerAt > now && l.timerAt <= at || l.s.drained.Load() {
+		return
+	}
+	l.timerAt = at
+	if l.timer == nil {
+		l.timer = time.AfterFunc(time.Duration(at-now), l.tick)
+	} else {
+		l.timer.Reset(time.Duration(at - now))
+	}
+}
+
+// tick is called by the timer.
+func (l *lane) tick() {
+	l.mu.Lock()
+	l.timerAt = 0
+	if !l.gone {
+		l.pump(l.s.now())
+		l.end(l.s.now())
+	}
+	l.unlock()
+}
+
+// end takes a lane off the map that has no work and nothing to remember.
+func (l *lane) end(now int64) {
+	if l.busy > 0 || l.workers > 0 || l.waiting > 0 || len(l.reacts) > 0 || len(l.waiters) > 0 || l.adapt.on() || l.dirty && l.mustSave() {
+		return
+	}
+	for _, w := range l.windows {
+		if !w.empty(now) {
+			return
+		}
+	}
+	for _, s := range l.shares {
+		if s.crowded(now) {
+			return
+		}
+	}
+	if !l.gov.empty(now) {
+		return
+	}
+	l.gone = true
+	if l.ahead > 0 {
+		l.s.endedLane(l.key)
+	}
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.s.mu.Lock()
+	if l.s.lanes[l.key] == l {
+		delete(l.s.lanes, l.key)
+	}
+	l.s.mu.Unlock()
+}
+
+// Offer gives an item to a lane. nil: it is taken. p is the lane's provider. Otherwise the item comes back at Wait.Until.
 func (s *Shaper) Offer(k Key, p *provider.Provider, it Item) *Wait {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.drained || s.held >= s.o.Window {
-		return &Wait{Until: s.o.Now().Add(10 * time.Second), Why: Why{Code: "full"}}
+	l := s.lane(k, true)
+	defer l.unlock()
+	now := s.now()
+	if s.drained.Load() {
+		return &Wait{Until: time.Unix(0, now), Why: l.why("full")}
 	}
-	l := s.lanes[k]
-	if l == nil {
-		l = &lane{}
-		s.lanes[k] = l
+	if l.p != p {
+		l.setProvider(p)
 	}
-	l.p = p
-	s.held++
-	if n := len(l.waiters); n > 0 {
-		ch := l.waiters[n-1]
-		l.waiters = l.waiters[:n-1]
-		l.busy++
-		ch <- it
-		return nil
+	if l.stand.next != 0 && now >= l.stand.next {
+		l.review(now)
 	}
-	l.queue = append(l.queue, it)
-	s.hire(k, l)
+	it.Class = min(max(it.Class, Transactional), Bulk)
+	c := l.share(it.Customer)
+	if c == nil {
+		c = l.makeShare(it.Customer, s.weight(it.Customer))
+		if l.customerPause(it.Customer) != nil {
+			c.paused = true
+		}
+	}
+	st := c.stream(it.Class, it.Stream)
+	if w := l.admit(now, st, &it); w != nil {
+		return w
+	}
+	s.held.Add(1)
+	c.held++
+	l.push(st, it)
+	l.pump(now)
 	return nil
 }
 
-func (s *Shaper) hire(k Key, l *lane) {
-	if !s.drained && len(l.queue) > l.coming && l.workers < l.limit() && s.o.Hire != nil {
-		l.workers++
-		l.coming++
-		go s.o.Hire(k)
+func (s *Shaper) weight(customer string) int {
+	if s.o.Weight == nil {
+		return 1
 	}
+	return s.o.Weight(customer)
 }
 
-// Take is called by a worker of the lane and waits for the next item that may leave now, one of the same route first where fairness allows. It waits idle
-// at most when the lane is empty. ok is false when the worker must end its connection and call Leave.
+// Room is how many more messages memory has room for: a caller claims no more than that.
+func (s *Shaper) Room() int { return max(s.o.Window-int(s.held.Load()), 0) }
+
+// Take is called by a worker of the lane and waits for the next item that may leave now, one of the same route first where fairness allows. route is that of the
+// open connection, "" without one. It waits idle at most. ok is false when the worker must end its connection and call Leave.
 func (s *Shaper) Take(ctx context.Context, k Key, route string, idle time.Duration) (it Item, ok bool) {
-	s.mu.Lock()
-	l := s.lanes[k]
-	if l == nil || s.drained {
-		s.mu.Unlock()
+	l := s.lane(k, false)
+	if l == nil {
 		return Item{}, false
 	}
 	if route == "" && l.coming > 0 {
 		l.coming--
 	}
-	if len(l.queue) > 0 {
-		it = l.queue[0]
-		l.queue = l.queue[1:]
-		l.busy++
-		s.mu.Unlock()
-		return it, true
+	now := s.now()
+	if l.stand.next != 0 && now >= l.stand.next {
+		l.review(now)
 	}
-	ch := make(chan Item, 1)
-	l.waiters = append(l.waiters, ch)
-	s.mu.Unlock()
-	t := time.NewTimer(idle)
+	if s.drained.Load() || l.workers > l.limit() || ctx.Err() != nil {
+		l.unlock()
+		return Item{}, false
+	}
+	wait := idle
+	if l.ready() {
+		at, _ := l.permit(now)
+		if at <= now {
+			it := l.pick(route)
+			l.begin(now)
+			l.pump(now)
+			l.unlock()
+			return it, true
+		}
+		if at != never && at-now > int64(idle) {
+			l.pump(now)
+			l.unlock()
+			return Item{}, false
+		}
+		wait += 50 * time.Millisecond
+	}
+	if wait <= 0 {
+		l.unlock()
+		return Item{}, false
+	}
+	w := &waiter{ch: make(chan Item, 1), route: route}
+	l.waiters = append(l.waiters, w)
+	l.pump(now)
+	l.unlock()
+	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
-	case it = <-ch:
-		return it, true
+	case it, ok = <-w.ch:
+		return it, ok
 	case <-t.C:
 	case <-ctx.Done():
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i, c := range l.waiters {
-		if c == ch {
+	l.mu.Lock()
+	defer l.unlock()
+	for i, o := range l.waiters {
+		if o == w {
 			l.waiters = append(l.waiters[:i], l.waiters[i+1:]...)
 			return Item{}, false
 		}
 	}
-	return <-ch, true // handed over meanwhile
+	it, ok = <-w.ch // handed over meanwhile
+	return it, ok
 }
 
 // Leave counts a worker out that Hire asked for.
 func (s *Shaper) Leave(k Key) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.lanes[k]
+	l := s.lane(k, false)
 	if l == nil {
 		return
 	}
-	l.workers--
+	defer l.unlock()
+	now := s.now()
+	l.workers = max(l.workers-1, 0)
 	l.coming = min(l.coming, l.workers)
-	s.hire(k, l)
-	if l.workers == 0 && len(l.queue) == 0 && l.busy == 0 {
-		delete(s.lanes, k)
-	}
+	l.pump(now)
+	l.end(now)
 }
 
 // Done counts an item out of memory, after its outcomes were observed.
 func (s *Shaper) Done(k Key, it Item) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.held--
-	if l := s.lanes[k]; l != nil {
-		l.busy--
+	s.held.Add(-1)
+	l := s.lane(k, false)
+	if l == nil {
+		return
 	}
+	defer l.unlock()
+	now := s.now()
+	l.busy = max(l.busy-1, 0)
+	for _, w := range l.windows {
+		w.add(now, 1)
+	}
+	l.dirty = true
+	if l.meter.done(now) {
+		l.trim(now)
+	}
+	if c := l.share(it.Customer); c != nil {
+		c.held = max(c.held-1, 0)
+		l.callBack(now, c)
+	}
+	l.pump(now)
+	l.end(now)
 }
 
-// Observe tells what happened.
-func (s *Shaper) Observe(k Key, e Event) {}
+// callBack asks for what is parked when a customer's memory runs empty before what he parked was told to come: the lane is faster than it seemed.
+func (l *lane) callBack(now int64, s *share) {
+	if s.waiting > l.s.o.PerShare/10 || l.s.o.Lifted == nil || now-l.hurried < 2*soon {
+		return
+	}
+	for _, st := range s.streams {
+		if st.n > 0 || min(max(st.flow.tail, st.flow.back), never) <= now+soon {
+			continue
+		}
+		if at, _ := l.blockedUntil(now, s, st.class); at > now {
+			continue
+		}
+		if first := st.flow.tail; first > now { // the next of them may be due at once: only when the whole line stays away for long
+			l.hurried = now
+			l.forgetParked()
+			l.lifted = true
+			return
+		}
+	}
+}
 
 // Drain gives back all items that have not begun and lets no worker take another.
 func (s *Shaper) Drain() []Item {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.drained = true
-	var all []Item
-	for _, l := range s.lanes {
-		all = append(all, l.queue...)
-		l.queue = nil
-	}
-	s.held -= len(all)
-	return all
-}
-
-// Held tells until when a lane stands still and why; ok is false when it does not.
-func (s *Shaper) Held(k Key) (w Wait, ok bool) { return Wait{}, false }
-
-// InForce returns the reactions in force, the newest first.
-func (s *Shaper) InForce() []Reaction { return nil }
-
-// Lift ends a reaction now.
-func (s *Shaper) Lift(ctx context.Context, id, by string) error { return nil }
-
-// PauseLane lets nothing leave on a lane until it ends or is lifted.
-func (s *Shaper) PauseLane(ctx context.Context, k Key, until time.Time, reason, by string) (Reaction, error) {
-	return Reaction{}, nil
-}
-
-// LaneInfo is what people see of a lane.
-type LaneInfo struct {
-	Lane        string     `json:"lane"`
-	Provider    string     `json:"provider"` // for people
-	Egress      string     `json:"egress,omitempty"`
-	Waiting     int        `json:"waiting"`     // messages in memory that wait for their turn
-	Busy        int        `json:"busy"`        // messages being sent
-	Connections int        `json:"connections"` // open or being opened
-	Limit       int        `json:"limit"`       // connections allowed now
-	Rate        float64    `json:"rate"`        // messages a minute allowed now; 0 no limit
-	Sent        int        `json:"sent"`        // messages taken by the provider in the last minute
-	Today       int        `json:"today"`
-	Customers   int        `json:"customers"` // with mail waiting
-	InForce     []Reaction `json:"in_force,omitempty"`
-}
-
-// Lanes returns the lanes that have work or something in force, the longest queue first.
-func (s *Shaper) Lanes() []LaneInfo {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]LaneInfo, 0, len(s.lanes))
-	for k, l := range s.lanes {
-		i := LaneInfo{Lane: k.String(), Waiting: len(l.queue), Busy: l.busy, Connections: l.workers, Limit: l.limit()}
-		if l.p != nil {
-			i.Provider = l.p.Title
+	s.drained.Store(true)
+	var out []Item
+	for _, l := range s.all() {
+		l.mu.Lock()
+		for _, c := range l.shares {
+			for _, st := range c.streams {
+				for st.head != nil {
+					out = append(out, l.remove(st.head))
+					c.held--
+				}
+			}
 		}
-		out = append(out, i)
+		for _, w := range l.waiters {
+			close(w.ch)
+		}
+		l.waiters = nil
+		if l.timer != nil {
+			l.timer.Stop()
+		}
+		l.unlock()
 	}
+	s.held.Add(-int64(len(out)))
 	return out
 }
-
-// Explain says why a message of a customer waits in a lane; empty when only its turn is missing.
-func (s *Shaper) Explain(k Key, customer string) []Why { return nil }

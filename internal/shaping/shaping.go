@@ -11,9 +11,12 @@ package shaping
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/mail"
@@ -70,8 +73,8 @@ type Item struct {
 
 // Why is a reason to wait that people can be told in their language (locale: shaping.why.CODE).
 type Why struct {
-	Code string   // "pause", "rate", "hour", "day", "connections", "share", "warmup", "unreachable", "probe", "full"
-	Args []string // for the sentence
+	Code string   // one of Codes
+	Args []string // for the sentence, in the order of Names
 }
 
 // Wait is an item that was not taken: it comes back at Until.
@@ -86,7 +89,7 @@ type Event struct {
 	Stream   string
 	Class    Class
 	Accepted bool
-	Connect  bool // about the connection, not about a recipient
+	Connect  bool // about the connection, not about a recipient: no exchanger could be reached, or none let us in
 	Meaning  provider.Meaning
 	Code     int
 	Text     string // evidence, as the server said it
@@ -104,7 +107,11 @@ const (
 	Governor    Kind = "governor"    // too many unknown recipients
 	Unreachable Kind = "unreachable" // nobody answers
 	Operator    Kind = "operator"    // a person paused it
+	Floor       Kind = "floor"       // told by Options.Alarm only: an address sends so little that the provider forgets it
 )
+
+// Kinds returns all kinds.
+func Kinds() []Kind { return []Kind{Pause, Slow, Watch, Governor, Unreachable, Operator, Floor} }
 
 // Reaction is something in force on a lane.
 type Reaction struct {
@@ -119,8 +126,16 @@ type Reaction struct {
 	Factor      float64 // of the rate; 0 none
 	Connections int     // at most; 0 unchanged
 	Probe       bool    // one message goes first when it ends
-	BulkOnly    bool
-	By          string // "rule" or "operator:NAME"
+	BulkOnly    bool    // transactional mail goes on
+	By          string  // "rule" or "operator:NAME"
+
+	Customer string    // only his mail; "" everybody's
+	Rate     float64   // messages a minute at most; 0 no limit of its own
+	Probing  bool      // its time is over and one message goes first
+	Ended    time.Time // when it ended in truth; zero: it is in force
+	EndedBy  string    // "time", "probe", "rule", "answer" or who lifted it
+
+	lasts time.Duration // each time, before a probe
 }
 
 // Egress is one address mail leaves from.
@@ -136,6 +151,9 @@ type Pool struct {
 	Egress []Egress
 	// Overflow names the pool that takes what the warm-up of this one has no room for; "": the warm addresses of this one.
 	Overflow string
+	// Strict: what the warm-up has no room for waits for the next day, when no other address takes it. Otherwise it leaves within the provider's limits.
+	Strict bool
+	Spill  Spill
 }
 
 // Options is what New needs.
@@ -143,22 +161,88 @@ type Options struct {
 	DB        *store.DB // with store.MainSchema; nil: nothing survives a restart (tests)
 	Knowledge func() *provider.Knowledge
 	Pools     []Pool
-	Weight    func(customer string) int // nil: 1 for everybody
+	Weight    func(customer string) int // 1 to 100; nil: 1 for everybody
 	PerShare  int                       // messages of one customer in one lane's memory; default 500
 	Window    int                       // messages in memory in all; default 20,000
-	// Hire is called when a lane wants one more connection. It must not wait; the caller serves the lane with a new worker (Take … Leave).
+	// Connections of a lane whose provider says nothing; default 10.
+	Connections int
+	WarmUp      []int // messages a day to one provider, from the first day of a warm-up on; nil: DefaultPlan
+
+	// Hire is called when a lane wants one more connection. It must not wait; the caller serves the lane with a new worker (Take … Leave), or calls
+	// Leave at once when he cannot.
 	Hire func(Key)
-	// Lifted is called when a lane is free again before the time its waiting messages were told.
+	// Lifted is called when a lane is free again before the time its waiting messages were told, or sends faster than was thought: what waits for it
+	// may come back at once. It must not wait.
 	Lifted func(Key)
-	Alarm  func(Reaction) // an answer asked that the operator be told
 	// Park hands back an item that had been taken and has not begun: its lane stands still for longer than memory should hold it. The caller puts
-	// it into the spool as if Offer had answered so. It must not wait and must not call the shaper. nil: such items stay in memory.
+	// it into the spool as if Offer had answered so. It must not wait. nil: such items stay in memory.
 	Park   func(Key, Item, Wait)
-	Node   string // this node of a cluster; "" alone
+	Alarm  func(Reaction) // an answer asked that the operator be told, or an address fell below a provider's floor (Kind Floor, no ID)
+	Node   string         // this node of a cluster; "" alone
 	Logger *slog.Logger
 	Now    func() time.Time // nil: time.Now
 }
 
-// ErrNoEgress: no address of the pool can be used towards this provider.
-var ErrNoEgress = errors.New("no egress address of the pool fits")
+// Shaper is the room. Its methods may be called from many goroutines.
+type Shaper struct {
+	o     Options
+	pools map[string]*Pool
+	warm  map[string]time.Time // by address
 
+	mu      sync.RWMutex
+	lanes   map[Key]*lane
+	held    atomic.Int64 // items in memory
+	drained atomic.Bool
+
+	potMu sync.Mutex
+	pots  map[potKey]*pot
+
+	keep keeper
+}
+
+// New checks the options. It opens nothing.
+func New(o Options) (*Shaper, error) {
+	setInt := func(p *int, v int) {
+		if *p <= 0 {
+			*p = v
+		}
+	}
+	setInt(&o.PerShare, 500)
+	setInt(&o.Window, 20_000)
+	setInt(&o.Connections, 10)
+	if o.WarmUp == nil {
+		o.WarmUp = DefaultPlan()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Shaper{o: o, pools: make(map[string]*Pool), warm: make(map[string]time.Time), lanes: make(map[Key]*lane), pots: make(map[potKey]*pot)}
+	s.keep.kick = make(chan struct{}, 1)
+	var problems []error
+	for i := range o.Pools {
+		p := &o.Pools[i]
+		if s.pools[p.Name] != nil || p.Name == "" {
+			problems = append(problems, fmt.Errorf("shaping: pool %q: names are given once and not empty", p.Name))
+		}
+		s.pools[p.Name] = p
+		for _, e := range p.Egress {
+			if !e.Warm.IsZero() && e.IP.IsValid() {
+				s.warm[e.IP.String()] = e.Warm
+			}
+		}
+		switch p.Spill {
+		case "", SpillTrouble, SpillAlways, SpillNever:
+		default:
+			problems = append(problems, fmt.Errorf("shaping: pool %q: spill is %q; expected trouble, always or never", p.Name, p.Spill))
+		}
+	}
+	for _, p := range o.Pools {
+		if p.Overflow != "" && s.pools[p.Overflow] == nil {
+			problems = append(problems, fmt.Errorf("shaping: pool %q: overflow %q is not a pool", p.Name, p.Overflow))
+		}
+	}
+	return s, errors.Join(problems...)
+}
