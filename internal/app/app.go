@@ -47,6 +47,7 @@ import (
 	"postern/internal/smtp"
 	"postern/internal/spool"
 	"postern/internal/store"
+	"postern/internal/suppression"
 )
 
 // Options is what New needs beside the configuration.
@@ -75,6 +76,8 @@ type App struct {
 	accounts        *account.Ledger
 	journal         *journal.Journal
 	learn           *learn.Ledger
+	suppression     *suppression.Ledger
+	feedback        *feedback.Feedback
 	spool           *spool.Spool
 	notices         *notice.Notices
 	filter, retests *filter.Filter
@@ -133,7 +136,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 		do   func(context.Context, *config.Config) error
 	}{
 		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"accounts", a.openAccounts},
-		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"knowledge", a.openKnowledge}, {"filter", a.openFilter}, {"intake and delivery", a.openWorks},
+		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"intake and delivery", a.openWorks},
 		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"services", a.openServices}, {"pages", a.openFaces},
 	} {
 		if err := step.do(ctx, o.Config); err != nil {
@@ -337,10 +340,11 @@ func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 	a.intake, err = intake.New(intake.Options{Hostname: a.host, Accounts: a.accounts, Filter: a.filter, Fresh: a.retests, Resolver: a.resolver,
 		Spool: a.spool, Journal: a.journal, Notices: a.notices, Links: a.metrics.links, MaxHops: c.Limits.Hops,
 		Explain: func(lang string, h filter.Hit) filter.Explanation { return filter.Explain(a.metrics.catalog, lang, h) },
-		Expire:  c.Delivery.Expire, HoldFor: c.Held.Keep, Logger: a.log, Count: a.metrics.intake, Tested: a.metrics.tested, Taught: a.taught})
+		Expire:  c.Delivery.Expire, HoldFor: c.Held.Keep, Logger: a.log, Count: a.metrics.intake, Tested: a.metrics.tested, Taught: a.taught, Suppression: a.suppression})
 	if err != nil {
 		return err
 	}
+	a.tuneSuppression(c)
 	if n, err := a.intake.Recover(ctx); err != nil {
 		return err
 	} else if n > 0 {
@@ -348,7 +352,7 @@ func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 	}
 	o := delivery.Options{Hostname: a.host, Spool: a.spool, Journal: a.journal, Accounts: a.accounts, Notices: a.notices, Resolver: a.resolver,
 		Port: c.Delivery.Port, PerLane: c.Delivery.Concurrency.PerDomain, Connections: c.Delivery.Concurrency.Total, Tuning: tuning(c),
-		IPv4Only: !c.Delivery.IPv6, OwnAddrs: a.ownAddrs, Logger: a.log, Count: a.metrics.delivery, Took: a.metrics.took, Settled: a.settled(feedback.New(feedback.Options{Learn: a.learn})),
+		IPv4Only: !c.Delivery.IPv6, OwnAddrs: a.ownAddrs, Logger: a.log, Count: a.metrics.delivery, Took: a.metrics.took, Settled: a.settled, Suppression: a.suppression,
 		Knowledge: a.knowledge, Shaping: a.shaping(c), Words: func(w shaping.Why) string { return api.Why(a.metrics.catalog, locale.English, w) }}
 	if s := c.Delivery.Smarthost; s.Host != "" {
 		o.Smarthost = &delivery.Smarthost{Host: s.Host, Port: s.Port, User: s.User, Password: string(s.Password), TLS: s.TLS}
@@ -364,15 +368,6 @@ func (a *App) shaping(*config.Config) shaping.Options {
 	return shaping.Options{DB: a.mainDB, Node: a.host, Alarm: func(r shaping.Reaction) {
 		a.log.Warn("a receiver's answer asks for the operator", "lane", r.Lane.String(), "kind", string(r.Kind), "rule", r.Rule, "until", r.Ends, "evidence", r.Evidence)
 	}}
-}
-
-// settled has the ends of deliveries judged.
-func (a *App) settled(f *feedback.Feedback) func(delivery.Settled) {
-	return func(s delivery.Settled) {
-		m := s.Message
-		f.Settled(feedback.Outcome{Customer: m.Customer, Credential: m.Credential, ClientIP: m.ClientIP, HeaderFrom: m.HeaderFrom, Head: s.Head, Recipient: s.Recipient,
-			At: s.At, Code: s.Code, Enhanced: s.Enhanced, Text: s.Text})
-	}
 }
 
 func tuning(c *config.Config) delivery.Tuning {

@@ -13,6 +13,7 @@ import (
 	"postern/internal/feedback"
 	"postern/internal/learn"
 	"postern/internal/mail"
+	"postern/internal/provider"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -53,12 +54,31 @@ func replies(t testing.TB) []reply {
 	return out
 }
 
+// knowledge is what the program knows of receivers.
+func knowledge(t testing.TB, dirs ...string) *provider.Knowledge {
+	t.Helper()
+	k, err := provider.Load(dirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// names are the receivers of testdata/replies.txt as package provider names them; those that are missing are nobody in particular.
+var names = map[string]string{"Free": "free", "Orange": "orange", "La Poste": "laposte", "SFR": "sfr", "Bouygues": "bouygues", "Microsoft consumer": "outlook",
+	"Microsoft 365": "microsoft365", "Gmail": "gmail", "Yahoo": "yahoo", "Apple iCloud": "apple", "GMX/Web.de": "gmx", "Mimecast": "mimecast", "Proofpoint users": "proofpoint"}
+
+func judge(k *provider.Knowledge, from string, code int, enhanced, text string) feedback.Category {
+	a := provider.Answer{Provider: names[from], Code: code, Enhanced: enhanced, Text: text}
+	return feedback.Judge(k.Classify(a), a)
+}
+
 // TestReplies holds the judgement against answers of real servers: every unknown user is recognised, and nothing else is taken for one.
 func TestReplies(t *testing.T) {
 	t.Parallel()
-	refused := 0
+	k, refused := knowledge(t), 0
 	for _, r := range replies(t) {
-		got := feedback.Judge(r.code, r.enhanced, r.text)
+		got := judge(k, r.provider, r.code, r.enhanced, r.text)
 		fail := func(want string) {
 			t.Errorf("%s %s %d %s %q (%s, %s): judged %s, want %s", r.id, r.provider, r.code, r.enhanced, r.text, r.category, r.fault, got, want)
 		}
@@ -92,6 +112,7 @@ func TestReplies(t *testing.T) {
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
+	k := knowledge(t)
 	for _, tc := range []struct {
 		code           int
 		enhanced, text string
@@ -118,7 +139,7 @@ func TestJudge(t *testing.T) {
 		{554, "5.7.1", "This looks like spam", feedback.Refused},
 		{554, "5.7.1", "Go away", feedback.Other},
 	} {
-		if got := feedback.Judge(tc.code, tc.enhanced, tc.text); got != tc.want {
+		if got := judge(k, "", tc.code, tc.enhanced, tc.text); got != tc.want {
 			t.Errorf("%d %s %q: %s, want %s", tc.code, tc.enhanced, tc.text, got, tc.want)
 		}
 	}
@@ -132,7 +153,8 @@ func TestSettled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := feedback.New(feedback.Options{Learn: l})
+	k := knowledge(t)
+	f := feedback.New(feedback.Options{Learn: l, Knowledge: func() *provider.Knowledge { return k }})
 	head := []byte("X-PHP-Originating-Script: 33:form.php\r\nFrom: <info@shop.example>\r\n\r\nbody\r\n")
 	ip := netip.MustParseAddr("192.0.2.7")
 	o := feedback.Outcome{Customer: "c", ClientIP: ip, HeaderFrom: "info@shop.example", Head: head, At: now}
@@ -168,8 +190,9 @@ func FuzzJudge(f *testing.F) {
 	for _, r := range replies(f) {
 		f.Add(r.code, r.enhanced, r.text)
 	}
+	k := knowledge(f)
 	f.Fuzz(func(t *testing.T, code int, enhanced, text string) {
-		switch c := feedback.Judge(code, enhanced, text); {
+		switch c := judge(k, "", code, enhanced, text); {
 		case c == feedback.Accepted && (code < 200 || code > 299), c == feedback.Refused && (code < 500 || code > 599),
 			c == feedback.UnknownUser && (code < 400 || code > 599):
 			t.Fatalf("%d is %s", code, c)
@@ -178,9 +201,9 @@ func FuzzJudge(f *testing.F) {
 }
 
 func BenchmarkJudge(b *testing.B) {
-	all := replies(b)
+	all, k := replies(b), knowledge(b)
 	for i := 0; b.Loop(); i++ {
 		r := all[i%len(all)]
-		feedback.Judge(r.code, r.enhanced, r.text)
+		judge(k, r.provider, r.code, r.enhanced, r.text)
 	}
 }
