@@ -71,24 +71,29 @@ func (in *Intake) expireHold(ctx context.Context, w *spool.Work) error {
 // the fact was still on its way. Facts may repeat after a crash, they never lack. It is called once at start, before the doors
 // open, and returns how many it wrote.
 func (in *Intake) Recover(ctx context.Context) (int, error) {
-	written, cursor := 0, ""
+	const page = 2048
+	written, last := 0, mail.QueueID("")
 	for {
-		works, next, err := in.o.Spool.List(ctx, spool.Filter{Limit: 1000, Cursor: cursor})
+		ids, err := in.o.Spool.IDs(ctx, last, page)
 		if err != nil {
 			return written, fmt.Errorf("recover: %w", err)
-		}
-		ids := make([]mail.QueueID, 0, len(works))
-		for _, w := range works {
-			ids = append(ids, w.ID)
 		}
 		have, err := in.o.Journal.HasAccepted(ctx, ids)
 		if err != nil {
 			return written, fmt.Errorf("recover: %w", err)
 		}
 		var facts []journal.Fact
-		for _, w := range works {
-			if have[w.ID] || w.Notice {
+		for _, id := range ids {
+			last = id
+			if have[id] {
 				continue
+			}
+			w, err := in.o.Spool.Get(ctx, id)
+			if errors.Is(err, spool.ErrNotFound) || err == nil && w.Notice { // settled meanwhile by another node, or our own
+				continue
+			}
+			if err != nil {
+				return written, fmt.Errorf("recover: %w", err)
 			}
 			f := fact(journal.Accepted, &w.Message)
 			var verdict filter.Verdict
@@ -107,9 +112,8 @@ func (in *Intake) Recover(ctx context.Context) (int, error) {
 			}
 			written += len(facts)
 		}
-		if next == "" {
+		if len(ids) < page {
 			return written, nil
 		}
-		cursor = next
 	}
 }

@@ -281,6 +281,9 @@ type survey struct {
 // surveyFrom is the size of a queue from which a survey is used again.
 const surveyFrom = 50_000
 
+// surveyFor is how long the counts of a long queue hold at least.
+const surveyFor = 5 * time.Second
+
 // survey returns the last look at the queue, or makes a new one.
 func (s *Spool) survey(ctx context.Context) (*survey, error) {
 	if err := s.Start(ctx); err != nil {
@@ -305,7 +308,7 @@ func (s *Spool) survey(ctx context.Context) (*survey, error) {
 		return cmp.Or(-cmp.Compare(a.Queued+a.Held, b.Queued+b.Held), cmp.Compare(a.Customer, b.Customer))
 	})
 	v.at = s.o.Now()
-	v.fresh = max(5*time.Second, 20*v.at.Sub(now))
+	v.fresh = max(surveyFor, 20*v.at.Sub(now))
 	s.lastSurvey = v
 	return v, nil
 }

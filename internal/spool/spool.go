@@ -136,6 +136,10 @@ type Spool struct {
 	started atomic.Bool
 	refill  sync.Mutex // held while the window is filled from the store
 
+	statsMu     sync.Mutex
+	lastStats   Stats // what counts found
+	lastStatsAt time.Time
+
 	surveyMu   sync.Mutex
 	lastSurvey *survey
 
