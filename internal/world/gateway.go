@@ -42,6 +42,7 @@ notice: {operator: operator@postern.example}
 delivery:
   port: %[4]d
   private_destinations: [127.0.0.0/8]
+  providers: [%[6]s]
   pools: {default: [{ip: %[5]s, helo: %[1]s}]}
 customers:
   - {id: boutique, name: La Boutique, language: fr, contact: contact@boutique.example, domains: [boutique.example], self_release: true}
@@ -50,6 +51,47 @@ customers:
   - {id: agence, name: Agence, language: fr, contact: contact@agence.example, networks: [127.0.30.2/32], domains: [agence.example]}
   - {id: hosting, name: Shared Hosting, language: en, contact: abuse@hosting.example, networks: [127.0.30.3/32], domains: [hosting.example], any_from: true}
 `
+
+// knowledge is what an operator would write about receivers that are not known yet: these are quicker than those of the world outside.
+var knowledge = map[string]string{"greylist.yaml": `# Written by postern demo.
+name: greylist-example
+title: greylist.example
+about: {en: "It puts strangers off for half a second.", fr: "Il fait patienter les inconnus une demi-seconde."}
+who: {mx: ["mx.greylist.example"]}
+limits: {connections: 2, per_connection: 20}
+retry: {every: [1s, 2s], for: 1h}
+sources: [{what: "how this world is made", read: 2026-11-22}]
+answers:
+  - id: greylisted
+    code: "4"
+    text: ["temporarily deferred * greylisted"]
+    category: onhold
+    party: provider
+    do: {schedule: {every: [1s, 2s], for: 1h}}
+    advice:
+      en: "This receiver puts strangers off once. The message is tried again and taken."
+      fr: "Ce destinataire fait patienter les inconnus une fois. Le message est représenté et accepté."
+    test: ["451 4.7.1 [TSS04] Messages from 192.0.2.1 temporarily deferred: greylisted, try again in 500ms"]
+`, "errorlimit.yaml": `# Written by postern demo.
+name: error-limit-example
+title: error-limit.example
+about: {en: "It refuses an address for seconds after too many unknown users.", fr: "Il refuse une adresse quelques secondes après trop d'utilisateurs inconnus."}
+who: {mx: ["mx1.error-limit.example"]}
+limits: {connections: 2, per_connection: 20}
+retry: {every: [2s, 4s], for: 1h}
+sources: [{what: "how this world is made", read: 2026-11-22}]
+answers:
+  - id: errors
+    text: ["too many errors from your ip"]
+    category: speeding
+    party: sender-ip
+    fate: later
+    do: {pause: 2s, probe: true, schedule: {every: [3s], for: 1h}}
+    advice:
+      en: "This receiver refuses an address for a while that asked for too many unknown users."
+      fr: "Ce destinataire refuse un moment une adresse qui a demandé trop d'utilisateurs inconnus."
+    test: ["451 too many errors from your ip (192.0.2.1)"]
+`}
 
 // retry is the schedule of the demonstration.
 var retry = []time.Duration{time.Second, 2 * time.Second}
@@ -60,9 +102,18 @@ const startTries = 10
 func startGateway(ctx context.Context, w *World, dir string) (*gateway, error) {
 	g := &gateway{dir: dir, done: make(chan error, 1)}
 	file := filepath.Join(dir, "postern.yaml")
-	text := fmt.Sprintf(configuration, GatewayHost, filepath.Join(dir, "data"), w.Names.Addr(), w.Port, Egress)
+	providers := filepath.Join(dir, "providers")
+	text := fmt.Sprintf(configuration, GatewayHost, filepath.Join(dir, "data"), w.Names.Addr(), w.Port, Egress, providers)
+	if err := os.MkdirAll(providers, 0o700); err != nil {
+		return nil, err
+	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
+	}
+	for name, text := range knowledge {
+		if err := os.WriteFile(filepath.Join(providers, name), []byte(text), 0o600); err != nil {
+			return nil, err
+		}
 	}
 	var err error
 	if g.log, err = os.OpenFile(filepath.Join(dir, "postern.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
