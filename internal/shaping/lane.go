@@ -309,7 +309,7 @@ func (l *lane) pump(now int64) {
 			l.shed(now)
 		}
 	}
-	if l.waiting > l.s.o.PerShare && l.trimAt == 0 {
+	if l.trimAt == 0 && l.waiting > l.s.perShare() {
 		l.trimAt = now + meterSpan + int64(time.Second)
 	}
 	l.arm(now, at)

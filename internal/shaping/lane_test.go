@@ -3,6 +3,7 @@ package shaping_test
 import (
 	"context"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -111,7 +112,7 @@ func TestSharesFollowWeights(t *testing.T) {
 			}
 			for _, n := range names {
 				want := sum * float64(weights[n]) / float64(total)
-				if got := cost[n]; got < want-float64(2*most)-1 || got > want+float64(2*most)+1 {
+				if got := cost[n]; math.Abs(got-want) > float64(most*(weights[n]+2)) {
 					t.Errorf("seed %d: %s of weight %d/%d had %.0f recipients of %.0f, want %.0f", seed, n, weights[n], total, got, sum, want)
 				}
 			}
@@ -401,7 +402,7 @@ func TestTakeEndsWithItsContext(t *testing.T) {
 func TestAFloodComesBackInOrder(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T) {
-		const n = 100_000
+		const n = 40_000
 		r := newRig(t, orange(provider.Limits{PerMinute: 60}), shaping.Options{})
 		began := time.Now()
 		for range n {
@@ -412,16 +413,16 @@ func TestAFloodComesBackInOrder(t *testing.T) {
 				t.Fatalf("told %s, %v", d, w.Why)
 			}
 		}
-		time.Sleep(31 * time.Hour)
+		time.Sleep(13 * time.Hour)
 		if got := r.count(); got < n {
-			t.Errorf("%d of %d sent at 60 a minute in 31 hours", got, n)
+			t.Errorf("%d of %d sent at 60 a minute in 13 hours", got, n)
 		}
 		offers, most := 0, 0
 		for _, c := range r.offered {
 			offers += c
 			most = max(most, c)
 		}
-		if mean := float64(offers) / n; mean > 6 || most > 14 {
+		if mean := float64(offers) / n; mean > 4 || most > 6 {
 			t.Errorf("offered %.1f times in the mean, at most %d times", mean, most)
 		} else {
 			t.Logf("offered %.2f times in the mean, at most %d times", mean, most)

@@ -22,6 +22,7 @@ type flow struct {
 	tail     int64 // the turn of the next one that comes for the first time
 	back     int64 // the same for those that came back and found no room
 	far      int64 // the same for those beyond the farthest time
+	farRecv  int64 // arrival of the first of those, while they are away
 	last     int64 // what the latest of them was told
 	tailRecv int64 // arrival of the latest that was told a time by tail
 }
@@ -138,6 +139,15 @@ func (s *share) crowded(now int64) bool {
 	return false
 }
 
+// roomOf is the part of memory for what waits; the rest is for those who are sent at once.
+func roomOf(window int) int { return window * 3 / 4 }
+
+// perShare is a customer's part of a lane's memory: less while memory fills.
+func (s *Shaper) perShare() int {
+	room := roomOf(s.o.Window)
+	return max(s.o.PerShare*max(room-int(s.held.Load()), 0)/room, 4)
+}
+
 // admit decides whether an item goes into memory; if not, it says when it comes back.
 func (l *lane) admit(now int64, st *stream, it *Item) *Wait {
 	s := st.of
@@ -149,31 +159,30 @@ func (l *lane) admit(now int64, st *stream, it *Item) *Wait {
 		return l.park(now, st, it, now, Why{Code: "full"})
 	}
 	rate, f := l.flowRate(now, st), &st.flow
-	perShare := l.s.o.PerShare
 	switch {
 	case math.IsInf(rate, 1):
-		if l.waiting < window/2 {
+		if l.waiting < window/2 && held < roomOf(window) {
 			return nil
 		}
 	case float64(st.n)*1e9/rate < float64(soon):
 		return nil
 	}
-	room := window * 3 / 4 // the rest is for those who are sent at once
+	room := roomOf(window)
 	if held >= room {
 		if st.n < 4 && held < window*9/10 {
 			return nil
 		}
 		return l.park(now, st, it, now, l.turnWhy(now, st, "full"))
 	}
-	perShare = max(perShare*(room-held)/room, 4)
+	perShare := l.s.perShare()
 	parked := f.tail > now
 	switch {
-	case parked && it.Received.UnixNano() < f.tailRecv: // comes back as told
+	case parked && it.Received.UnixNano() <= f.tailRecv: // comes back as told
 		if s.held < perShare*3/2 {
 			return nil
 		}
 	case parked: // others of its stream came before it
-		if s.held < perShare/2 {
+		if s.held < perShare/8 {
 			return nil
 		}
 	case s.held < perShare, st.n < perShare/10 && s.held < perShare*3/2:
@@ -195,19 +204,25 @@ func (l *lane) park(now int64, st *stream, it *Item, base int64, why Why) *Wait 
 	received := it.Received.UnixNano()
 	end := max(base, now) + farthest
 	cursor := &f.tail
-	if f.tail > now && received < f.tailRecv {
+	if f.tail > now && received <= f.tailRecv {
 		cursor = &f.back
 	}
 	turn := max(*cursor, base, now+min(int64(st.n), farthest/step)*step)
 	until := max(turn-lead, base, now+soon/2)
 	switch {
-	case until > end:
+	case until > end, cursor == &f.tail && f.far > now && received > f.farRecv: // the turn of those is told when they come back, in their order
+		if f.far <= now || received < f.farRecv {
+			f.farRecv = received
+		}
 		until = min(max(f.far, max(base, now)+farFrom), end)
 		f.far = until + farStep
 	default:
 		*cursor = turn + step
 		if cursor == &f.tail {
 			until = max(until, min(f.last+min(step, farStep), end))
+			if received >= f.farRecv {
+				f.farRecv = math.MaxInt64 // the first of those beyond is back
+			}
 			f.last, f.tailRecv = until, max(f.tailRecv, received)
 		}
 	}
@@ -262,10 +277,10 @@ func (l *lane) shed(now int64) {
 
 // trim gives back what a lane has too much of, once it is known how slow it is.
 func (l *lane) trim(now int64) {
-	if l.s.o.Park == nil || l.waiting <= l.s.o.PerShare {
+	perShare := l.s.perShare()
+	if l.s.o.Park == nil || l.waiting <= perShare {
 		return
 	}
-	perShare := l.s.o.PerShare
 	for _, s := range l.shares {
 		for _, st := range s.streams {
 			if s.held <= perShare*3/2 {

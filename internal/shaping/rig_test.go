@@ -25,6 +25,8 @@ type rig struct {
 	refused func(k shaping.Key, it shaping.Item) *shaping.Event    // a connection that fails; nil: none does
 	begun   func(k shaping.Key, it shaping.Item, worker int) error // when the sending begins
 
+	parked  func(it shaping.Item, w shaping.Wait)
+
 	mu      sync.Mutex
 	sent    []sent
 	offered map[mail.QueueID]int
@@ -128,6 +130,9 @@ func (r *rig) park(k shaping.Key, it shaping.Item, w shaping.Wait) {
 	}
 	r.mu.Lock()
 	r.waits[it.ID] = w
+	if r.parked != nil {
+		r.parked(it, w)
+	}
 	r.mu.Unlock()
 	r.offerAt(k, it, w.Until)
 }
