@@ -33,6 +33,7 @@ import (
 	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/spool"
+	"postern/internal/suppression"
 )
 
 // Limits of one request.
@@ -61,6 +62,8 @@ type Options struct {
 	Reload    func() error // reads the configuration again; nil: refused
 	Logger    *slog.Logger
 	Now       func() time.Time
+
+	Suppression *suppression.Ledger // nil: there is no list of addresses that are not written to
 }
 
 // server answers the requests.
@@ -150,6 +153,7 @@ func (s *server) register(a huma.API) {
 	s.addProblem(a)
 	s.addLearn(a)
 	s.addTuning(a)
+	s.addSuppression(a)
 
 	add(a, get, "/v1/dkim", "list-keys", "Signing keys", s.listKeys)
 	add(a, post, "/v1/dkim", "add-key", "Make or take a signing key", s.addKey)

@@ -470,7 +470,7 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	operator, err = api.New(api.Options{Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn,
+	operator, err = api.New(api.Options{Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression,
 		Spool: a.spool, Catalog: a.metrics.catalog, Version: a.version, Reload: func() error { return a.Reload(context.Background()) }, Logger: a.log})
 	return pages, operator, err
 }

@@ -1,0 +1,464 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"postern/internal/journal"
+	"postern/internal/locale"
+	"postern/internal/mail"
+	"postern/internal/suppression"
+)
+
+// Suppressed is an address, or a whole domain, that is not written to.
+type Suppressed struct {
+	Address  string       `json:"address" doc:"A whole domain is written @example.org"`
+	Customer string       `json:"customer,omitempty" doc:"Who does not write to it; absent: nobody does"`
+	Reason   string       `json:"reason" enum:"mailbox-full,suspended,unwilling,unknown-user,no-mail,complaint,unsubscribed,operator,sender"`
+	Since    time.Time    `json:"since"`
+	Until    time.Time    `json:"until,omitzero" doc:"When it ends; absent: when it is lifted"`
+	By       string       `json:"by" doc:"rule, recipient, operator:NAME or sender:NAME"`
+	Note     string       `json:"note,omitempty"`
+	Hits     int          `json:"hits" doc:"Recipients that were not written to because of it"`
+	LastHit  time.Time    `json:"last_hit,omitzero"`
+	QueueID  mail.QueueID `json:"queue_id,omitempty" doc:"The message whose answer stands behind it"`
+	Heard    time.Time    `json:"heard,omitzero" doc:"When that answer came"`
+	Code     int          `json:"code,omitempty"`
+	Enhanced string       `json:"enhanced,omitempty"`
+	Answer   string       `json:"answer,omitempty"`
+	Host     string       `json:"host,omitempty" doc:"Who said it"`
+	Provider string       `json:"provider,omitempty"`
+	Rule     string       `json:"rule,omitempty" doc:"Which rule understood the answer"`
+	Phase    string       `json:"phase,omitempty"`
+	Ended    bool         `json:"ended,omitempty" doc:"It counts no more"`
+	Name     string       `json:"name,omitempty" doc:"The reason in words"`
+	Explain  string       `json:"explain,omitempty"`
+	Fix      string       `json:"fix,omitempty" doc:"What can be done"`
+}
+
+// SuppressionLift is an entry that was taken off.
+type SuppressionLift struct {
+	Address  string       `json:"address"`
+	Customer string       `json:"customer,omitempty"`
+	Reason   string       `json:"reason"`
+	Since    time.Time    `json:"since"`
+	MadeBy   string       `json:"made_by"`
+	At       time.Time    `json:"at" doc:"When it was lifted"`
+	By       string       `json:"by"`
+	Why      string       `json:"why,omitempty"`
+	QueueID  mail.QueueID `json:"queue_id,omitempty"`
+	Answer   string       `json:"answer,omitempty"`
+	Rule     string       `json:"rule,omitempty"`
+}
+
+// SuppressedList is one page of the list.
+type SuppressedList struct {
+	Entries []Suppressed      `json:"entries" nullable:"false"`
+	Lifts   []SuppressionLift `json:"lifts,omitempty" doc:"Only when one address is shown: what was taken off before, the newest first"`
+	Next    string            `json:"next,omitempty" doc:"Cursor of the following page"`
+}
+
+// SuppressRequest puts an address on the list.
+type SuppressRequest struct {
+	Customer string    `json:"customer,omitempty" maxLength:"64" doc:"Who does not write to it; absent: nobody does"`
+	Address  string    `json:"address" maxLength:"400" doc:"An address, or @example.org for a whole domain"`
+	Reason   string    `json:"reason,omitempty" enum:"mailbox-full,suspended,unwilling,unknown-user,no-mail,complaint,unsubscribed,operator,sender" doc:"Default: operator"`
+	Until    time.Time `json:"until,omitzero" doc:"When it ends; absent: as long as the reason says"`
+	Note     string    `json:"note,omitempty" maxLength:"200"`
+}
+
+// LiftRequest takes an address off the list.
+type LiftRequest struct {
+	Customer string `json:"customer,omitempty" maxLength:"64" doc:"Whose entry; absent: the one for everybody"`
+	Address  string `json:"address" maxLength:"400"`
+	All      bool   `json:"all,omitempty" doc:"The entries of all customers and the one for everybody"`
+	Why      string `json:"why,omitempty" maxLength:"200" doc:"For the audit"`
+}
+
+// ImportRequest adds entries in CSV.
+type ImportRequest struct {
+	CSV      string `json:"csv" maxLength:"60000" doc:"Rows with the names of the columns first, at most 60,000 bytes"`
+	Customer string `json:"customer,omitempty" maxLength:"64" doc:"Whose they are where a row does not say; a row that says another customer is a fault"`
+	Reason   string `json:"reason,omitempty" enum:"mailbox-full,suspended,unwilling,unknown-user,no-mail,complaint,unsubscribed,operator,sender" doc:"Where a row does not say; default operator"`
+	Check    bool   `json:"check,omitempty" doc:"Only say what is wrong"`
+	Line     int    `json:"line,omitempty" minimum:"0" doc:"Number of the first line, for errors"`
+}
+
+// SuppressionQuery selects entries. Zero fields do not restrict.
+type SuppressionQuery struct {
+	Customer string `query:"customer" maxLength:"64" doc:"What counts for this customer: his own entries and everybody's"`
+	Own      bool   `query:"own" doc:"Only his own; without customer only everybody's"`
+	Domain   string `query:"domain" maxLength:"255"`
+	Reason   string `query:"reason" enum:"mailbox-full,suspended,unwilling,unknown-user,no-mail,complaint,unsubscribed,operator,sender"`
+	Provider string `query:"provider" maxLength:"100"`
+	Rule     string `query:"rule" maxLength:"100"`
+	Ended    bool   `query:"ended" doc:"Also what counts no more; such entries are kept for a week"`
+	Limit    int    `query:"limit" minimum:"0" maximum:"5000" doc:"Entries of one page; default 100"`
+	Cursor   string `query:"cursor" maxLength:"2000"`
+	Language string `query:"language" enum:"en,fr" doc:"Of the words; default en"`
+}
+
+// addSuppression registers the list of addresses that are not written to.
+func (s *server) addSuppression(a huma.API) {
+	get, post := http.MethodGet, http.MethodPost
+	add(a, get, "/v1/suppression", "list-suppressed", "Addresses that are not written to, the newest first", s.listSuppressed)
+	add(a, get, "/v1/suppression/show", "show-suppressed", "Everything about one address, and what was lifted before", s.showSuppressed)
+	add(a, post, "/v1/suppression", "suppress", "Put an address on the list", s.suppress)
+	add(a, post, "/v1/suppression/lift", "lift-suppressed", "Take an address off the list; the same evidence does not bring it back", s.liftSuppressed)
+	add(a, post, "/v1/suppression/import", "import-suppressed", "Add entries in CSV, all of them or none", s.importSuppressed)
+	add(a, get, "/v1/suppression/export", "export-suppressed", "One page of the list in CSV", s.exportSuppressed)
+}
+
+func (s *server) suppressions() (*suppression.Ledger, error) {
+	if s.o.Suppression == nil {
+		return nil, problem(http.StatusConflict, "off", "this gateway keeps no list of addresses that are not written to")
+	}
+	return s.o.Suppression, nil
+}
+
+// listFail turns an error of the ledger into a problem.
+func (s *server) listFail(err error) error {
+	text := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "suppression: ", ""), "not accepted: ")
+	switch {
+	case errors.Is(err, suppression.ErrInvalid):
+		return invalid(text)
+	case errors.Is(err, suppression.ErrNotFound):
+		return problem(http.StatusNotFound, "not-found", text)
+	case errors.Is(err, suppression.ErrLifted):
+		return problem(http.StatusConflict, "lifted", "an entry was taken off after this evidence was heard; put it back in your own name")
+	case errors.Is(err, suppression.ErrTooMany):
+		return problem(http.StatusConflict, "full", fmt.Sprintf("the list holds %d addresses, which is all it takes; lift some first", suppression.MaxEntries))
+	}
+	return s.fail(err)
+}
+
+func (s *server) suppressed(e suppression.Entry, lang string) Suppressed {
+	v := e.Evidence
+	out := Suppressed{Address: suppression.FormatAddress(e.Address), Customer: e.Customer, Reason: string(e.Reason), Since: e.Since, Until: e.Until, By: e.By, Note: e.Note, Hits: e.Hits,
+		LastHit: e.LastHit, QueueID: v.QueueID, Heard: v.At, Code: v.Code, Enhanced: v.Enhanced, Answer: v.Text, Host: v.Host, Provider: v.Provider, Rule: v.Rule, Phase: v.Phase,
+		Ended: !e.Until.IsZero() && !s.o.Now().Before(e.Until)}
+	if c := s.o.Catalog; c != nil {
+		if lang == "" {
+			lang = locale.English
+		}
+		key := "suppression.reason." + out.Reason
+		out.Name, out.Explain, out.Fix = c.Text(lang, key+".name", nil), c.Text(lang, key+".explain", nil), c.Text(lang, key+".fix", nil)
+	}
+	return out
+}
+
+func (q SuppressionQuery) read() (suppression.Query, error) {
+	out := suppression.Query{Customer: q.Customer, Own: q.Own, Reason: suppression.Reason(q.Reason), Provider: q.Provider, Rule: q.Rule, Ended: q.Ended, Limit: q.Limit, Cursor: q.Cursor}
+	if q.Domain != "" {
+		d, err := mail.ParseDomain(strings.TrimPrefix(q.Domain, "@"))
+		if err != nil {
+			return out, invalid(fmt.Sprintf("domain: %q is none", clip(q.Domain, 80)))
+		}
+		out.Domain = d
+	}
+	return out, nil
+}
+
+func (s *server) listSuppressed(ctx context.Context, in *SuppressionQuery) (*body[SuppressedList], error) {
+	l, err := s.suppressions()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.scope(in.Customer); err != nil {
+		return nil, err
+	}
+	q, err := in.read()
+	if err != nil {
+		return nil, err
+	}
+	all, next, err := l.List(ctx, q)
+	if err != nil {
+		return nil, s.listFail(err)
+	}
+	out := SuppressedList{Entries: []Suppressed{}, Next: next}
+	for _, e := range all {
+		out.Entries = append(out.Entries, s.suppressed(e, in.Language))
+	}
+	return &body[SuppressedList]{out}, nil
+}
+
+func (s *server) showSuppressed(ctx context.Context, in *struct {
+	Address  string `query:"address" required:"true" maxLength:"400" doc:"An address, or @example.org"`
+	Language string `query:"language" enum:"en,fr" doc:"Of the words; default en"`
+}) (*body[SuppressedList], error) {
+	const mostLifts = 50
+	l, err := s.suppressions()
+	if err != nil {
+		return nil, err
+	}
+	a, err := suppression.ParseAddress(in.Address)
+	if err != nil {
+		return nil, s.listFail(err)
+	}
+	all, err := l.Find(ctx, a)
+	if err != nil {
+		return nil, s.listFail(err)
+	}
+	lifts, err := l.Lifts(ctx, a, mostLifts)
+	if err != nil {
+		return nil, s.listFail(err)
+	}
+	out := SuppressedList{Entries: []Suppressed{}}
+	for _, e := range all {
+		out.Entries = append(out.Entries, s.suppressed(e, in.Language))
+	}
+	for _, x := range lifts {
+		e := x.Entry
+		out.Lifts = append(out.Lifts, SuppressionLift{Address: suppression.FormatAddress(e.Address), Customer: e.Customer, Reason: string(e.Reason), Since: e.Since, MadeBy: e.By, At: x.At,
+			By: x.By, Why: x.Why, QueueID: e.Evidence.QueueID, Answer: e.Evidence.Text, Rule: e.Evidence.Rule})
+	}
+	return &body[SuppressedList]{out}, nil
+}
+
+func (s *server) suppress(ctx context.Context, in *struct {
+	By
+	Body SuppressRequest
+}) (*body[Done], error) {
+	l, err := s.suppressions()
+	if err != nil {
+		return nil, err
+	}
+	r := in.Body
+	if err := s.scope(r.Customer); err != nil {
+		return nil, err
+	}
+	a, err := suppression.ParseAddress(r.Address)
+	if err != nil {
+		return nil, s.listFail(err)
+	}
+	if !r.Until.IsZero() && !r.Until.After(s.o.Now()) {
+		return nil, invalid("until: " + r.Until.Format(time.RFC3339) + " is past")
+	}
+	reason := suppression.Reason(r.Reason)
+	if reason == "" {
+		reason = suppression.ByOperator
+	}
+	e := suppression.Entry{Customer: r.Customer, Address: a, Reason: reason, Until: r.Until, By: in.actor(), Note: r.Note}
+	changed, err := l.AddAll(ctx, []suppression.Entry{e})
+	if err != nil {
+		return nil, s.listFail(err)
+	}
+	if changed == 0 {
+		return done("%s: %s is on the list already, for a reason as strong", forWhom(r.Customer), suppression.FormatAddress(a)), nil
+	}
+	f := journal.Fact{Kind: journal.Listed, At: s.o.Now(), Customer: r.Customer, Recipient: suppression.FormatAddress(a), Text: string(reason) + ": " + r.Note, NextAt: r.Until, Actor: in.actor()}
+	if err := s.wrote(ctx, f); err != nil {
+		return nil, err
+	}
+	out := done("%s: %s is not written to from now on", forWhom(r.Customer), suppression.FormatAddress(a))
+	out.Body.Count = changed
+	return out, nil
+}
+
+// wrote puts what was done into the journal.
+func (s *server) wrote(ctx context.Context, facts ...journal.Fact) error {
+	if err := s.o.Journal.Append(ctx, facts...); err != nil {
+		return s.fail(fmt.Errorf("it is done, but was not written into the journal: %w", err))
+	}
+	return nil
+}
+
+func (s *server) liftSuppressed(ctx context.Context, in *struct {
+	By
+	Body LiftRequest
+}) (*body[Done], error) {
+	l, err := s.suppressions()
+	if err != nil {
+		return nil, err
+	}
+	r := in.Body
+	if r.All && r.Customer != "" {
+		return nil, invalid("all: leave customer out, or all")
+	}
+	a, err := suppression.ParseAddress(r.Address)
+	if err != nil {
+		return nil, s.listFail(err)
+	}
+	entries, err := l.Find(ctx, a)
+	if err != nil {
+		return nil, s.listFail(err)
+	}
+	var mine, others []suppression.Entry
+	for _, e := range entries {
+		switch {
+		case e.Address != a: // the whole domain's
+			others = append(others, e)
+		case r.All || e.Customer == r.Customer:
+			mine = append(mine, e)
+		default:
+			others = append(others, e)
+		}
+	}
+	if len(mine) == 0 {
+		text := fmt.Sprintf("%s: %s is not on the list", forWhom(r.Customer), suppression.FormatAddress(a))
+		if len(others) > 0 {
+			text += "; there is " + where(others) + ": name that with customer or address, or use all"
+		}
+		return nil, problem(http.StatusNotFound, "not-found", text)
+	}
+	var facts []journal.Fact
+	for _, e := range mine {
+		if _, err := l.LiftBecause(ctx, e.Customer, a, in.actor(), r.Why); err != nil && !errors.Is(err, suppression.ErrNotFound) {
+			return nil, s.listFail(err)
+		}
+		facts = append(facts, journal.Fact{Kind: journal.Lifted, At: s.o.Now(), QueueID: e.Evidence.QueueID, Customer: e.Customer, Recipient: suppression.FormatAddress(a),
+			Text: string(e.Reason) + ": " + r.Why, Actor: in.actor()})
+	}
+	if err := s.wrote(ctx, facts...); err != nil {
+		return nil, err
+	}
+	text := "%s is written to again"
+	if !r.All {
+		text = forWhom(r.Customer) + ": " + text
+	}
+	if len(others) > 0 {
+		text += "; but there is " + strings.ReplaceAll(where(others), "%", "%%")
+	}
+	out := done(text, suppression.FormatAddress(a))
+	out.Body.Count = len(mine)
+	return out, nil
+}
+
+// where names entries that are not meant.
+func where(entries []suppression.Entry) string {
+	var ids []string
+	for _, e := range entries {
+		who := "everybody"
+		if e.Customer != "" {
+			who = e.Customer
+		}
+		ids = append(ids, suppression.FormatAddress(e.Address)+" for "+who)
+	}
+	return few(ids)
+}
+
+func (s *server) importSuppressed(ctx context.Context, in *struct {
+	By
+	Body ImportRequest
+}) (*body[Done], error) {
+	l, err := s.suppressions()
+	if err != nil {
+		return nil, err
+	}
+	r := in.Body
+	if err := s.scope(r.Customer); err != nil {
+		return nil, err
+	}
+	d := suppression.Defaults{Customer: r.Customer, Reason: suppression.ByOperator, By: in.actor(), Line: r.Line, Fixed: r.Customer != ""}
+	if r.Reason != "" {
+		d.Reason = suppression.Reason(r.Reason)
+	}
+	all, err := suppression.ReadCSV(strings.NewReader(r.CSV), d)
+	if err != nil {
+		return nil, s.listFail(err)
+	}
+	known := map[string]bool{}
+	for _, e := range all {
+		if !known[e.Customer] {
+			if err := s.scope(e.Customer); err != nil {
+				return nil, err
+			}
+			known[e.Customer] = true
+		}
+	}
+	if r.Check {
+		out := done("%d rows can be taken", len(all))
+		out.Body.Count = len(all)
+		return out, nil
+	}
+	changed, err := l.AddAll(ctx, all)
+	if err != nil {
+		return nil, s.listFail(err)
+	}
+	f := journal.Fact{Kind: journal.Listed, At: s.o.Now(), Customer: r.Customer, Text: fmt.Sprintf("import of %d rows, %d of them new, stronger or longer", len(all), changed), Actor: in.actor()}
+	if err := s.wrote(ctx, f); err != nil {
+		return nil, err
+	}
+	out := done("%d of %d rows were new, stronger or longer", changed, len(all))
+	out.Body.Count = changed
+	return out, nil
+}
+
+// SuppressionCSV is one page of the list.
+type SuppressionCSV struct {
+	CSV  string `json:"csv" doc:"Rows; the first page begins with the names of the columns"`
+	Next string `json:"next,omitempty" doc:"Cursor of the following page"`
+}
+
+func (s *server) exportSuppressed(ctx context.Context, in *SuppressionQuery) (*body[SuppressionCSV], error) {
+	l, err := s.suppressions()
+	if err != nil {
+		return nil, err
+	}
+	q, err := in.read()
+	if err != nil {
+		return nil, err
+	}
+	all, next, err := l.List(ctx, q)
+	if err != nil {
+		return nil, s.listFail(err)
+	}
+	var b bytes.Buffer
+	if err := suppression.WriteCSV(&b, all, in.Cursor == ""); err != nil {
+		return nil, s.fail(err)
+	}
+	return &body[SuppressionCSV]{SuppressionCSV{CSV: b.String(), Next: next}}, nil
+}
+
+// values is the query as the client sends it.
+func (q SuppressionQuery) values() url.Values {
+	v := values("customer", q.Customer, "domain", q.Domain, "reason", q.Reason, "provider", q.Provider, "rule", q.Rule, "cursor", q.Cursor, "language", q.Language)
+	for name, on := range map[string]bool{"own": q.Own, "ended": q.Ended} {
+		if on {
+			v.Set(name, "true")
+		}
+	}
+	if q.Limit > 0 {
+		v.Set("limit", strconv.Itoa(q.Limit))
+	}
+	return v
+}
+
+// Suppressed returns one page of the addresses that are not written to.
+func (c *Client) Suppressed(ctx context.Context, q SuppressionQuery) (SuppressedList, error) {
+	return get[SuppressedList](ctx, c, "/v1/suppression", q.values())
+}
+
+// SuppressedAddress returns everything about one address.
+func (c *Client) SuppressedAddress(ctx context.Context, address, language string) (SuppressedList, error) {
+	return get[SuppressedList](ctx, c, "/v1/suppression/show", values("address", address, "language", language))
+}
+
+// Suppress puts an address on the list.
+func (c *Client) Suppress(ctx context.Context, r SuppressRequest) (Done, error) {
+	return send[Done](ctx, c, http.MethodPost, "/v1/suppression", r)
+}
+
+// LiftSuppressed takes an address off the list.
+func (c *Client) LiftSuppressed(ctx context.Context, r LiftRequest) (Done, error) {
+	return send[Done](ctx, c, http.MethodPost, "/v1/suppression/lift", r)
+}
+
+// ImportSuppressed adds entries in CSV.
+func (c *Client) ImportSuppressed(ctx context.Context, r ImportRequest) (Done, error) {
+	return send[Done](ctx, c, http.MethodPost, "/v1/suppression/import", r)
+}
+
+// ExportSuppressed returns one page of the list in CSV.
+func (c *Client) ExportSuppressed(ctx context.Context, q SuppressionQuery) (SuppressionCSV, error) {
+	return get[SuppressionCSV](ctx, c, "/v1/suppression/export", q.values())
+}
