@@ -369,7 +369,20 @@ func (s *story) unknownUser(ctx context.Context) error {
 	if err := s.check(hasFact(facts, journal.Bounced, to), "unknown.bounced", "Provider", UserList); err != nil {
 		return err
 	}
-	return s.notification(ctx, p.from, to, "OFR_416")
+	if err := s.notification(ctx, p.from, to, "OFR_416"); err != nil {
+		return err
+	}
+	// The second letter to the same address never leaves: its sender hears at once why, and his reputation is spared.
+	if _, err := s.follow(ctx, id, func(facts []journal.Fact) bool { return hasFact(facts, journal.Listed, "") }); err != nil {
+		return err
+	}
+	s.out.say(s.out.text("unknown.again", "Recipient", to))
+	reply, err := s.hand(ctx, s.shop, s.g.submit, envelope(p.from, to), p.plain())
+	if err != nil {
+		return err
+	}
+	s.out.quote(reply.String())
+	return s.check(reply.Code == 550 && strings.Contains(reply.String(), "OFR_416"), "unknown.listed")
 }
 
 // notification reads the DSN about a recipient in the sender's mailbox and shows what its first part says.
