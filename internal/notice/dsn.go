@@ -88,9 +88,10 @@ func (n *Notices) statusOf(ctx context.Context, m spool.Message, body []byte, ac
 	if err != nil {
 		return fmt.Errorf("status notification of %s: %w", m.ID, err)
 	}
+	// RFC 8689 5: the notification tells about a message that must not travel in the clear, so it asks for the same, and returns the header only.
 	d := report.DSN{ReportingMTA: n.o.Hostname, ArrivalDate: n.local(m.Received), EnvelopeID: m.Envelope.EnvelopeID, From: n.daemon, To: to,
 		FromName: n.o.FromName, Subject: headerText(p.Title, maxTitle), Language: lang, Text: p.text(), HTML: html, MessageID: string(id) + "@" + n.o.Hostname, Date: now,
-		Original: n.returned(body), ReturnFull: n.o.ReturnBytes > 0 && !strings.EqualFold(m.Envelope.Ret, "HDRS")}
+		Original: n.returned(body), ReturnFull: n.o.ReturnBytes > 0 && !strings.EqualFold(m.Envelope.Ret, "HDRS") && !m.Envelope.RequireTLS}
 	if m.Envelope.ReversePath != to {
 		d.EnvelopeID = "" // RFC 3464 2.2.1: it is for the system that gave it
 	}
@@ -102,7 +103,7 @@ func (n *Notices) statusOf(ctx context.Context, m spool.Message, body []byte, ac
 		return fmt.Errorf("status notification of %s: %w", m.ID, err)
 	}
 	if err := n.put(ctx, letter{kind: kind, about: []mail.QueueID{m.ID}, id: id, customer: m.Customer, lang: lang, from: n.daemon, to: to, subject: d.Subject, messageID: "<" + d.MessageID + ">",
-		raw: threaded(raw, m.MessageID), utf8: d.NeedsSMTPUTF8()}); err != nil {
+		raw: threaded(raw, m.MessageID), utf8: d.NeedsSMTPUTF8(), secure: m.Envelope.RequireTLS}); err != nil {
 		return fmt.Errorf("status notification of %s: %w", m.ID, err)
 	}
 	n.mu.Lock()

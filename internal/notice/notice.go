@@ -223,6 +223,8 @@ type letter struct {
 	messageID string
 	raw       []byte
 	utf8      bool // an address of the header needs SMTPUTF8
+	secure    bool // what it tells of was sent with REQUIRETLS
+	lenient   bool // it goes whatever its recipient's domain asks of TLS
 }
 
 // put queues a letter. That a notice with a derived ID exists already means that an earlier call got so far.
@@ -237,7 +239,7 @@ func (n *Notices) put(ctx context.Context, l letter) (err error) {
 	}
 	m := spool.Message{ID: l.id, Customer: l.customer, Received: now, Expires: now.Add(n.o.Expire), Notice: true, Language: l.lang,
 		HeaderFrom: l.from.String(), Subject: l.subject, MessageID: l.messageID, Body: l.raw,
-		Envelope: mail.Envelope{Recipients: []mail.Recipient{{Address: l.to, Notify: mail.NotifyNever}}, EightBit: eightBit(l.raw), SMTPUTF8: l.utf8}}
+		Envelope: mail.Envelope{Recipients: []mail.Recipient{{Address: l.to, Notify: mail.NotifyNever}}, EightBit: eightBit(l.raw), SMTPUTF8: l.utf8, RequireTLS: l.secure, TLSOptional: l.lenient}}
 	if err := n.o.Spool.Put(ctx, &m); err != nil && !errors.Is(err, spool.ErrExists) {
 		return fmt.Errorf("queue notice: %w", err)
 	}
