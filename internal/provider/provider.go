@@ -84,6 +84,30 @@ func (r *Rule) Question(provider, line string) Answer {
 	return a
 }
 
+// Code is a code of the answers that the rule is about, 400 or 500 when all begin alike, 0 when they may begin either way.
+func (r *Rule) Code() int {
+	class := byte(0)
+	for _, c := range r.Codes {
+		if class != 0 && class != c[0] {
+			return 0
+		}
+		class = c[0]
+	}
+	for _, s := range r.statuses {
+		if len(r.Codes) > 0 {
+			break
+		}
+		if s.class < 0 || class != 0 && class != byte('0'+s.class) {
+			return 0
+		}
+		class = byte('0' + s.class)
+	}
+	if class == 0 {
+		return 0
+	}
+	return int(class-'0') * 100
+}
+
 // Limits is what a provider takes from one egress address. 0 in a field means no limit of its own.
 type Limits struct {
 	Connections   int // at one time
