@@ -80,12 +80,17 @@ const refreshEvery = time.Minute
 type Egress struct {
 	IP   netip.Addr // invalid: whichever the system chooses
 	HELO string     // the name said in EHLO; "" = the gateway's host name
+	Warm time.Time  // when its warm-up began; zero: receivers know it
 }
 
 // Pool is the egress addresses used for a class of mail. No Egress at all means any address.
 type Pool struct {
 	Name   string
 	Egress []Egress
+
+	Overflow string // pool that takes what the warm-up of this one has no room for; "": the warm addresses of this one
+	Strict   bool   // what no address takes waits for the next day of the warm-up
+	Spill    string // when a message leaves from another address than its own: "trouble" (also ""), "always", "never"
 }
 
 // DefaultPool is the name of the pool of customers that name none.

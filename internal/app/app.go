@@ -192,6 +192,9 @@ func (a *App) openResolver(_ context.Context, c *config.Config) (err error) {
 
 func (a *App) openAccounts(ctx context.Context, c *config.Config) (err error) {
 	pools := c.Delivery.AccountPools()
+	if err := checkEgress(pools); err != nil {
+		return err
+	}
 	for _, p := range pools {
 		for i := range p.Egress {
 			if p.Egress[i].HELO == "" {

@@ -327,18 +327,21 @@ type Web struct {
 
 // Delivery says how mail leaves.
 type Delivery struct {
-	Smarthost   Smarthost           `key:"smarthost"`
-	Concurrency Concurrency         `key:"concurrency"`
-	Retry       []time.Duration     `key:"retry"` // the last one repeats
-	Expire      time.Duration       `key:"expire"`
-	DelayNotice time.Duration       `key:"delay_notice"` // 0 = none
-	TLS         string              `key:"tls"`          // opportunistic, none
-	IPv6        bool                `key:"ipv6"`
-	Port        int                 `key:"port"`
-	Private     []netip.Prefix      `key:"private_destinations"` // none = the internet only
-	Providers   []string            `key:"providers"`            // folders
-	Pools       map[string][]Egress `key:"pools"`
-	ReturnPath  ReturnPath          `key:"return_path"`
+	Smarthost   Smarthost              `key:"smarthost"`
+	Concurrency Concurrency            `key:"concurrency"`
+	Retry       []time.Duration        `key:"retry"` // the last one repeats
+	Expire      time.Duration          `key:"expire"`
+	DelayNotice time.Duration          `key:"delay_notice"` // 0 = none
+	TLS         string                 `key:"tls"`          // opportunistic, none
+	IPv6        bool                   `key:"ipv6"`
+	Port        int                    `key:"port"`
+	Private     []netip.Prefix         `key:"private_destinations"` // none = the internet only
+	Providers   []string               `key:"providers"`            // folders
+	Pools       map[string][]Egress    `key:"pools"`
+	PoolOptions map[string]PoolOptions `key:"pool_options"`
+	WarmUp      []int                  `key:"warm_up"` // messages a day; none = the built-in plan
+	Shares      map[string]int         `key:"shares"`
+	ReturnPath  ReturnPath             `key:"return_path"`
 }
 
 // ReturnPath says what stands in the envelope as the sender of outgoing mail, and where bounces are read. Domain "" = the sender's own
@@ -368,17 +371,38 @@ type Concurrency struct {
 
 // Egress is one address and name mail leaves from.
 type Egress struct {
-	IP   netip.Addr  `key:"ip"`
-	HELO mail.Domain `key:"helo"`
+	IP        netip.Addr  `key:"ip"`
+	HELO      mail.Domain `key:"helo"`
+	WarmSince string      `key:"warm_since"` // a date; "" = it is warm
+}
+
+// warmDate is the form of Egress.WarmSince.
+const warmDate = "2006-01-02"
+
+// Warm is when the address began to send; zero for one that is warm.
+func (e Egress) Warm() time.Time {
+	t, err := time.Parse(warmDate, e.WarmSince)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// PoolOptions says what happens when the address of a message may not send.
+type PoolOptions struct {
+	Overflow string `key:"overflow"`       // a pool; "" = the warm addresses of its own
+	Strict   bool   `key:"warm_up_strict"` // what the warm-up has no room for waits
+	Spill    string `key:"spill"`          // trouble, always, never
 }
 
 // AccountPools returns the pools as the account ledger takes them.
 func (d Delivery) AccountPools() []account.Pool {
 	var pools []account.Pool
 	for _, name := range sortedKeys(d.Pools) {
-		p := account.Pool{Name: name}
+		o := d.PoolOptions[name]
+		p := account.Pool{Name: name, Overflow: o.Overflow, Strict: o.Strict, Spill: o.Spill}
 		for _, e := range d.Pools[name] {
-			p.Egress = append(p.Egress, account.Egress{IP: e.IP, HELO: string(e.HELO)})
+			p.Egress = append(p.Egress, account.Egress{IP: e.IP, HELO: string(e.HELO), Warm: e.Warm()})
 		}
 		pools = append(pools, p)
 	}

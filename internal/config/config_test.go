@@ -394,10 +394,10 @@ func TestDiff(t *testing.T) {
 	t.Parallel()
 	old := mustParse(t, "log: {level: info}\ncustomers: [{id: a, networks: [192.0.2.0/24]}]\ndelivery: {pools: {a: [{ip: 192.0.2.1}]}}")
 	changed, restart := config.Diff(old, mustParse(t, "log: {level: debug, format: json}\ncustomers: [{id: a, networks: [192.0.2.0/25]}]\nlisten: {web: '127.0.0.1:1'}\nfilter: {scores: {A_B: 1}}"))
-	if want := "[customers[0].networks delivery.pools.a[0].helo delivery.pools.a[0].ip filter.scores.A_B listen.web log.format log.level]"; fmt.Sprint(changed) != want {
+	if want := "[customers[0].networks delivery.pools.a[0].helo delivery.pools.a[0].ip delivery.pools.a[0].warm_since filter.scores.A_B listen.web log.format log.level]"; fmt.Sprint(changed) != want {
 		t.Errorf("changed %v, want %v", changed, want)
 	}
-	if want := "[delivery.pools.a[0].helo delivery.pools.a[0].ip listen.web log.format]"; fmt.Sprint(restart) != want {
+	if want := "[delivery.pools.a[0].helo delivery.pools.a[0].ip delivery.pools.a[0].warm_since listen.web log.format]"; fmt.Sprint(restart) != want {
 		t.Errorf("restart %v, want %v", restart, want)
 	}
 	secret := mustParse(t, "")

@@ -459,6 +459,29 @@ func (v *validation) delivery() {
 				v.bad(fmt.Sprintf("%s[%d].ip", path, i), "%s cannot stand here; expected an address of this machine, once per pool", e.IP)
 			}
 			seen[e.IP] = true
+			if e.WarmSince != "" && e.Warm().IsZero() {
+				v.bad(fmt.Sprintf("%s[%d].warm_since", path, i), "%q is no date; expected one like 2026-11-20", clip(e.WarmSince))
+			}
+		}
+	}
+	v.poolOptions(d)
+}
+
+func (v *validation) poolOptions(d Delivery) {
+	for _, name := range sortedKeys(d.PoolOptions) {
+		path := "delivery.pool_options." + name
+		if _, ok := d.Pools[name]; !ok {
+			v.doubt(path, "has no effect: delivery.pools has no pool of that name")
+		}
+		o := d.PoolOptions[name].Overflow
+		if _, ok := d.Pools[o]; o != "" && (!ok && o != account.DefaultPool || o == name) {
+			v.bad(path+".overflow", "%q cannot stand here; expected the name of another pool of delivery.pools", clip(o))
+		}
+	}
+	for i, n := range d.WarmUp {
+		if i > 0 && n < d.WarmUp[i-1] {
+			v.doubt("delivery.warm_up", "day %d allows less than the day before", i+1)
+			break
 		}
 	}
 }
