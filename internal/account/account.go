@@ -217,6 +217,7 @@ type snapshot struct {
 	lengths4    []int // prefix lengths in use, longest first
 	lengths6    []int
 	domains     map[mail.Domain]*Customer
+	returns     map[mail.Domain]bool // domains of return addresses
 	credentials map[string]*Credential
 	keys        map[mail.Domain][]KeyRecord // newest first
 	tuning      tuningState
@@ -227,6 +228,7 @@ func newSnapshot(r rows) *snapshot {
 		customers:   map[string]*Customer{},
 		networks:    map[netip.Prefix]*Customer{},
 		domains:     map[mail.Domain]*Customer{},
+		returns:     map[mail.Domain]bool{},
 		credentials: map[string]*Credential{},
 		keys:        map[mail.Domain][]KeyRecord{},
 		tuning:      newTuningState(r.tuning, r.file, r.fileSource),
@@ -248,6 +250,9 @@ func newSnapshot(r rows) *snapshot {
 		}
 		for _, d := range c.Domains {
 			s.domains[d] = c
+		}
+		if d := c.ReturnDomain(); d != "" {
+			s.returns[d] = true
 		}
 	}
 	slices.SortFunc(s.sorted, func(a, b *Customer) int { return cmp.Compare(a.ID, b.ID) })

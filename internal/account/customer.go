@@ -224,6 +224,12 @@ func (c Customer) Below(d mail.Domain) bool {
 	return false
 }
 
+// ReturnDomain reports whether d is some customer's domain for return addresses.
+func (l *Ledger) ReturnDomain(d mail.Domain) bool { return l.state.Load().returns[d] }
+
+// ReturnDomains reports whether any customer has one.
+func (l *Ledger) ReturnDomains() bool { return len(l.state.Load().returns) > 0 }
+
 // firstDomain is for examples.
 func (c Customer) firstDomain() mail.Domain {
 	if len(c.Domains) == 0 {

@@ -26,6 +26,7 @@ import (
 	"postern/internal/account"
 	"postern/internal/alarm"
 	"postern/internal/delivery"
+	"postern/internal/feedback"
 	"postern/internal/filter"
 	"postern/internal/intake"
 	"postern/internal/journal"
@@ -56,12 +57,14 @@ type Options struct {
 	Spool    *spool.Spool
 	// Reference finds one of our references in a text that somebody pasted. nil: none is looked for.
 	Reference func(text []byte) (mail.QueueID, bool)
-	Alarms    *alarm.Alarms   // nil: none stand
-	Catalog   *locale.Catalog // words of the tests; nil: names only
-	Version   string
-	Reload    func() error // reads the configuration again; nil: refused
-	Logger    *slog.Logger
-	Now       func() time.Time
+	// Look says what a return address refers to. nil: there are none.
+	Look    func(ctx context.Context, text string) (feedback.Made, error)
+	Alarms  *alarm.Alarms   // nil: none stand
+	Catalog *locale.Catalog // words of the tests; nil: names only
+	Version string
+	Reload  func() error // reads the configuration again; nil: refused
+	Logger  *slog.Logger
+	Now     func() time.Time
 
 	Suppression *suppression.Ledger // nil: there is no list of addresses that are not written to
 }
@@ -151,6 +154,7 @@ func (s *server) register(a huma.API) {
 	s.addAlarms(a)
 	s.addTop(a)
 	s.addProblem(a)
+	add(a, get, "/v1/return-address", "look-return-address", "What a return address refers to", s.lookReturnAddress)
 	s.addLearn(a)
 	s.addTuning(a)
 	s.addSuppression(a)

@@ -21,6 +21,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,7 @@ import (
 	"postern/internal/portal"
 	"postern/internal/provider"
 	"postern/internal/report"
+	"postern/internal/returnpath"
 	"postern/internal/shaping"
 	"postern/internal/smtp"
 	"postern/internal/spool"
@@ -86,6 +88,7 @@ type App struct {
 	alarms          *alarm.Alarms
 	queueWatch      alarm.Watch
 	metrics         *metrics
+	returning       returning
 	findings        findings
 	scanners        scanners
 	certificate     atomic.Pointer[tls.Certificate]
@@ -136,7 +139,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 		do   func(context.Context, *config.Config) error
 	}{
 		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"accounts", a.openAccounts},
-		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"intake and delivery", a.openWorks},
+		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"return addresses", a.openReturning}, {"intake and delivery", a.openWorks},
 		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"services", a.openServices}, {"pages", a.openFaces},
 	} {
 		if err := step.do(ctx, o.Config); err != nil {
@@ -262,7 +265,7 @@ func (a *App) openNotices(_ context.Context, c *config.Config) error {
 // told writes down that a notice was queued: what people were told belongs to a message's life.
 func (a *App) told(t notice.Told) {
 	kind := journal.Notified
-	switch t.Kind {
+	switch strings.TrimPrefix(t.Kind, "late-") {
 	case report.Failed, report.Delayed, report.Delivered, report.Relayed:
 		kind = journal.DSN
 	}
@@ -343,7 +346,8 @@ func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 	a.intake, err = intake.New(intake.Options{Hostname: a.host, Accounts: a.accounts, Filter: a.filter, Fresh: a.retests, Resolver: a.resolver,
 		Spool: a.spool, Journal: a.journal, Notices: a.notices, Links: a.metrics.links, MaxHops: c.Limits.Hops,
 		Explain: func(lang string, h filter.Hit) filter.Explanation { return filter.Explain(a.metrics.catalog, lang, h) },
-		Expire:  c.Delivery.Expire, HoldFor: c.Held.Keep, Logger: a.log, Count: a.metrics.intake, Tested: a.metrics.tested, Taught: a.taught, Suppression: a.suppression})
+		Expire:  c.Delivery.Expire, HoldFor: c.Held.Keep, Logger: a.log, Count: a.metrics.intake, Tested: a.metrics.tested, Taught: a.taught, Suppression: a.suppression,
+		Reference: a.returning.codec.Reference, RefField: returnpath.Field, Leaving: a.leaving})
 	if err != nil {
 		return err
 	}
@@ -356,7 +360,7 @@ func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 	o := delivery.Options{Hostname: a.host, Spool: a.spool, Journal: a.journal, Accounts: a.accounts, Notices: a.notices, Resolver: a.resolver,
 		Port: c.Delivery.Port, PerLane: c.Delivery.Concurrency.PerDomain, Connections: c.Delivery.Concurrency.Total, Tuning: tuning(c),
 		IPv4Only: !c.Delivery.IPv6, OwnAddrs: a.ownAddrs, Logger: a.log, Count: a.metrics.delivery, Took: a.metrics.took, Settled: a.settled, Suppression: a.suppression,
-		Knowledge: a.knowledge, Shaping: a.shaping(c), Words: func(w shaping.Why) string { return api.Why(a.metrics.catalog, locale.English, w) }}
+		ReturnPath: a.returnPath, Knowledge: a.knowledge, Shaping: a.shaping(c), Words: func(w shaping.Why) string { return api.Why(a.metrics.catalog, locale.English, w) }}
 	if s := c.Delivery.Smarthost; s.Host != "" {
 		o.Smarthost = &delivery.Smarthost{Host: s.Host, Port: s.Port, User: s.User, Password: string(s.Password), TLS: s.TLS}
 	}
@@ -473,7 +477,7 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	operator, err = api.New(api.Options{Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression,
+	operator, err = api.New(api.Options{Reference: a.reference, Look: a.returning.door.Look, Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression,
 		Spool: a.spool, Catalog: a.metrics.catalog, Version: a.version, Reload: func() error { return a.Reload(context.Background()) }, Logger: a.log})
 	return pages, operator, err
 }

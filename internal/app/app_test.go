@@ -75,6 +75,8 @@ $ORIGIN customer.test.
 @ 300 IN MX 10 mx.receiver.test.
 @ 300 IN TXT "v=spf1 ip4:127.0.0.1 -all"
 _dmarc 300 IN TXT "v=DMARC1; p=reject"
+bounce 300 IN MX 10 gate.receiver.test.
+bounce 300 IN TXT "v=spf1 ip4:127.0.0.1 -all"
 $ORIGIN receiver.test.
 @ 300 IN MX 10 mx
 mx 300 IN A 127.0.0.1
@@ -126,6 +128,9 @@ delivery:
 		}
 		any := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
 		c.Listen.Relay.Address, c.Listen.Submission.Address, c.Listen.Submissions.Address, c.Listen.Web, c.Listen.Metrics = any, any, any, any, any
+		if len(c.Listen.Bounces) > 0 {
+			c.Listen.Bounces = any
+		}
 		return c, nil
 	}
 	c, err := load()

@@ -43,7 +43,7 @@ func (a *App) openDoors(ctx context.Context, c *config.Config) error {
 		var servers []*smtp.Server
 		for _, addr := range d.at.Address {
 			submission := d.door == intake.Submission
-			server, err := smtp.NewServer(smtp.ServerOptions{Name: d.name, Hostname: a.host, Handler: a.intake.Handler(d.door), TLS: a.tlsConfig(),
+			server, err := smtp.NewServer(smtp.ServerOptions{Name: d.name, Hostname: a.host, Handler: a.handler(d.door), TLS: a.tlsConfig(),
 				ImplicitTLS: d.implicit, OfferAuth: submission, RequireAuth: submission, Limits: c.Limits.SMTP(),
 				BareNewline: d.at.BareNewline, Logger: a.log})
 			if err != nil {
@@ -58,7 +58,7 @@ func (a *App) openDoors(ctx context.Context, c *config.Config) error {
 		}
 		a.metrics.watchServers(d.name, servers)
 	}
-	return nil
+	return a.openBounces(ctx, c)
 }
 
 func (a *App) tlsConfig() *tls.Config {

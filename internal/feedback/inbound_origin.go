@@ -151,6 +151,12 @@ func (o *origin) answers(recipient string) int {
 // excess reports whether more was told about the message than its recipients' systems have to tell.
 func (o *origin) excess() bool { return len(o.heard) >= 10+5*o.count }
 
+// Errors of Look.
+var (
+	ErrNotOurs = returnpath.ErrNotOurs // nothing in the text is ours
+	ErrForged  = returnpath.ErrForged  // it has the form of ours and a wrong signature
+)
+
 // Made says what a reference leads to, for people: the message's acceptance, and the recipient that it names.
 type Made struct {
 	Ref       returnpath.Ref
