@@ -114,7 +114,7 @@ func (g *gateway) serve(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := api.New(api.Options{Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Spool: g.Spool(), Catalog: catalog,
+	h, err := api.New(api.Options{Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Spool: g.Spool(), Catalog: catalog,
 		Version: "test", Reload: func() error { return g.reload }, Logger: slog.New(slog.NewTextHandler(g.log, nil)), Now: func() time.Time { return g.now }})
 	if err != nil {
 		t.Fatal(err)

@@ -99,3 +99,6 @@ func (b *blocks) against(name string) bool {
 	}
 	return b.them[name]
 }
+
+// Suppression returns the list of addresses that are not written to.
+func (a *App) Suppression() *suppression.Ledger { return a.suppression }

@@ -295,7 +295,7 @@ func csvPieces(in io.Reader) (all []csvPiece, err error) {
 	var head []string
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
-	begin := 0
+	begin, next := 0, 0 // lines of the file: the first of this piece, the one after what is in it
 	flush := func() {
 		if b.Len() > 0 && begin > 0 {
 			all = append(all, csvPiece{b.String(), begin - 1}) // the names of the columns stand where the line before was
@@ -319,16 +319,27 @@ func csvPieces(in io.Reader) (all []csvPiece, err error) {
 			}
 			head = []string{"address"} // nothing but addresses
 		}
+		if gap := at - next; gap > 1000 && begin > 0 {
+			flush()
+		}
+		for ; begin > 0 && next < at; next++ {
+			b.WriteByte('\n') // a line that the reader left out: errors are told with the file's own numbers
+		}
 		if begin == 0 {
-			begin = at
+			begin, next = at, at
 			if err := w.Write(head); err != nil {
 				return nil, err
 			}
+			w.Flush()
 		}
 		if err := w.Write(row); err != nil {
 			return nil, err
 		}
-		if w.Flush(); b.Len() > importPiece {
+		w.Flush()
+		for _, cell := range row {
+			next += strings.Count(cell, "\n")
+		}
+		if next++; b.Len() > importPiece {
 			flush()
 		}
 	}

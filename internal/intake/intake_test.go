@@ -26,6 +26,7 @@ import (
 	"postern/internal/spool"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
+	"postern/internal/suppression"
 )
 
 const zone = `
@@ -58,6 +59,7 @@ type rooms struct {
 	user, password   string // of customer shop
 	ahead            atomic.Int64
 	bodies           string // folder of large bodies
+	list             *suppression.Ledger
 	mu               sync.Mutex
 	events           []string
 	tested           int
@@ -162,7 +164,11 @@ func start(t *testing.T, s settings) *rooms {
 	tests, err := filter.New(filter.Options{Resolver: breakable{r.dns.Resolver(t), &r.resolverIsBroken}, Accounts: r.accounts, Lists: []dnsbl.List{},
 		Scores: scores, Now: r.now, Opinions: s.opinions})
 	must(err)
-	r.Intake, err = intake.New(intake.Options{Hostname: "gate.test", Accounts: r.accounts, Filter: tests, Resolver: r.dns.Resolver(t), Spool: r.spool,
+	r.list, err = suppression.New(suppression.Options{DB: r.mainDB})
+	must(err)
+	must(r.list.Refresh(t.Context()))
+	r.Intake, err = intake.New(intake.Options{Suppression: r.list,
+		Hostname: "gate.test", Accounts: r.accounts, Filter: tests, Resolver: r.dns.Resolver(t), Spool: r.spool,
 		Journal: r.journal, Notices: notices, Links: r.links, MaxHops: s.maxHops, Taught: s.taught, Now: r.now, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Explain: func(lang string, h filter.Hit) filter.Explanation { return filter.Explain(catalog, lang, h) },
 		Count: func(e string) {
