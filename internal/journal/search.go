@@ -176,22 +176,18 @@ func (j *Journal) HasAccepted(ctx context.Context, ids []mail.QueueID) (map[mail
 	known := make(map[mail.QueueID]bool, len(ids))
 	err := j.db.Read(ctx, func(tx *store.Tx) error {
 		clear(known)
-		for piece := range slices.Chunk(ids, 64) {
-			args := make([]any, 64)
-			for i := range args {
-				args[i] = string(piece[min(i, len(piece)-1)])
-			}
-			rows := tx.Query(sqlAccepted+"(?"+strings.Repeat(", ?", 63)+")", args...)
-			for rows.Next() {
-				var id mail.QueueID
-				if err := rows.Scan((*string)(&id)); err != nil {
-					return err
-				}
-				known[id] = true
-			}
-			if err := rows.Err(); err != nil {
+		left := ids
+		for _, kind := range []Kind{Accepted, Held, Recovered} { // nearly all are found with the first, by one look each
+			if err := findKind(tx, kind, left, known); err != nil {
 				return err
 			}
+			var missing []mail.QueueID
+			for _, id := range left {
+				if !known[id] {
+					missing = append(missing, id)
+				}
+			}
+			left = missing
 		}
 		return nil
 	})
@@ -199,6 +195,30 @@ func (j *Journal) HasAccepted(ctx context.Context, ids []mail.QueueID) (map[mail
 		return nil, fmt.Errorf("look for accepted messages: %w", err)
 	}
 	return known, nil
+}
+
+// findKind notes which of the messages have a fact of a kind.
+func findKind(tx *store.Tx, kind Kind, ids []mail.QueueID, known map[mail.QueueID]bool) error {
+	const most = 64
+	for piece := range slices.Chunk(ids, most) {
+		args := make([]any, 1+most)
+		args[0] = string(kind)
+		for i := range most {
+			args[1+i] = string(piece[min(i, len(piece)-1)])
+		}
+		rows := tx.Query(sqlAccepted+"(?"+strings.Repeat(", ?", most-1)+")", args...)
+		for rows.Next() {
+			var id mail.QueueID
+			if err := rows.Scan((*string)(&id)); err != nil {
+				return err
+			}
+			known[id] = true
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Counts counts the facts of each kind since a moment.

@@ -19,7 +19,7 @@ const (
 	sqlTrace    = `SELECT ` + readColumns + ` FROM journal_fact WHERE queue_id = ? ORDER BY id LIMIT ?`
 	sqlPrune    = `DELETE FROM journal_fact WHERE id IN (SELECT id FROM journal_fact WHERE at < ? ORDER BY at, id LIMIT ?)`
 	sqlCounts   = `SELECT kind, count(*) FROM journal_fact WHERE at >= ? GROUP BY kind`
-	sqlAccepted = `SELECT DISTINCT queue_id FROM journal_fact WHERE kind IN ('accepted', 'held', 'recovered') AND queue_id IN `
+	sqlAccepted = `SELECT DISTINCT queue_id FROM journal_fact WHERE kind = ? AND queue_id IN `
 )
 
 // rowSizes are the numbers of rows in one INSERT: few, so that prepared statements are found again.
