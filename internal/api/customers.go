@@ -191,6 +191,11 @@ func (s *server) deleteCustomer(ctx context.Context, in *CustomerRef) (*body[Don
 			return nil, s.fail(err)
 		}
 	}
+	if s.o.Suppression != nil {
+		if err := s.o.Suppression.Erase(ctx, in.ID); err != nil {
+			return nil, s.fail(err)
+		}
+	}
 	s.o.Logger.Info("customer removed", "customer", in.ID, "actor", in.actor())
 	return done("customer %s is removed with networks, domains and credentials; mail already taken goes on", in.ID), nil
 }

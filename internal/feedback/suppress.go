@@ -153,24 +153,6 @@ func (f *Feedback) Returned(o Outcome) {
 	f.post(event{Outcome: o, meaning: f.classify(o)})
 }
 
-// Hear takes what came back through the door (DoorOptions.Heard): a bounce as Returned does, a complaint as Complained does. A bounce about another
-// address, to which the recipient has his mail forwarded, says nothing of his own.
-func (f *Feedback) Hear(ctx context.Context, h Heard) error {
-	if h.Complaint {
-		return f.Complained(ctx, Complaint{Customer: h.Customer, Recipient: h.Recipient, QueueID: h.QueueID, At: h.At, Host: h.Host, Provider: h.Provider, Text: h.Text})
-	}
-	code := h.Code
-	if code == 0 && len(h.Enhanced) > 0 && (h.Enhanced[0] == '4' || h.Enhanced[0] == '5') {
-		code = int(h.Enhanced[0]-'0') * 100
-	}
-	if h.Forwarded || code == 0 {
-		return nil
-	}
-	f.Returned(Outcome{Customer: h.Customer, Credential: h.Credential, ClientIP: h.ClientIP, HeaderFrom: h.HeaderFrom, Recipient: h.Recipient, At: h.At, Code: code, Enhanced: h.Enhanced,
-		Text: h.Text, QueueID: h.QueueID, Provider: h.Provider, Phase: h.Phase, Host: h.Host, Meaning: h.Meaning})
-	return nil
-}
-
 // post hands an answer to Run.
 func (f *Feedback) post(e event) {
 	if f.o.Suppression == nil || e.Customer == "" || e.meaning.Category == provider.Suppressed || e.Recipient.Domain == "" {

@@ -318,6 +318,25 @@ func (l *Ledger) TakeBack(ctx context.Context, since time.Time, which func(Entry
 	return all, err
 }
 
+// Erase removes everything that belongs to a customer who is removed: entries, strikes and the memory of lifts. "" removes nothing.
+func (l *Ledger) Erase(ctx context.Context, customer string) error {
+	if customer == "" {
+		return nil
+	}
+	for _, sql := range []string{sqlEraseEntries, sqlEraseStrikes, sqlEraseLifts} {
+		for n := int64(cleanRows); n == cleanRows; {
+			err := l.db.Write(ctx, func(tx *store.Tx) (err error) {
+				n, err = tx.Exec(sql, customer, cleanRows)
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("suppression: erase: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
 // Kept after their end, for those who ask.
 const (
 	endedKept = 7 * 24 * time.Hour

@@ -54,7 +54,12 @@ const (
  (SELECT customer, domain, local FROM suppression_entry WHERE until > 0 AND until < ? LIMIT ?)`
 	sqlOldStrikes = `DELETE FROM suppression_strike WHERE (customer, domain, local, reason, day) IN
  (SELECT customer, domain, local, reason, day FROM suppression_strike WHERE heard < ? LIMIT ?)`
-	sqlOldLifts = `DELETE FROM suppression_lift WHERE id IN (SELECT id FROM suppression_lift WHERE at < ? LIMIT ?)`
+	sqlEraseEntries = `DELETE FROM suppression_entry WHERE (customer, domain, local) IN
+ (SELECT customer, domain, local FROM suppression_entry WHERE customer = ? LIMIT ?)`
+	sqlEraseStrikes = `DELETE FROM suppression_strike WHERE (customer, domain, local, reason, day) IN
+ (SELECT customer, domain, local, reason, day FROM suppression_strike WHERE customer = ? LIMIT ?)`
+	sqlEraseLifts = `DELETE FROM suppression_lift WHERE id IN (SELECT id FROM suppression_lift WHERE customer = ? LIMIT ?)`
+	sqlOldLifts   = `DELETE FROM suppression_lift WHERE id IN (SELECT id FROM suppression_lift WHERE at < ? LIMIT ?)`
 )
 
 func (k hitKey) compare(o hitKey) int {

@@ -510,6 +510,40 @@ func TestHits(t *testing.T) {
 	})
 }
 
+func TestErase(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, l *suppression.Ledger, c *clock, _ *store.DB) {
+		for _, customer := range []string{"a", "b", ""} {
+			add(t, l, suppression.Entry{Customer: customer, Address: address("x" + customer + "@b.example"), Reason: suppression.UnknownUser})
+			record(t, l, suppression.Strike{Customer: customer, Address: address("y@b.example"), Reason: suppression.MailboxFull, Need: 2})
+			add(t, l, suppression.Entry{Customer: customer, Address: address("z" + customer + "@b.example"), Reason: suppression.UnknownUser})
+			if err := l.Lift(t.Context(), customer, address("z"+customer+"@b.example"), "operator:eve"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, customer := range []string{"a", ""} {
+			if err := l.Erase(t.Context(), customer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if reason(t, l, "a", "xa@b.example") != "" || reason(t, l, "b", "xb@b.example") == "" || reason(t, l, "a", "x@b.example") == "" {
+			t.Error("the wrong entries were removed")
+		}
+		if lifts, err := l.Lifts(t.Context(), address("za@b.example"), 9); err != nil || len(lifts) != 0 {
+			t.Errorf("%+v %v", lifts, err)
+		}
+		if lifts, err := l.Lifts(t.Context(), address("zb@b.example"), 9); err != nil || len(lifts) != 1 {
+			t.Errorf("%+v %v", lifts, err)
+		}
+		c.add(26 * time.Hour)
+		for customer, made := range map[string]bool{"a": false, "b": true} {
+			if r := record(t, l, suppression.Strike{Customer: customer, Address: address("y@b.example"), Reason: suppression.MailboxFull, Need: 2}); r.Made != made {
+				t.Errorf("%s: %+v", customer, r)
+			}
+		}
+	})
+}
+
 // TestCluster: what one node adds keeps the other from writing.
 func TestCluster(t *testing.T) {
 	t.Parallel()
