@@ -134,7 +134,11 @@ func TestBehind(t *testing.T) {
 		{"mx1.free.fr smtp-in.orange.fr", "default"}, // two providers
 		{"notfree.fr", "default"},                    // a name that only ends alike
 		{"free.fr", "default"},                       // the suffix itself is no name below it
-		{"vps-1234.vps.ovh.net", "default"},          // a customer's own machine
+		{"home.hd.free.fr", "default"},               // a subscriber's own machine
+		{"lfbn-1-2.w90-1.abo.wanadoo.fr", "default"},
+		{"c-192-0-2-1.hsd1.ca.comcast.net", "default"},
+		{"static.sta.abo.bbox.fr", "default"},
+		{"vps-1234.vps.ovh.net", "default"}, // a customer's own machine
 		{"mail.protection.outlook.com.evil.test", "default"},
 		{". .. ", "default"},
 	} {
