@@ -434,7 +434,14 @@ func TestComplaintsThatLeadNowhere(t *testing.T) {
 	if code, _ := h.send("x@y.test", to, complaint("x@y.test", "Message-ID: <1@elsewhere.test>", false)); code != 250 || h.count("complaint:unknown") != 1 {
 		t.Errorf("%d %v", code, h.counts)
 	}
-	gone := mail.NewQueueID(time.Now())
+	fresh := mail.NewQueueID(time.Now())
+	if code, _ := h.send("", []string{h.path(fresh, 0)}, bounce("bob@there.test", "failed", "5.1.1", "550 no")); code != 451 || h.count("early") != 1 {
+		t.Errorf("a report that is quicker than the journal: %d %v", code, h.counts)
+	}
+	gone := mail.NewQueueID(time.Now().Add(-time.Hour))
+	if code, _ := h.send("", []string{h.path(gone, 0)}, bounce("bob@there.test", "failed", "5.1.1", "550 no")); code != 250 || h.count("unknown") != 1 {
+		t.Errorf("a report about a forgotten message: %d %v", code, h.counts)
+	}
 	if code, _ := h.send("", to, complaint("x@y.test", "Message-ID: <"+h.codec.Reference(gone)+"@gate.test>", false)); code != 250 || h.count("complaint:unknown") != 2 {
 		t.Errorf("%d %v", code, h.counts)
 	}

@@ -13,6 +13,7 @@ import (
 	"postern/internal/mail"
 	"postern/internal/report"
 	"postern/internal/returnpath"
+	"postern/internal/smtp"
 )
 
 // origin is what the journal knows of a message that something is told about.
@@ -25,8 +26,33 @@ type origin struct {
 	seen     map[string]bool // of known, lower case
 }
 
-// origin looks a message up. Nil without an error: the journal has forgotten it, or never knew it.
+// settling is how long the acceptance of a message may be on its way into the journal of another machine.
+const settling = 10 * time.Minute
+
+// origin looks a message up. Nil without an error: the journal has forgotten it, or never knew it. A report may be quicker than our own facts, which are
+// written in company: they are waited for, and those of another machine by having the report come again.
 func (d *Door) origin(ctx context.Context, ref returnpath.Ref) (*origin, error) {
+	o, err := d.trace(ctx, ref)
+	if err != nil || o != nil {
+		return o, err
+	}
+	if err := d.o.Journal.Flush(ctx); err != nil {
+		return nil, fmt.Errorf("message of a report: %w", err)
+	}
+	if o, err = d.trace(ctx, ref); err != nil || o != nil {
+		return o, err
+	}
+	if d.o.Now().Sub(ref.Made) < settling {
+		d.o.Count("early")
+		return nil, &smtp.Error{Code: 451, Enhanced: smtp.Enhanced{4, 3, 0}, Text: "The message is not written down here yet; try again in some minutes"}
+	}
+	d.o.Count("unknown")
+	d.o.Logger.Warn("a report is about a message that the journal does not know; journal.retention may be shorter than the life of return addresses", "queue_id", ref.ID)
+	return nil, nil
+}
+
+// trace gathers what stands in the journal, nil if that is no acceptance.
+func (d *Door) trace(ctx context.Context, ref returnpath.Ref) (*origin, error) {
 	facts, err := d.o.Journal.Trace(ctx, ref.ID)
 	if err != nil {
 		return nil, fmt.Errorf("message of a report: %w", err)
@@ -55,8 +81,6 @@ func (d *Door) origin(ctx context.Context, ref returnpath.Ref) (*origin, error) 
 		}
 	}
 	if !found {
-		d.o.Count("unknown")
-		d.o.Logger.Warn("a report is about a message that the journal does not know; journal.retention may be shorter than the life of return addresses", "queue_id", ref.ID)
 		return nil, nil
 	}
 	o.count = 1
@@ -176,7 +200,10 @@ func (d *Door) Look(ctx context.Context, text string) (Made, error) {
 		return Made{}, err
 	}
 	out := Made{Ref: ref}
-	o, err := d.origin(ctx, ref)
+	if err := d.o.Journal.Flush(ctx); err != nil {
+		return Made{}, err
+	}
+	o, err := d.trace(ctx, ref)
 	if err != nil || o == nil {
 		return out, err
 	}
