@@ -2,7 +2,16 @@
 // again, and what its answers mean. The data is YAML: ours, embedded in the binary (knowledge/*.yaml), then the operator's own files.
 //
 // What it does: [Load] reads and checks the data, [Knowledge.Behind] finds the provider of a domain by its exchangers, [Knowledge.Classify]
-// says what an answer means. What it does not: it keeps no state, asks no network, knows no time and reacts to nothing; shaping reacts.
+// says what an answer means, [Read] takes apart an answer that somebody pasted. What it does not: it keeps no state, asks no network, knows no time
+// and reacts to nothing; shaping reacts.
+//
+// The files: one per provider; any.yaml, rules that hold for every receiver; advice.yaml, texts that rules share, and what can be said about a category
+// where no rule knows better; groups.yaml, providers that share a filter. docs/operator/receivers.md describes their keys.
+//
+// The order in which an answer is compared: the operator's rules for the provider, ours for it, the operator's for everybody, ours for everybody, then
+// the enhanced status, then the code, then the step of the conversation. The first that fits counts. Texts are compared as folded words (see fold), so
+// that wrapping, case, accents, encodings and a reply's repeated code do not matter; words announce the rules that may fit, so that the number of rules
+// hardly does. What we say ourselves where no server answered is told by its codes alone.
 //
 // Who calls it: delivery and shaping (limits, schedule, what to do), feedback (whose fault), cli and api (explanations).
 //

@@ -78,6 +78,8 @@ takes the place of ours. So ` + "`name: orange`" + ` with ` + "`limits: {connect
 - **category** is one of the words in the tables below; the usual party at fault belongs to it, and ` + "`party`" + ` says otherwise. ` + "`permanent`" + ` says that the recipient is lost for good. ` + "`fate: later`" + ` tries again
   after a 5xx, ` + "`fate: final`" + ` gives up after a 4xx.
 - **do**: ` + "`pause`, `probe`, `slow` and `connections` with `for`, `reconnect`, `schedule`, `watch`, `alarm`, `after` with `within`, `bulk_only`, `ipv4`" + `.
+- **advice** is {en, fr}, or the name of a shared text: those of ` + "`internal/provider/knowledge/advice.yaml`" + `, and your own in a file without ` + "`name`" + ` that has ` + "`advice: {my-text: {en: …, fr: …}}`" + `. One of ours is replaced under
+  its name. Groups that share a filter stand there, too: ` + "`groups: {my-group: {title: …}}`" + `.
 - **test** lines are answers as servers send them. Each must reach its rule and no other, or the file is refused: a rule that can never match is worse than none.
 `,
 	"fr": `# Fournisseurs destinataires : ce que nous en savons, et comment ajouter les vôtres
@@ -113,6 +115,8 @@ celle qui a le même ` + "`id`" + ` prend la place de la nôtre. Ainsi ` + "`nam
 - **category** est l'un des mots des tableaux ci-dessous ; il désigne d'ordinaire qui est en cause, et ` + "`party`" + ` dit le contraire. ` + "`permanent`" + ` signifie que le destinataire est perdu pour de bon. ` + "`fate: later`" + ` réessaie
   après un 5xx, ` + "`fate: final`" + ` abandonne après un 4xx.
 - **do** : ` + "`pause`, `probe`, `slow` et `connections` avec `for`, `reconnect`, `schedule`, `watch`, `alarm`, `after` avec `within`, `bulk_only`, `ipv4`" + `.
+- **advice** est {en, fr}, ou le nom d'un texte partagé : ceux de ` + "`internal/provider/knowledge/advice.yaml`" + `, et les vôtres dans un fichier sans ` + "`name`" + ` qui contient ` + "`advice: {mon-texte: {en: …, fr: …}}`" + `. Un des nôtres est
+  remplacé sous son nom. Les groupes qui partagent un filtre s'y trouvent aussi : ` + "`groups: {mon-groupe: {title: …}}`" + `.
 - **test** : des réponses telles que les serveurs les envoient. Chacune doit atteindre sa règle et aucune autre, sinon le fichier est refusé : une règle qui ne peut jamais servir est pire que pas de règle.
 `,
 }
