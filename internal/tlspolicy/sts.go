@@ -158,7 +158,7 @@ func ParseSTSPolicy(text []byte) (p STSPolicy, err error) {
 			if err != nil || len(value) > 10 || value[0] == '+' {
 				return bad("max_age %.20q, expected seconds", value)
 			}
-			p.MaxAge = min(max(time.Duration(n)*time.Second, minAge), maxAge)
+			p.MaxAge = max(time.Duration(min(n, uint64(maxAge/time.Second)))*time.Second, minAge)
 		case "mx":
 			pattern := strings.ToLower(strings.TrimSuffix(value, "."))
 			host := strings.TrimPrefix(pattern, "*.")

@@ -31,7 +31,7 @@ func (b *Book) newClient() *http.Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // RFC 8461 3.3: 3xx MUST NOT be followed
 		Transport: &http.Transport{
 			DialContext:            b.dial,
-			TLSClientConfig:        &tls.Config{RootCAs: b.o.RootCAs, MinVersion: tls.VersionTLS12},
+			TLSClientConfig:        &tls.Config{RootCAs: b.o.RootCAs, MinVersion: tls.VersionTLS12, Time: b.o.Now},
 			TLSHandshakeTimeout:    20 * time.Second,
 			ResponseHeaderTimeout:  30 * time.Second,
 			MaxResponseHeaderBytes: 16 << 10,

@@ -36,6 +36,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -249,13 +250,14 @@ func (b *Book) Tune(t Tuning) {
 	b.tune.Store(&t)
 }
 
-// local is what is asked of a connection on our side: by rule, provider and message, the strongest of them.
-func (b *Book) local(q Question) Policy {
+// local is what is asked of a connection on our side: by rule, provider and message, the strongest of them. rule is the number of the rule
+// that fits, from 1; 0 none.
+func (b *Book) local(q Question) (p Policy, rule int) {
 	t := b.tune.Load()
-	p := Policy{Mode: t.Default, Source: SourceDefault}
-	for _, r := range t.Rules {
+	p = Policy{Mode: t.Default, Source: SourceDefault}
+	for i, r := range t.Rules {
 		if r.fits(q) {
-			p = Policy{Mode: r.Mode, Source: SourceRule}
+			p, rule = Policy{Mode: r.Mode, Source: SourceRule}, i+1
 			break
 		}
 	}
@@ -265,25 +267,45 @@ func (b *Book) local(q Question) Policy {
 	if q.RequireTLS && p.Mode.rank() < Verified.rank() {
 		p = Policy{Mode: Verified, Source: SourceRequireTLS}
 	}
-	return p
+	return p, rule
 }
 
-// Local is the part of a policy that is known without asking anybody: a word for the rules, the provider's wish and the message's own.
-// Letters to the same domain with the same word have the same policy.
+// Local is the part of a policy that is known without asking anybody, in one word: the operator's rules, the provider's wish and the
+// message's own. Exchanger is not set. Letters of one word whose domains publish nothing (Alone) have the same policy at the same exchanger.
 func (b *Book) Local(q Question) string {
-	word := string(b.local(q).Mode)
-	if q.RequireTLS {
-		word += "+requiretls"
+	p, rule := b.local(q)
+	word := string(p.Mode)
+	if rule > 0 {
+		word += "/" + strconv.Itoa(rule)
 	}
-	if q.TLSOptional {
+	switch {
+	case q.RequireTLS:
+		word += "+requiretls"
+	case q.TLSOptional:
 		word += "+optional"
 	}
 	return word
 }
 
+// Alone reports whether a domain must have connections of its own: it has an MTA-STS policy, or DNSSEC signs its MX (signed), so that what a
+// certificate proved for it proves nothing for another domain of the same exchangers. It waits as For does.
+func (b *Book) Alone(ctx context.Context, d mail.Domain, signed bool) bool {
+	if _, literal := d.Literal(); literal || b.tune.Load().asksNobody() {
+		return false
+	}
+	if signed {
+		return true
+	}
+	p, _, _ := b.sts(ctx, d)
+	return p != nil && p.Mode != STSNone
+}
+
+// asksNobody: TLS is switched off, and no rule wants it.
+func (t *Tuning) asksNobody() bool { return t.Default == None && len(t.Rules) == 0 }
+
 // For returns the policy. It may wait: for DNS, and for the domain's policy host when its MTA-STS policy is new, a minute at most.
 func (b *Book) For(ctx context.Context, q Question) Policy {
-	p := b.local(q)
+	p, _ := b.local(q)
 	f := &facts{}
 	p.facts = f
 	if _, literal := q.Domain.Literal(); literal || q.TLSOptional && !q.RequireTLS || p.Mode == None && p.Source == SourceDefault {
