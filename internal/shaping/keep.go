@@ -13,6 +13,7 @@ import (
 const (
 	saveEvery   = 5 * time.Second
 	sweepEvery  = time.Minute
+	savedSoon   = int64(200 * time.Millisecond)
 	failOpen    = int64(30 * time.Second) // a database that is out for longer does not hold up mail
 	keepHistory = 30 * 24 * time.Hour
 	historyOf   = 200 // kept in memory when there is no database
@@ -20,8 +21,9 @@ const (
 
 // keeper is what waits to be written, and what was read and not yet used.
 type keeper struct {
-	on     atomic.Bool // Run is there to write
-	failed atomic.Int64
+	on     atomic.Bool  // counts are stored: from Load until the end of Run
+	asked  atomic.Int64 // a lane waits for its counts to be stored since then; 0: none
+	failed atomic.Bool  // the latest attempt to write
 	kick   chan struct{}
 
 	flushing sync.Mutex // one writer at a time, so that an older state never replaces a newer one
@@ -86,7 +88,7 @@ func (l *lane) mustSave() bool {
 	if !k.on.Load() {
 		return false
 	}
-	if at := k.failed.Load(); at != 0 && l.s.now()-at > failOpen {
+	if at := k.asked.Load(); at != 0 && l.s.now()-at > failOpen {
 		return false
 	}
 	for _, w := range l.windows {
@@ -142,6 +144,7 @@ func (s *Shaper) Load(ctx context.Context) error {
 		l.unlock()
 	}
 	s.watchFloors(s.now())
+	s.keep.on.Store(true)
 	return nil
 }
 
@@ -184,9 +187,6 @@ func (s *Shaper) restoreCounts(l *lane) {
 // Run keeps counters and reactions on stable storage and ends what is over. It returns nil when ctx ends, after the last write. End delivery first: what
 // is sent after Run has returned is not counted.
 func (s *Shaper) Run(ctx context.Context) error {
-	if s.o.DB != nil {
-		s.keep.on.Store(true)
-	}
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
 	var swept, daily time.Time
@@ -348,9 +348,10 @@ func (s *Shaper) flush(ctx context.Context, last bool) {
 	}
 	switch {
 	case err == nil:
-		s.keep.failed.Store(0)
+		s.keep.asked.Store(0)
+		s.keep.failed.Store(false)
 	case ctx.Err() == nil || last:
-		if s.keep.failed.CompareAndSwap(0, s.now()) {
+		if s.keep.failed.CompareAndSwap(false, true) {
 			s.o.Logger.Error("what is in force and the counts of limits cannot be stored, trying again", "error", err)
 		}
 	}

@@ -38,18 +38,20 @@ type lane struct {
 	counts []ruleCount
 	heard  int64 // the latest answer of a server
 
-	meter   meter
-	weights uint64 // of the customers who have much waiting
-	weighed int64
-	hurried int64 // what is parked was called back
-	trimAt  int64
-	hurryAt int64 // another connection is opened if something still waits
-	timer   *time.Timer
-	timerAt int64
-	total   int // begun ever
-	unsaved int // begun, not in the stored counts
-	ahead   int // so many may begin before the counts are stored again
-	dirty   bool
+	meter     meter
+	weights   uint64 // of the customers who have much waiting
+	weighed   int64
+	hurried   int64 // what is parked was called back
+	trimAt    int64
+	hurryAt   int64 // another connection is opened if something still waits
+	hired     int   // total when the latest connection was asked for
+	hireAfter int64 // none is asked for before: the latest one ended without sending anything
+	timer     *time.Timer
+	timerAt   int64
+	total     int // begun ever
+	unsaved   int // begun, not in the stored counts
+	ahead     int // so many may begin before the counts are stored again
+	dirty     bool
 
 	// to be done after unlocking
 	hires  int
@@ -198,8 +200,10 @@ func (l *lane) permit(now int64) (at int64, w *window) {
 		return never, nil
 	}
 	if l.unsaved >= l.ahead && l.mustSave() {
+		l.dirty = true
+		l.s.keep.asked.CompareAndSwap(0, now)
 		l.s.kickSave()
-		return never, nil
+		return now + savedSoon, nil
 	}
 	at = 0
 	for _, v := range l.windows {
@@ -318,7 +322,7 @@ func (l *lane) pump(now int64) {
 // hire asks for connections: one for the first message, one for each message that waits beyond the connections there are, and after a moment one
 // for a message that waits behind a slow one.
 func (l *lane) hire(now int64) {
-	if l.s.drained.Load() || l.s.o.Hire == nil {
+	if l.s.drained.Load() || l.s.o.Hire == nil || now < l.hireAfter {
 		return
 	}
 	want, limit := min(l.eligible, l.room(now)), l.limit()
@@ -329,7 +333,7 @@ func (l *lane) hire(now int64) {
 			}
 			return
 		}
-		l.hurryAt = 0
+		l.hurryAt, l.hired = 0, l.total
 		l.workers++
 		l.coming++
 		l.hires++
@@ -347,6 +351,9 @@ func (l *lane) arm(now, permitted int64) {
 	}
 	if l.stand.next > now {
 		at = min(at, l.stand.next)
+	}
+	if l.hireAfter > now && l.ready() {
+		at = min(at, l.hireAfter)
 	}
 	if l.trimAt > now {
 		at = min(at, l.trimAt)
@@ -519,6 +526,9 @@ func (s *Shaper) Leave(k Key) {
 	}
 	defer l.unlock()
 	now := s.now()
+	if l.hired == l.total && l.ready() {
+		l.hireAfter = now + hurryAfter
+	}
 	l.workers = max(l.workers-1, 0)
 	l.coming = min(l.coming, l.workers)
 	l.pump(now)

@@ -386,7 +386,7 @@ func (l *lane) missed(now int64, e Event) {
 			return
 		}
 	}
-	if l.heard != 0 && now-l.heard < stillAnswers && l.workers > 1 {
+	if l.workers > 1 && (throttles(e) || l.heard != 0 && now-l.heard < stillAnswers) {
 		l.slowDown(now, Event{Connect: true, Code: e.Code, Text: e.Text, Meaning: provider.Meaning{Category: provider.TooManyConns, Rule: e.Meaning.Rule}})
 		return
 	}

@@ -25,7 +25,7 @@ type rig struct {
 	refused func(k shaping.Key, it shaping.Item) *shaping.Event    // a connection that fails; nil: none does
 	begun   func(k shaping.Key, it shaping.Item, worker int) error // when the sending begins
 
-	parked  func(it shaping.Item, w shaping.Wait)
+	parked func(it shaping.Item, w shaping.Wait)
 
 	mu      sync.Mutex
 	sent    []sent
