@@ -197,6 +197,13 @@ func FuzzJudge(f *testing.F) {
 			c == feedback.UnknownUser && (code < 400 || code > 599):
 			t.Fatalf("%d is %s", code, c)
 		}
+		a := provider.Answer{Code: code, Enhanced: enhanced, Text: text, Phase: "rcpt"}
+		m := k.Classify(a)
+		switch r := feedback.RuleOn(m, a); {
+		case r.Reason == "":
+		case m.Party != provider.OfRecipient && m.Party != provider.RecipientDomain, code < 400, code > 599, r.Need < 1, code < 500 && r.Need < 2:
+			t.Fatalf("%d %s %q (%s of %s) makes %+v", code, enhanced, text, m.Category, m.Party, r)
+		}
 	})
 }
 

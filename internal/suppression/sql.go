@@ -24,7 +24,8 @@ const (
  changed = excluded.changed`
 	sqlDelete  = `DELETE FROM suppression_entry WHERE customer = ? AND domain = ? AND local = ?`
 	sqlHit     = `UPDATE suppression_entry SET hits = hits + ?, hit = ? WHERE customer = ? AND domain = ? AND local = ?`
-	sqlSharing = `SELECT count(*) FROM suppression_entry WHERE domain = ? AND local = ? AND customer <> '' AND reason = ? AND actor = ?`
+	sqlSharing = `SELECT count(*) FROM suppression_entry WHERE domain = ? AND local = ? AND customer <> '' AND reason = ? AND actor = ?
+ AND (until = 0 OR until > ?)`
 
 	sqlAllAddresses = `SELECT customer, domain, local FROM suppression_entry`
 	sqlNewAddresses = `SELECT customer, domain, local FROM suppression_entry WHERE changed >= ?`

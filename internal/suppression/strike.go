@@ -105,7 +105,7 @@ func (l *Ledger) record(tx *store.Tx, s Strike, now time.Time, a *added) (r Reco
 // share makes an entry for everybody of what two customers heard.
 func (l *Ledger) share(tx *store.Tx, e Entry, now time.Time, a *added) (bool, error) {
 	var customers int
-	if err := tx.QueryRow(sqlSharing, string(e.Address.Domain), e.Address.Local, string(e.Reason), ByRule).Scan(&customers); err != nil || customers < 2 {
+	if err := tx.QueryRow(sqlSharing, string(e.Address.Domain), e.Address.Local, string(e.Reason), ByRule, now).Scan(&customers); err != nil || customers < 2 {
 		return false, err
 	}
 	e.Customer = ""
