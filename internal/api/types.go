@@ -166,7 +166,7 @@ type Fact struct {
 func stateOfFact(k journal.Kind) State {
 	return map[journal.Kind]State{journal.Accepted: Accepted, journal.Recovered: Accepted, journal.Held: Held, journal.Rejected: Blocked,
 		journal.Released: Queued, journal.Dropped: Cancelled, journal.Delivered: Delivered, journal.Deferred: Deferred,
-		journal.Bounced: Rejected, journal.Expired: Expired}[k]
+		journal.Bounced: Rejected, journal.Returned: Rejected, journal.Expired: Expired}[k]
 }
 
 func factOf(f journal.Fact) Fact {

@@ -130,7 +130,7 @@ func (d *Desk) apply(v *View, f journal.Fact) {
 		v.Status = Leaving
 	case journal.Delivered:
 		v.Status = Delivered
-	case journal.Bounced:
+	case journal.Bounced, journal.Returned:
 		v.Status = Failed
 	case journal.Dropped:
 		v.Status = Dropped

@@ -102,6 +102,7 @@ type settings struct {
 	real      bool // all tests with their own points; otherwise only those in scores
 	taught    func(customer string, spam bool, body []byte)
 	opinions  []filter.Opinion
+	change    func(*intake.Options) // nil: nothing
 }
 
 func network(s string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(s)} }
@@ -167,7 +168,7 @@ func start(t *testing.T, s settings) *rooms {
 	r.list, err = suppression.New(suppression.Options{DB: r.mainDB})
 	must(err)
 	must(r.list.Refresh(t.Context()))
-	r.Intake, err = intake.New(intake.Options{Suppression: r.list,
+	o := intake.Options{Suppression: r.list,
 		Hostname: "gate.test", Accounts: r.accounts, Filter: tests, Resolver: r.dns.Resolver(t), Spool: r.spool,
 		Journal: r.journal, Notices: notices, Links: r.links, MaxHops: s.maxHops, Taught: s.taught, Now: r.now, Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Explain: func(lang string, h filter.Hit) filter.Explanation { return filter.Explain(catalog, lang, h) },
@@ -180,7 +181,11 @@ func start(t *testing.T, s settings) *rooms {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.tested++
-		}})
+		}}
+	if s.change != nil {
+		s.change(&o)
+	}
+	r.Intake, err = intake.New(o)
 	must(err)
 	return r
 }

@@ -43,7 +43,7 @@ func tally(facts []journal.Fact) (accepted, failed int) {
 	fate := make(map[string]journal.Kind)
 	for _, f := range facts {
 		switch {
-		case f.Kind == journal.Delivered, f.Kind == journal.Bounced, f.Kind == journal.Expired && f.Attempt > 0:
+		case f.Kind == journal.Delivered, f.Kind == journal.Bounced, f.Kind == journal.Returned, f.Kind == journal.Expired && f.Attempt > 0:
 			fate[f.Recipient] = f.Kind
 		}
 	}
@@ -109,6 +109,10 @@ func (m *messagePage) event(f counted) (text, detail string) {
 			return m.T("life.expired.age", "Recipient", who), f.Text
 		}
 		return m.T("life.expired.hold"), ""
+	case journal.Returned, journal.LateDelay, journal.Confirmed, journal.AutoReply:
+		return m.T("life."+string(f.Kind), "Recipient", who), f.Text
+	case journal.Complaint:
+		return m.T("life.complaint"), "" // who complained is his own affair
 	case journal.Notified:
 		return m.T("life.notified", "Recipient", who), ""
 	case journal.Asked:

@@ -212,3 +212,28 @@ func TestOpenRelayRefusesToStart(t *testing.T) {
 		})
 	}
 }
+
+// TestReturnAddressesRelayNothing: with return addresses on, strangers may talk to the relay's port, and to one for bounces, and nothing that they say
+// makes mail leave: not for anybody elsewhere, not for the customer, not for names at the domain of the return addresses.
+func TestReturnAddressesRelayNothing(t *testing.T) {
+	t.Parallel()
+	g := setup(t)
+	bounces := freePorts(t, 1)[0]
+	g.write("conf.d/90.yaml", "listen: {bounces: \""+bounces+"\"}\ndelivery: {return_path: {domain: bounce.receiver.test}}\n"+
+		"customers: [{id: shop, contact: o@customer.test, networks: [192.0.2.0/24], domains: [customer.test]}]\n")
+	g.start()
+	forged := "b-" + strings.Repeat("a", 50) + "@bounce.receiver.test"
+	for _, door := range []string{g.relay, bounces} {
+		for _, from := range []string{"", "news@customer.test", "postmaster@gate.receiver.test", "b-x@bounce.receiver.test", "x@elsewhere.test"} {
+			for _, to := range []string{"someone@receiver.test", "someone@elsewhere.test", "news@customer.test", "someone@bounce.receiver.test", forged, "someone%receiver.test@bounce.receiver.test",
+				"\"someone@receiver.test\"@bounce.receiver.test", "postmaster@gate.receiver.test", "postmaster@receiver.test"} {
+				if code, text, err := hello(t, door).send(from, to, letter("x")); err != nil || code[0] != '5' && code != "421" {
+					t.Errorf("%s: from %q to %q: %q %v", door, from, to, text, err)
+				}
+			}
+		}
+	}
+	if n := len(g.mx.all()); n != 0 {
+		t.Errorf("%d messages left", n)
+	}
+}
