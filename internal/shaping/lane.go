@@ -355,6 +355,9 @@ func (l *lane) arm(now, permitted int64) {
 	if l.hireAfter > now && l.ready() {
 		at = min(at, l.hireAfter)
 	}
+	if l.waiting == 0 && l.busy == 0 && now-l.lastTake < lingers {
+		at = min(at, l.lastTake+lingers)
+	}
 	if l.trimAt > now {
 		at = min(at, l.trimAt)
 	}
@@ -380,8 +383,15 @@ func (l *lane) tick() {
 	l.unlock()
 }
 
-// end takes a lane off the map that has no work and nothing to remember.
+// lingers is how long an idle lane stays in memory: its next message finds it ready.
+const lingers = int64(30 * time.Second)
+
+// end takes a lane off the map that has had no work for a while and has nothing to remember.
 func (l *lane) end(now int64) {
+	if now-l.lastTake < lingers && l.lastTake != 0 {
+		l.arm(now, 0)
+		return
+	}
 	if l.busy > 0 || l.workers > 0 || l.waiting > 0 || len(l.reacts) > 0 || len(l.waiters) > 0 || l.adapt.on() || l.dirty && l.mustSave() {
 		return
 	}

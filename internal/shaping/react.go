@@ -183,6 +183,11 @@ func (s *Shaper) Observe(k Key, e Event) {
 	if l.stand.next != 0 && now >= l.stand.next {
 		l.review(now)
 	}
+	if l.p == nil && s.o.Knowledge != nil {
+		if know := s.o.Knowledge(); know != nil {
+			l.setProvider(know.Provider(k.Provider))
+		}
+	}
 	l.tally(now, e)
 	l.conclude(now, e)
 	l.obey(now, e)
