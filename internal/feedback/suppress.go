@@ -33,7 +33,7 @@ const (
 // a refusal of one message, a receiver in trouble never do, whatever code they come with. What is told by the codes alone, or passes according to
 // its code, must be heard again on another day.
 func RuleOn(m provider.Meaning, a provider.Answer) Ruling {
-	if a.Code < 400 || a.Code > 599 {
+	if a.Code < 400 || a.Code > 599 || beforeRecipient[a.Phase] {
 		return Ruling{}
 	}
 	switch m.Party {
@@ -51,6 +51,9 @@ func RuleOn(m provider.Meaning, a provider.Answer) Ruling {
 		case provider.Suspend:
 			return Ruling{Reason: suppression.Suspended, Need: needAgain}
 		case provider.MailboxFull:
+			if certainty(m, a) == none {
+				return Ruling{}
+			}
 			return Ruling{Reason: suppression.MailboxFull, Need: needFull}
 		case provider.Filtered:
 			if a.Code >= 500 && (certainty(m, a) == certain || preferences[m.Rule]) { // a bare refusal is not the recipient's word
@@ -60,13 +63,16 @@ func RuleOn(m provider.Meaning, a provider.Answer) Ruling {
 	case provider.RecipientDomain:
 		switch m.Category {
 		case provider.HostUnknown, provider.NotAccept:
-			if m.Permanent {
+			if m.Permanent && certainty(m, a) != none {
 				return Ruling{Reason: suppression.NoMail, Domain: true, Need: needAgain}
 			}
 		}
 	}
 	return Ruling{}
 }
+
+// beforeRecipient are the steps at which no recipient has been named yet, so that no answer is about one.
+var beforeRecipient = map[string]bool{"connect": true, "ehlo": true, "tls": true, "mail": true}
 
 // How sure an answer is of what it means.
 const (
@@ -76,9 +82,9 @@ const (
 	certain  // in words that a rule knows which was made for this receiver
 )
 
-// certainty says how sure a meaning is. Of receivers for whom no rule was made, a status of policy or network (RFC 3463 X.7, X.4) beside words such
-// as "recipient address rejected" may be a block in disguise: it means nothing unless the words can mean nothing else, and then it must be heard
-// again.
+// certainty says how sure a meaning is. Of receivers for whom no rule was made, a status of policy, network, system or content (RFC 3463 X.7, X.4,
+// X.3, X.6) beside words such as "recipient address rejected" may be a block in disguise: it means nothing unless the words can mean nothing else,
+// and then it must be heard again.
 func certainty(m provider.Meaning, a provider.Answer) int {
 	_, subject, _ := strings.Cut(a.Enhanced, ".")
 	switch {
@@ -88,7 +94,7 @@ func certainty(m provider.Meaning, a provider.Answer) int {
 		return certain
 	case mailboxExists(m, a):
 		return doubtful
-	case !strings.HasPrefix(subject, "7.") && !strings.HasPrefix(subject, "4."):
+	case subject == "" || strings.IndexByte("0125", subject[0]) >= 0:
 		return plain
 	case names(a.Text):
 		return doubtful

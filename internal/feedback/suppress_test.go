@@ -197,6 +197,17 @@ func TestOnlyRecipientFaults(t *testing.T) {
 	}
 }
 
+// TestBeforeRecipient: what a server says before it knows the recipient is not about him.
+func TestBeforeRecipient(t *testing.T) {
+	t.Parallel()
+	for _, phase := range []string{"connect", "ehlo", "tls", "mail"} {
+		m := provider.Meaning{Category: provider.UserUnknown, Party: provider.OfRecipient, Permanent: true, Rule: "orange/unknown-user"}
+		if r := feedback.RuleOn(m, provider.Answer{Code: 550, Enhanced: "5.1.1", Phase: phase}); r.Reason != "" {
+			t.Errorf("%s: %+v", phase, r)
+		}
+	}
+}
+
 func TestUnknownAtOnce(t *testing.T) {
 	t.Parallel()
 	storetest.Each(t, store.MainSchema(), func(t *testing.T, db *store.DB) {
@@ -286,6 +297,10 @@ func TestPoison(t *testing.T) {
 		"554 5.7.1 Spam detected",
 		"550 5.7.1 <u@b.example>: Recipient address rejected: greylisted, try again later",
 		"554 5.7.1 <u@b.example>: Recipient address rejected: your server 192.0.2.1 is listed in bl.example",
+		"550 5.6.0 <u@b.example>: Recipient address rejected: Media error",
+		"554 5.3.0 <u@b.example>: Recipient address rejected: Internal system error",
+		"452 4.4.5 Insufficient disk space; try again later",
+		"550 5.4.4 Name service error for name=b.example type=MX: Malformed or unexpected name server reply",
 		"550 5.7.1 <u@b.example>: Sender address rejected: Domain not found",
 		"550 5.1.8 <s@shop.example>: Sender address rejected: user unknown",
 		"550 Requested action not taken: mailbox unavailable: your IP has a poor reputation",
