@@ -186,7 +186,9 @@ func (d *Delivery) reach(ctx context.Context, j *job) *link {
 			d.addressLost(j, err)
 			return nil
 		}
-		failed, at = err, t
+		if failed == nil || !forGood(err) {
+			failed, at = err, t // one exchanger that may do later is enough to try again
+		}
 		if ctx.Err() != nil {
 			d.failAll(j, trouble{451, "4.3.2", "shutting down", meansOurs}, true)
 			return nil

@@ -24,6 +24,7 @@ type destination struct {
 	site     string             // shaping.Key.Provider
 	route    string             // its exchangers, in one word
 	signed   bool               // the MX answer was authenticated by DNSSEC
+	alone    bool               // what TLS its mail must have is its own affair: it shares no connection with other domains
 	hosts    []exchanger        // in the order to try them
 	why      *trouble           // why there is nowhere to go; hosts is empty then
 	until    time.Time          // asked again then
@@ -276,6 +277,7 @@ func (d *Delivery) resolve(ctx context.Context, domain mail.Domain) *destination
 	slices.Sort(names)
 	names = slices.Compact(names)
 	d.identify(dst, names)
+	dst.alone = d.o.TLS != nil && dst.why == nil && domain != smarthostDomain && d.o.TLS.Alone(ctx, domain, dst.signed)
 	return dst
 }
 

@@ -213,6 +213,8 @@ const (
 	maxEntries  = 20000 // domains whose MTA-STS state is remembered; the table holds the policies beyond
 	maxSessions = 1000  // TLS session tickets
 	maxFetches  = 16    // policy hosts spoken to at a time
+
+	aloneTimeout = 5 * time.Second // a slow policy host must not keep the lookups of other domains waiting
 )
 
 // New checks the options. It does no I/O.
@@ -288,7 +290,8 @@ func (b *Book) Local(q Question) string {
 }
 
 // Alone reports whether a domain must have connections of its own: it has an MTA-STS policy, or DNSSEC signs its MX (signed), so that what a
-// certificate proved for it proves nothing for another domain of the same exchangers. It waits as For does.
+// certificate proved for it proves nothing for another domain of the same exchangers. It waits for DNS, and for a policy host five seconds; what is
+// not known then may be so.
 func (b *Book) Alone(ctx context.Context, d mail.Domain, signed bool) bool {
 	if _, literal := d.Literal(); literal || b.tune.Load().asksNobody() {
 		return false
@@ -296,8 +299,10 @@ func (b *Book) Alone(ctx context.Context, d mail.Domain, signed bool) bool {
 	if signed {
 		return true
 	}
+	ctx, cancel := context.WithTimeout(ctx, aloneTimeout)
+	defer cancel()
 	p, _, _ := b.sts(ctx, d)
-	return p != nil && p.Mode != STSNone
+	return p != nil && p.Mode != STSNone || ctx.Err() != nil
 }
 
 // asksNobody: TLS is switched off, and no rule wants it.
