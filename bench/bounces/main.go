@@ -23,6 +23,7 @@ import (
 
 	"postern/internal/feedback"
 	"postern/internal/provider"
+	"postern/internal/report"
 )
 
 type row struct{ file, status, reply, reason, hard string }
@@ -66,7 +67,11 @@ func run(corpus, only string, rows bool, span time.Duration, profile string) err
 			return err
 		}
 		raws = append(raws, raw)
-		b, _ := feedback.ReadBounce(raw, k)
+		var b feedback.BounceRead
+		for _, one := range report.SplitMailbox(raw) {
+			read, _ := feedback.ReadBounce(one, k)
+			b.Verdicts = append(b.Verdicts, read.Verdicts...)
+		}
 		for i, want := range expected[file] {
 			total++
 			got := row{reason: "nothing", hard: "0"}

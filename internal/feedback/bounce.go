@@ -1,6 +1,7 @@
 package feedback
 
 import (
+	"os"
 	"strings"
 
 	"postern/internal/mail"
@@ -58,6 +59,7 @@ func judgeRecipient(b *report.Bounce, r *report.BounceRecipient, k *provider.Kno
 	}
 	v.Provider = behind(r, k)
 	v.Meaning = meaning(b, r, v.Provider, k)
+	v.Permanent = v.Permanent && gone(v.Category)
 	return v
 }
 
@@ -70,19 +72,72 @@ func behind(r *report.BounceRecipient, k *provider.Knowledge) string {
 	return k.Behind(r.Address.Domain, hosts).Name
 }
 
-// vague are categories that say little: another text of the bounce may say more.
-func vague(m provider.Meaning) bool {
-	switch m.Category {
-	case provider.Undefined, provider.OnHold:
-		return true
+// meaning asks the dictionary what was said about a recipient, and weighs it by what else the bounce tells.
+func meaning(b *report.Bounce, r *report.BounceRecipient, receiver string, k *provider.Knowledge) provider.Meaning {
+	answer := provider.Answer{Provider: receiver, Phase: r.Phase, Code: r.Reply, Enhanced: r.Status, Text: r.Diagnostic}
+	m := k.Classify(answer)
+	if anyFirst {
+		answer.Provider = ""
+		if n := k.Classify(answer); telling(n) {
+			m = n
+		}
 	}
-	return false
+	if m.Rule != "" && (m.Category != provider.UserUnknown || certain(r.Status)) {
+		return m
+	}
+	// The reporting system explains it in its own words, or the text does that stands before the recipients.
+	for _, text := range [...]string{r.Explained, b.Lead} {
+		if text == "" || text == r.Diagnostic {
+			continue
+		}
+		more := k.Classify(provider.Answer{Provider: receiver, Phase: r.Phase, Code: r.Reply, Text: text})
+		if telling(more) && (!telling(m) || closed(more)) {
+			m = more
+			break
+		}
+	}
+	return settle(m, r)
 }
 
-func meaning(b *report.Bounce, r *report.BounceRecipient, receiver string, k *provider.Knowledge) provider.Meaning {
-	ask := func(text string) provider.Meaning {
-		return k.Classify(provider.Answer{Provider: receiver, Phase: r.Phase, Code: r.Reply, Enhanced: r.Status, Text: text})
+// telling reports whether a text said what happened, and not only a code.
+func telling(m provider.Meaning) bool {
+	return m.Rule != "" && !strings.HasPrefix(m.Rule, "any/status-")
+}
+
+// closed reports whether an explanation says more about the mailbox than that nobody is there.
+func closed(m provider.Meaning) bool {
+	return m.Category == provider.Suspend || m.Category == provider.MailboxFull || m.Category == provider.HasMoved
+}
+
+// certain reports whether a status says by itself that the address is wrong (RFC 3463 3.2).
+func certain(status string) bool { return status == "5.1.1" || status == "5.1.0" || status == "5.1.3" }
+
+var anyFirst = os.Getenv("ANYFIRST") != ""
+
+// gone reports whether a category is the end of an address. A mailbox that is full or closed may open again, whatever the answer says of itself.
+func gone(c provider.Category) bool {
+	return c == provider.UserUnknown || c == provider.HostUnknown || c == provider.HasMoved || c == provider.NotAccept
+}
+
+// settle holds a meaning against how it was told.
+func settle(m provider.Meaning, r *report.BounceRecipient) provider.Meaning {
+	switch {
+	case m.Rule == "any/unknown-user" && r.Phase != "rcpt" && !certain(r.Status):
+		// Nobody knows whether the server said so in answer to RCPT. Filters say the same of recipients that exist.
+		m.Category, m.Permanent = provider.Filtered, false
+	case m.Rule != "":
+	case r.Type == "x-unix":
+		m = provider.Meaning{Category: provider.MailerError, Party: provider.OfProvider}
+	case r.Action == report.Delayed || r.Action == "expired":
+		m = provider.Meaning{Category: provider.Expired, Party: provider.OfProvider}
+	case r.Phase == "connect" || r.Phase == "ehlo":
+		m = provider.Meaning{Category: provider.Blocked, Party: provider.SenderIP}
+	case r.Reply > 400 && r.Reply < 408 || r.Reply > 500 && r.Reply < 508:
+		m = provider.Meaning{Category: provider.SyntaxError, Party: provider.Config}
+	case r.Diagnostic != "":
+		m = provider.Meaning{Category: provider.OnHold, Party: provider.Nobody}
+	default:
+		m = provider.Meaning{Category: provider.Undefined}
 	}
-	m := ask(r.Diagnostic)
 	return m
 }

@@ -37,6 +37,7 @@ type Bounce struct {
 	Kind         BounceKind
 	ReportingMTA string // host that reports, "" when it does not say
 	Text         string // the text for people before the returned message, UTF-8, at most 128 KiB
+	Lead         string // what of Text stands before the first recipient
 	Recipients   []BounceRecipient
 	Original     Original
 	// Feedback is the type of a complaint (RFC 5965 7.3: "abuse", "fraud", …), "" for other kinds.
@@ -120,7 +121,7 @@ func readBounce(m *mail.Message, depth int) (Bounce, error) {
 		return r.out, ErrNoBounce
 	}
 	t := readText(r.lines, r.sender)
-	r.out.Text = t.whole
+	r.out.Text, r.out.Lead = t.whole, t.lead
 	r.out.ReportingMTA = r.dsn.ReportingMTA
 	if len(r.dsn.Recipients) > 0 {
 		r.out.Structured = true

@@ -24,6 +24,12 @@ func (r *bounceReader) fromStatus(t *textRead) {
 		} else {
 			x.Diagnostic = d.DiagnosticCode
 		}
+		if x.Diagnostic == "" {
+			x.Diagnostic = d.Remark
+		}
+		if len(strings.Trim(x.Diagnostic, "0123456789 .")) == 0 { // the exit status of a program, and no text
+			x.Diagnostic = ""
+		}
 		if x.Text == "" && x.Action == "" && x.Diagnostic == "" {
 			continue
 		}
@@ -88,16 +94,24 @@ func (r *bounceReader) complete(x *BounceRecipient, s *said, t *textRead, single
 	phase := ""
 	take := func(steps []exchange) {
 		for _, e := range steps {
-			if e.reply == "" || e.reply[0] != '4' && e.reply[0] != '5' || dialog.Len() > maxSaid {
-				continue
-			}
-			if dialog.Len() > 0 {
-				dialog.WriteByte('\n')
-			}
-			dialog.WriteString(e.reply)
-			if phase == "" {
-				if phase = commandPhase(e.command); phase == "" && e.command == "" {
+			invited := false // "354 go ahead": what follows is about the content
+			for line := range strings.SplitSeq(e.reply, "\n") {
+				invited = invited || strings.HasPrefix(line, "354")
+				if line == "" || line[0] != '4' && line[0] != '5' || dialog.Len() > maxSaid {
+					continue
+				}
+				if dialog.Len() > 0 {
+					dialog.WriteByte('\n')
+				}
+				dialog.WriteString(line)
+				if phase != "" {
+					continue
+				}
+				switch phase = commandPhase(e.command); {
+				case phase == "" && e.command == "":
 					phase = "connect"
+				case phase == "data" && invited:
+					phase = "end"
 				}
 			}
 		}
@@ -129,7 +143,7 @@ func (r *bounceReader) complete(x *BounceRecipient, s *said, t *textRead, single
 		if x.Phase != "" {
 			break
 		}
-		x.Phase = findPhase(strings.ToLower(where))
+		x.Phase = findPhase(strings.ToLower(strings.Join(strings.Fields(where), " ")))
 	}
 	class := byte(0)
 	if x.Status != "" {
@@ -159,7 +173,7 @@ func (r *bounceReader) complete(x *BounceRecipient, s *said, t *textRead, single
 		}
 	}
 	x.Status = betterStatus(x.Status, in, x.Reply)
-	if x.Diagnostic == "" {
+	if x.Diagnostic == "" && x.Explained != t.lead {
 		x.Diagnostic = x.Explained
 	}
 	if x.RemoteMTA == "" {

@@ -125,7 +125,7 @@ var dashed = []string{
 	"this is a copy of", "original message", "message follows", "copy of the message", "copy of your message", "copy of the mail header", "message header", "headers follow",
 	"unsent message", "returned message", "undelivered message", "the header of the original", "mensaje original", "message d'origine", "ursprungliche nachricht",
 	"ursprüngliche nachricht", "included is a copy", "enclosed is a copy", "below this line", "below the next line", "message text follows", "unprocessed message", "start of message",
-	"beginning of original", "original headers", "intestazioni originali", "ursprungshuvuden", "bounced message", "body of original", "non-delivered message",
+	"beginning of original", "original headers", "intestazioni originali", "ursprungshuvuden", "bounced message", "body of original", "non-delivered message", "original mail as follows",
 }
 
 // originalBegins reports whether a line announces the returned message.

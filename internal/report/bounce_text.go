@@ -379,7 +379,7 @@ func notRecipient(label string) bool {
 
 // mentions reports whether a sentence around an address speaks of a delivery to it.
 func mentions(before, after string) bool {
-	for _, w := range [...]string{"contact", "please send mail to", "for assistance", "for help", "for further", "questions", "from ", "sender", "sent by", "by <", "addressed to postmaster", "on behalf", "behalf of", "envelope-from", "message-id", "id:"} {
+	for _, w := range [...]string{"contact", "please send mail to", "for assistance", "for help", "for further", "questions", "from ", "sender", "sent by", "by <", "addressed to postmaster", "on behalf", "behalf of", "envelope-from", "message-id:", " id:"} {
 		if strings.HasSuffix(before, w) || strings.Contains(before, w) && w != "from " && w != "by <" {
 			return false
 		}
@@ -387,7 +387,7 @@ func mentions(before, after string) bool {
 	if strings.HasSuffix(before, "from") || strings.HasSuffix(before, "by") {
 		return false
 	}
-	for _, w := range [...]string{"deliver", "recipient", "mailbox", "user", "account", "reach", "message to", "mail to", "email to", "sent to", "rcpt", "address", "fail", "rejected", "undeliver", "problem", "error", "remis", "destinat", "zustell", "empfänger", "bounce", "unable", "could not"} {
+	for _, w := range [...]string{"deliver", "recipient", "mailbox", "user", "account", "reach", "message to", "mail to", "email to", "sent to", "rcpt", "address", "fail", "rejected", "undeliver", "problem", "error", "remis", "destinat", "zustell", "empfänger", "bounce", "unable", "could not", "duplicate"} {
 		if strings.Contains(before, w) {
 			return true
 		}

@@ -168,6 +168,9 @@ func (d *DSN) readField(name, value string, current *int) {
 		first(&r.Action, word)
 	case "status":
 		first(&r.Status, statusCode(value))
+		if _, remark, ok := strings.Cut(value, "("); ok {
+			first(&r.Remark, strings.TrimRight(remark, ") "))
+		}
 	case "remote-mta":
 		first(&r.RemoteMTA, withoutType(value))
 	case "diagnostic-code":
