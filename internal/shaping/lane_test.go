@@ -29,7 +29,7 @@ func TestOneMessageOneConnection(t *testing.T) {
 				t.Fatalf("waits: %v", w)
 			}
 		}
-		time.Sleep(1100 * time.Millisecond)
+		pause(1100 * time.Millisecond)
 		if r.count() != 20 {
 			t.Errorf("%d of 20 sent in a second by two connections of 100 ms", r.count())
 		}
@@ -39,7 +39,7 @@ func TestOneMessageOneConnection(t *testing.T) {
 		if i, ok := r.s.Lane(k); !ok || i.Sent != 20 || i.Today != 20 || i.Provider != "Orange" || i.Limit != 2 {
 			t.Errorf("lane: %+v", i)
 		}
-		time.Sleep(2*time.Minute + 5*time.Second)
+		pause(2*time.Minute + 5*time.Second)
 		if n := len(r.s.Lanes()); n != 0 || r.workers != 0 {
 			t.Errorf("%d lanes and %d workers are left", n, r.workers)
 		}
@@ -58,17 +58,17 @@ func TestSingleMessageOpensSecondConnectionOnlyBehindASlowOne(t *testing.T) {
 		r := newRig(t, orange(provider.Limits{Connections: 5}), shaping.Options{})
 		r.takes = 30 * time.Second
 		r.offer(key("orange"), item("a"))
-		time.Sleep(time.Second)
+		pause(time.Second)
 		r.offer(key("orange"), item("a"))
-		time.Sleep(900 * time.Millisecond)
+		pause(900 * time.Millisecond)
 		if r.hired != 1 {
 			t.Errorf("%d connections before a second", r.hired)
 		}
-		time.Sleep(200 * time.Millisecond)
+		pause(200 * time.Millisecond)
 		if r.hired != 2 {
 			t.Errorf("%d connections after a second", r.hired)
 		}
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 	})
 }
 
@@ -106,7 +106,7 @@ func TestSharesFollowWeights(t *testing.T) {
 					r.offer(key("orange"), it)
 				}
 			}
-			time.Sleep(3 * time.Second)
+			pause(3 * time.Second)
 			var sum float64
 			for _, c := range cost {
 				sum += c
@@ -119,7 +119,7 @@ func TestSharesFollowWeights(t *testing.T) {
 			}
 			r.drain()
 			synctest.Wait()
-			time.Sleep(time.Hour)
+			pause(time.Hour)
 		})
 	}
 }
@@ -132,19 +132,19 @@ func TestARunDelaysNobodyElse(t *testing.T) {
 		for range 5000 {
 			r.offer(key("orange"), item("flood"))
 		}
-		time.Sleep(3 * time.Second)
+		pause(3 * time.Second)
 		for range 20 {
 			began := time.Now()
 			before := len(r.of("small"))
 			r.offer(key("orange"), item("small"))
-			time.Sleep(205 * time.Millisecond)
+			pause(205 * time.Millisecond)
 			if got := r.of("small"); len(got) != before+1 {
 				t.Fatalf("not sent within one message on the wire and its own, %s", time.Since(began))
 			}
-			time.Sleep(time.Second)
+			pause(time.Second)
 		}
 		r.drain()
-		time.Sleep(10 * time.Hour)
+		pause(10 * time.Hour)
 	})
 }
 
@@ -161,7 +161,7 @@ func TestClassesInTurn(t *testing.T) {
 				r.offer(key("orange"), it)
 			}
 		}
-		time.Sleep(12 * time.Second)
+		pause(12 * time.Second)
 		var n [3]int
 		for _, v := range r.of("a") {
 			n[v.it.Class]++
@@ -170,7 +170,7 @@ func TestClassesInTurn(t *testing.T) {
 			t.Errorf("8:3:1 of 1200 are %v", n)
 		}
 		r.drain()
-		time.Sleep(10 * time.Hour)
+		pause(10 * time.Hour)
 	})
 }
 
@@ -184,16 +184,16 @@ func TestStreamsTakeTurns(t *testing.T) {
 			it.Stream = "shop"
 			r.offer(key("orange"), it)
 		}
-		time.Sleep(time.Second)
+		pause(time.Second)
 		it := item("a")
 		it.Stream = "office"
 		r.offer(key("orange"), it)
-		time.Sleep(400 * time.Millisecond)
+		pause(400 * time.Millisecond)
 		if !slices.ContainsFunc(r.of("a"), func(v sent) bool { return v.it.Stream == "office" }) {
 			t.Error("the other sender's message waits behind the run")
 		}
 		r.drain()
-		time.Sleep(10 * time.Hour)
+		pause(10 * time.Hour)
 	})
 }
 
@@ -215,7 +215,7 @@ func TestRoutesAreKeptForARun(t *testing.T) {
 			it.Route = fmt.Sprint("mx", i%4/2)
 			r.offer(key("orange"), it)
 		}
-		time.Sleep(41 * time.Second)
+		pause(41 * time.Second)
 		if r.count() != 400 {
 			t.Fatalf("%d sent", r.count())
 		}
@@ -249,11 +249,12 @@ func TestNoWindowIsEverExceeded(t *testing.T) {
 			}
 			r := newRig(t, orange(l), shaping.Options{})
 			var at []time.Time
+			sending := rand.New(rand.NewPCG(seed, 3))
 			slow := time.Duration(1+rnd.IntN(3000)) * time.Millisecond
 			r.takes = 0
 			r.begun = func(shaping.Key, shaping.Item, int) error {
 				r.mu.Lock()
-				a, b := time.Duration(rnd.Int64N(int64(slow))), time.Duration(rnd.Int64N(int64(slow)))
+				a, b := time.Duration(sending.Int64N(int64(slow))), time.Duration(sending.Int64N(int64(slow)))
 				r.mu.Unlock()
 				time.Sleep(a)
 				r.mu.Lock()
@@ -267,7 +268,7 @@ func TestNoWindowIsEverExceeded(t *testing.T) {
 				for range 1 + rnd.IntN(1500) {
 					r.offer(key("orange"), item(fmt.Sprint(rnd.IntN(5))))
 				}
-				time.Sleep(time.Duration(rnd.Int64N(int64(2 * time.Hour))))
+				pause(time.Duration(rnd.Int64N(int64(2 * time.Hour))))
 			}
 			r.drain()
 			synctest.Wait()
@@ -292,7 +293,7 @@ func TestNoWindowIsEverExceeded(t *testing.T) {
 			if len(at) == 0 {
 				t.Errorf("%s: nothing was sent", what)
 			}
-			time.Sleep(100 * time.Hour)
+			pause(100 * time.Hour)
 		})
 	}
 }
@@ -318,12 +319,12 @@ func TestLimitsAreUsed(t *testing.T) {
 				for range tc.least * 3 / 2 {
 					r.offer(key("orange"), item("a"))
 				}
-				time.Sleep(tc.of)
+				pause(tc.of)
 				if n := r.count(); n < tc.least {
 					t.Errorf("%d sent in %s, want at least %d", n, tc.of, tc.least)
 				}
 				r.drain()
-				time.Sleep(1000 * time.Hour)
+				pause(1000 * time.Hour)
 			})
 		})
 	}
@@ -339,11 +340,11 @@ func TestSomethingIsLeftForOthers(t *testing.T) {
 		}
 		var worst time.Duration
 		for range 100 {
-			time.Sleep(3 * time.Minute)
+			pause(3 * time.Minute)
 			began, before := time.Now(), len(r.of("small"))
 			r.offer(key("orange"), item("small"))
 			for len(r.of("small")) == before {
-				time.Sleep(100 * time.Millisecond)
+				pause(100 * time.Millisecond)
 			}
 			worst = max(worst, time.Since(began))
 		}
@@ -351,7 +352,7 @@ func TestSomethingIsLeftForOthers(t *testing.T) {
 			t.Errorf("a single message waited %s", worst)
 		}
 		r.drain()
-		time.Sleep(1000 * time.Hour)
+		pause(1000 * time.Hour)
 	})
 }
 
@@ -362,9 +363,9 @@ func TestDrainGivesBackWhatHasNotBegun(t *testing.T) {
 		for range 100 {
 			r.offer(key("orange"), item("a"))
 		}
-		time.Sleep(150 * time.Millisecond)
+		pause(150 * time.Millisecond)
 		back := r.drain()
-		time.Sleep(time.Second)
+		pause(time.Second)
 		if len(back)+r.count() != 100 || r.workers != 0 || r.s.Room() != 20000 {
 			t.Errorf("%d given back, %d sent, %d workers, room %d", len(back), r.count(), r.workers, r.s.Room())
 		}
@@ -382,7 +383,7 @@ func TestTakeEndsWithItsContext(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newRig(t, orange(provider.Limits{Connections: 1}), shaping.Options{})
 		r.offer(key("orange"), item("a"))
-		time.Sleep(time.Second)
+		pause(time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan bool)
 		go func() {
@@ -394,7 +395,7 @@ func TestTakeEndsWithItsContext(t *testing.T) {
 		if <-done {
 			t.Error("an item out of nothing")
 		}
-		time.Sleep(time.Minute)
+		pause(time.Minute)
 	})
 }
 
@@ -417,7 +418,7 @@ func TestAFloodComesBackInOrder(t *testing.T) {
 				t.Fatalf("told %s, %v", d, w.Why)
 			}
 		}
-		time.Sleep(7 * time.Hour)
+		pause(7 * time.Hour)
 		if got := r.count(); got < n {
 			t.Errorf("%d of %d sent at 60 a minute in 7 hours", got, n)
 		}
@@ -440,7 +441,7 @@ func TestAFloodComesBackInOrder(t *testing.T) {
 		if far > n/50 {
 			t.Errorf("%d messages left more than 2000 places from their own", far)
 		}
-		time.Sleep(1000 * time.Hour)
+		pause(1000 * time.Hour)
 	})
 }
 
@@ -456,10 +457,10 @@ func TestAFastReceiverParksNothing(t *testing.T) {
 					t.Fatalf("parked: %v", w)
 				}
 			}
-			time.Sleep(100 * time.Millisecond)
+			pause(100 * time.Millisecond)
 		}
 		r.drain()
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 	})
 }
 
@@ -475,16 +476,18 @@ func TestASlowLaneLeavesRoom(t *testing.T) {
 					r.offer(key(fmt.Sprint("slow", lane)), item("a"))
 				}
 			}
-			time.Sleep(10 * time.Second)
+			pause(10 * time.Second)
 		}
 		if room := r.s.Room(); room < 400 {
 			t.Errorf("room for %d of 2000 is left", room)
 		}
+		r.mu.Lock()
 		r.takes = time.Millisecond
+		r.mu.Unlock()
 		if w := r.offer(key("fast"), item("a")); w != nil {
 			t.Errorf("a fast lane's message waits: %v", w)
 		}
 		r.drain()
-		time.Sleep(1000 * time.Hour)
+		pause(1000 * time.Hour)
 	})
 }

@@ -79,18 +79,18 @@ func TestAGroupIsWatched(t *testing.T) {
 		for range 50 {
 			r.offer(k, item("b"))
 		}
-		time.Sleep(30 * time.Minute)
+		pause(30 * time.Minute)
 		if r.count() == 0 || most > before {
 			t.Errorf("%d sent, %d connections of %d", r.count(), most, before)
 		}
-		time.Sleep(3 * time.Hour)
+		pause(3 * time.Hour)
 		for _, f := range r.s.InForce() {
 			if f.Kind == shaping.Watch && f.Lane == k {
 				t.Errorf("still watched: %+v", f)
 			}
 		}
 		r.drain()
-		time.Sleep(48 * time.Hour)
+		pause(48 * time.Hour)
 	})
 }
 
@@ -119,7 +119,7 @@ func TestTheFloorIsTold(t *testing.T) {
 			if fell := len(r.s.Floors()) > 0; fell != (day >= 7) {
 				t.Errorf("day %d: %+v", day, r.s.Floors())
 			}
-			time.Sleep(24 * time.Hour)
+			pause(24 * time.Hour)
 		}
 		if len(r.alarms) != 1 || r.alarms[0].Kind != shaping.Floor || r.alarms[0].Why.Code != "floor" {
 			t.Errorf("alarms: %+v", r.alarms)
@@ -127,7 +127,7 @@ func TestTheFloorIsTold(t *testing.T) {
 		for range p.Floor + 5 {
 			r.s.Observe(k, ok(item("a")))
 		}
-		time.Sleep(24*time.Hour + time.Minute)
+		pause(24*time.Hour + time.Minute)
 		if f := r.s.Floors(); len(f) != 0 {
 			t.Errorf("enough again: %+v", f)
 		}
@@ -177,18 +177,18 @@ func TestRestlessCallers(t *testing.T) {
 			if r.count() >= 4000 {
 				break
 			}
-			time.Sleep(time.Minute)
+			pause(time.Minute)
 		}
 		synctest.Wait()
 		if n := r.count(); n != 4000 {
 			t.Errorf("%d of 4000 sent; lanes %+v", n, r.s.Lanes())
 		}
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 		if room := r.s.Room(); room != 1000 {
 			t.Errorf("room %d of 1000 when all is sent", room)
 		}
 		r.drain()
-		time.Sleep(48 * time.Hour)
+		pause(48 * time.Hour)
 	})
 }
 

@@ -23,13 +23,6 @@ func kinds(rs []shaping.Reaction) (out []shaping.Kind) {
 	return out
 }
 
-// steady offers a message a second until the time is over.
-func (r *rig) steady(k shaping.Key, customer string, d time.Duration) {
-	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(time.Second) {
-		r.offer(k, item(customer))
-	}
-}
-
 var spams = provider.Meaning{Category: provider.Blocked, Party: provider.SenderIP, Fate: provider.Later, Rule: "free/spams-from-ip", Do: provider.Do{Pause: 2 * time.Hour, Probe: true}}
 
 // TestAPauseEndsWithAProbe: nothing leaves for two hours, then one message; refused it renews the pause, taken it opens the lane.
@@ -42,10 +35,10 @@ func TestAPauseEndsWithAProbe(t *testing.T) {
 		blocked := true
 		var tries []time.Duration
 		r.answers = func(_ shaping.Key, it shaping.Item) shaping.Event {
+			r.mu.Lock()
+			defer r.mu.Unlock()
 			if blocked {
-				r.mu.Lock()
 				tries = append(tries, time.Since(began))
-				r.mu.Unlock()
 				go r.offerAt(k, it, time.Now().Add(time.Minute)) // delivery's deferral
 				return answer(it, 550, "550 spams detected from your IP", spams)
 			}
@@ -54,7 +47,7 @@ func TestAPauseEndsWithAProbe(t *testing.T) {
 		for range 200 {
 			r.offer(k, item("a"))
 		}
-		time.Sleep(90 * time.Minute)
+		pause(90 * time.Minute)
 		if n := len(tries); n == 0 || n > 5 {
 			t.Errorf("%d messages were sent into the block, the connections are 5", n)
 		}
@@ -72,15 +65,17 @@ func TestAPauseEndsWithAProbe(t *testing.T) {
 			t.Errorf("explained: %v", why)
 		}
 		before := len(tries)
-		time.Sleep(35 * time.Minute) // 2 h 05: the probe has failed
+		pause(35 * time.Minute) // 2 h 05: the probe has failed
 		if len(tries) != before+1 {
 			t.Errorf("%d probes", len(tries)-before)
 		}
 		if w, held := r.s.Held(k); !held || w.Until.Sub(began).Round(time.Minute) != 4*time.Hour {
 			t.Errorf("after a probe that failed: held %v until %s", held, w.Until.Sub(began))
 		}
+		r.mu.Lock()
 		blocked = false
-		time.Sleep(2 * time.Hour)
+		r.mu.Unlock()
+		pause(2 * time.Hour)
 		if _, held := r.s.Held(k); held || len(r.s.InForce()) != 0 {
 			t.Errorf("the probe was taken and the lane still stands: %+v", r.s.InForce())
 		}
@@ -91,7 +86,7 @@ func TestAPauseEndsWithAProbe(t *testing.T) {
 		if err != nil || len(h) != 1 || h[0].EndedBy != "probe" || h[0].Ended.IsZero() {
 			t.Errorf("history: %+v %v", h, err)
 		}
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 	})
 }
 
@@ -110,15 +105,15 @@ func TestBulkOnlyLetsTransactionalMailGoOn(t *testing.T) {
 		if w := r.offer(k, bulk); w == nil || w.Why.Code != "pause" {
 			t.Errorf("bulk: %+v", w)
 		}
-		time.Sleep(59 * time.Minute)
+		pause(59 * time.Minute)
 		if r.count() != 1 {
 			t.Errorf("%d sent", r.count())
 		}
-		time.Sleep(5 * time.Minute)
+		pause(5 * time.Minute)
 		if r.count() != 2 {
 			t.Errorf("%d sent after the pause", r.count())
 		}
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 	})
 }
 
@@ -128,14 +123,14 @@ func TestThresholds(t *testing.T) {
 		r := newRig(t, orange(provider.Limits{}), shaping.Options{})
 		k := key("orange")
 		m := provider.Meaning{Category: provider.SpamDetected, Party: provider.Message, Rule: "x/spam", Do: provider.Do{Pause: time.Hour, After: 3, Within: time.Minute, Alarm: true}}
-		for i, pause := range []time.Duration{0, time.Second, 2 * time.Minute, time.Second} {
-			time.Sleep(pause)
+		for i, after := range []time.Duration{0, time.Second, 2 * time.Minute, time.Second} {
+			pause(after)
 			r.s.Observe(k, answer(item("a"), 550, "550 spam", m))
 			if n := len(r.s.InForce()); n != 0 {
 				t.Errorf("after answer %d: %d in force", i+1, n)
 			}
 		}
-		time.Sleep(time.Second)
+		pause(time.Second)
 		r.s.Observe(k, answer(item("a"), 550, "550 spam", m))
 		if n := len(r.s.InForce()); n != 1 || len(r.alarms) != 1 || r.alarms[0].Rule != "x/spam" {
 			t.Errorf("the third within a minute: %d in force, alarms %+v", n, r.alarms)
@@ -144,7 +139,7 @@ func TestThresholds(t *testing.T) {
 		if n := len(r.s.InForce()); n != 1 {
 			t.Errorf("an answer that asks for nothing did something")
 		}
-		time.Sleep(2 * time.Hour)
+		pause(2 * time.Hour)
 	})
 }
 
@@ -162,18 +157,18 @@ func TestSlowAndConnections(t *testing.T) {
 		for range 2000 {
 			r.offer(k, item("a"))
 		}
-		time.Sleep(20 * time.Minute)
+		pause(20 * time.Minute)
 		i, _ := r.s.Lane(k)
 		if i.Limit != 1 || i.Rate > 60 || r.count() > 1250 {
 			t.Errorf("limit %d, rate %.0f, %d sent in 20 minutes; in force %+v", i.Limit, i.Rate, r.count(), f)
 		}
-		time.Sleep(11 * time.Minute)
+		pause(11 * time.Minute)
 		i, _ = r.s.Lane(k)
 		if i.Limit != 4 {
 			t.Errorf("afterwards: limit %d", i.Limit)
 		}
 		r.drain()
-		time.Sleep(3 * time.Hour)
+		pause(3 * time.Hour)
 	})
 }
 
@@ -208,20 +203,24 @@ func TestThePaceIsFound(t *testing.T) {
 				for range 40000 {
 					r.offer(k, item("a"))
 				}
-				time.Sleep(time.Hour)
+				pause(time.Hour)
+				r.mu.Lock()
 				refused, taken = 0, 0
-				time.Sleep(4 * time.Hour)
+				r.mu.Unlock()
+				pause(4 * time.Hour)
 				if taken < 4*60*limit/2 || refused > taken/20 {
 					t.Errorf("%d taken of the possible %d, %d refused", taken, 4*60*limit, refused)
 				}
 				t.Logf("%d taken of the possible %d, %d refused", taken, 4*60*limit, refused)
+				r.mu.Lock()
 				limit = 1 << 30
-				time.Sleep(8 * time.Hour)
+				r.mu.Unlock()
+				pause(8 * time.Hour)
 				if f := r.s.InForce(); len(f) != 0 {
 					t.Errorf("nobody complains any more: %+v", f)
 				}
 				r.drain()
-				time.Sleep(30 * time.Hour)
+				pause(30 * time.Hour)
 			})
 		})
 	}
@@ -248,7 +247,7 @@ func TestTooManyConnections(t *testing.T) {
 		for range 3000 {
 			r.offer(k, item("a"))
 		}
-		time.Sleep(30 * time.Second)
+		pause(30 * time.Second)
 		i, _ := r.s.Lane(k)
 		if i.Limit > 4 {
 			t.Errorf("limit %d after %d refusals", i.Limit, busy)
@@ -259,7 +258,7 @@ func TestTooManyConnections(t *testing.T) {
 			}
 		}
 		r.drain()
-		time.Sleep(5 * time.Hour)
+		pause(5 * time.Hour)
 	})
 }
 
@@ -283,7 +282,7 @@ func TestUnreachableBacksOff(t *testing.T) {
 		for range 50 {
 			r.offer(k, item("a"))
 		}
-		time.Sleep(2 * time.Hour)
+		pause(2 * time.Hour)
 		if n := len(tries); n < 8 || n > 16 {
 			t.Errorf("%d tries in two hours: %v", n, tries)
 		}
@@ -297,11 +296,11 @@ func TestUnreachableBacksOff(t *testing.T) {
 		r.mu.Lock()
 		down = false
 		r.mu.Unlock()
-		time.Sleep(30 * time.Minute)
+		pause(30 * time.Minute)
 		if n := r.count(); n < 50 || len(r.s.InForce()) != 0 {
 			t.Errorf("%d of 50 sent, in force %+v", n, r.s.InForce())
 		}
-		time.Sleep(3 * time.Hour)
+		pause(3 * time.Hour)
 	})
 }
 
@@ -336,7 +335,7 @@ func TestOperatorPausesAndLifts(t *testing.T) {
 		if h, err := r.s.History(t.Context(), 10); err != nil || len(h) != 1 || h[0].EndedBy != "operator:bob" || h[0].By != "operator:eve" {
 			t.Errorf("history %+v %v", h, err)
 		}
-		time.Sleep(time.Hour)
+		pause(time.Hour)
 	})
 }
 
@@ -363,12 +362,12 @@ func TestTheGovernorStopsTheOneWhoCausesIt(t *testing.T) {
 		for range 300 {
 			r.offer(k, item("clean"))
 		}
-		time.Sleep(20 * time.Second)
+		pause(20 * time.Second)
 		for range 100 {
 			r.offer(k, item("dirty"))
-			time.Sleep(100 * time.Millisecond)
+			pause(100 * time.Millisecond)
 		}
-		time.Sleep(time.Minute)
+		pause(time.Minute)
 		if n := len(r.of("dirty")); n > 15 {
 			t.Errorf("%d of the dirty list were sent", n)
 		}
@@ -386,7 +385,7 @@ func TestTheGovernorStopsTheOneWhoCausesIt(t *testing.T) {
 			t.Errorf("told to another: %v", why)
 		}
 		r.drain()
-		time.Sleep(3 * time.Hour)
+		pause(3 * time.Hour)
 	})
 }
 
@@ -407,7 +406,7 @@ func TestTheGovernorStopsEverybodyBeforeTheLimit(t *testing.T) {
 		}
 		for i := range 3000 {
 			r.offer(k, item(fmt.Sprint("c", i%40)))
-			time.Sleep(20 * time.Millisecond)
+			pause(20 * time.Millisecond)
 		}
 		f := r.s.InForce()
 		all := 0
@@ -423,7 +422,7 @@ func TestTheGovernorStopsEverybodyBeforeTheLimit(t *testing.T) {
 			t.Error("the lane is not held")
 		}
 		r.drain()
-		time.Sleep(3 * time.Hour)
+		pause(3 * time.Hour)
 	})
 }
 
@@ -433,17 +432,17 @@ func TestSomebodyUnlockedAfterTheGovernorsPause(t *testing.T) {
 		r := newRig(t, governed(), shaping.Options{})
 		k := key("free")
 		r.offer(k, item("other"))
-		time.Sleep(time.Second)
+		pause(time.Second)
 		for range 10 {
 			r.s.Observe(k, unknownUser(item("dirty")))
 		}
 		if w := r.offer(k, item("dirty")); w == nil {
 			t.Fatal("not paused")
 		}
-		time.Sleep(62 * time.Minute)
+		pause(62 * time.Minute)
 		if r.count() != 2 {
 			t.Errorf("%d sent after the pause", r.count())
 		}
-		time.Sleep(3 * time.Hour)
+		pause(3 * time.Hour)
 	})
 }

@@ -102,7 +102,10 @@ func (r *rig) work(k shaping.Key) {
 				r.t.Error(err)
 			}
 		}
-		time.Sleep(r.takes)
+		r.mu.Lock()
+		takes := r.takes
+		r.mu.Unlock()
+		time.Sleep(takes)
 		e := shaping.Event{Customer: it.Customer, Stream: it.Stream, Class: it.Class, ID: it.ID, Accepted: true, Code: 250}
 		if r.answers != nil {
 			e = r.answers(k, it)
@@ -195,6 +198,12 @@ func key(name string) shaping.Key {
 func bubble(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
 	synctest.Test(t, f)
+}
+
+// pause lets time pass and everything of it happen. Only the test itself calls it.
+func pause(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 // within fails when a span of that length holds more than limit of the times, wherever it begins. Times are in order.
