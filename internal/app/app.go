@@ -50,6 +50,7 @@ import (
 	"postern/internal/spool"
 	"postern/internal/store"
 	"postern/internal/suppression"
+	"postern/internal/tlspolicy"
 )
 
 // Options is what New needs beside the configuration.
@@ -85,6 +86,7 @@ type App struct {
 	filter, retests *filter.Filter
 	intake          *intake.Intake
 	delivery        *delivery.Delivery
+	tlsPolicy       *tlspolicy.Book
 	alarms          *alarm.Alarms
 	queueWatch      alarm.Watch
 	metrics         *metrics
@@ -361,6 +363,9 @@ func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 		Port: c.Delivery.Port, PerLane: c.Delivery.Concurrency.PerDomain, Connections: c.Delivery.Concurrency.Total, Tuning: tuning(c),
 		IPv4Only: !c.Delivery.IPv6, OwnAddrs: a.ownAddrs, Logger: a.log, Count: a.metrics.delivery, Took: a.metrics.took, Settled: a.settled, Suppression: a.suppression,
 		ReturnPath: a.returnPath, Knowledge: a.knowledge, Shaping: a.shaping(c), Words: func(w shaping.Why) string { return api.Why(a.metrics.catalog, locale.English, w) }}
+	if o.TLS, err = a.openTLSPolicy(c); err != nil {
+		return err
+	}
 	if s := c.Delivery.Smarthost; s.Host != "" {
 		o.Smarthost = &delivery.Smarthost{Host: s.Host, Port: s.Port, User: s.User, Password: string(s.Password), TLS: s.TLS}
 	}

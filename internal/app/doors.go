@@ -45,7 +45,7 @@ func (a *App) openDoors(ctx context.Context, c *config.Config) error {
 			submission := d.door == intake.Submission
 			server, err := smtp.NewServer(smtp.ServerOptions{Name: d.name, Hostname: a.host, Handler: a.handler(d.door), TLS: a.tlsConfig(),
 				ImplicitTLS: d.implicit, OfferAuth: submission, RequireAuth: submission, Limits: c.Limits.SMTP(),
-				BareNewline: d.at.BareNewline, Logger: a.log})
+				BareNewline: d.at.BareNewline, RequireTLS: keepsRequireTLS(c.Delivery), Logger: a.log})
 			if err != nil {
 				return fmt.Errorf("listen.%s: %w", d.name, err)
 			}

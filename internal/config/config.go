@@ -333,6 +333,8 @@ type Delivery struct {
 	Expire      time.Duration          `key:"expire"`
 	DelayNotice time.Duration          `key:"delay_notice"` // 0 = none
 	TLS         string                 `key:"tls"`          // opportunistic, none
+	TLSRules    []TLSRule              `key:"tls_rules"`
+	TLSReports  bool                   `key:"tls_reports"`
 	IPv6        bool                   `key:"ipv6"`
 	Port        int                    `key:"port"`
 	Private     []netip.Prefix         `key:"private_destinations"` // none = the internet only
@@ -352,6 +354,13 @@ type ReturnPath struct {
 	AtRelay    bool          `key:"at_relay"`
 	Complaints string        `key:"complaints"`
 	Reporters  []mail.Domain `key:"reporters"`
+}
+
+// TLSRule is what TLS mail for a domain or towards a mail server must have. One of Domain and Exchanger is set.
+type TLSRule struct {
+	Domain    mail.Domain `key:"domain"`
+	Exchanger mail.Domain `key:"exchanger"`
+	TLS       string      `key:"tls"` // none, opportunistic, encrypted, verified
 }
 
 // Smarthost is a relay all mail leaves through. Host "" = straight to the recipients' servers.

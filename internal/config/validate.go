@@ -439,6 +439,15 @@ func (v *validation) delivery() {
 			v.doubt(at, "whoever may send can make Postern speak to mail servers of this machine, which may trust it")
 		}
 	}
+	for i, r := range d.TLSRules {
+		at := fmt.Sprintf("delivery.tls_rules[%d]", i)
+		if (r.Domain == "") == (r.Exchanger == "") && !v.told(at) {
+			v.bad(at, "expected either domain or exchanger")
+		}
+		if d.Smarthost.Host != "" && i == 0 {
+			v.doubt("delivery.tls_rules", "all mail leaves through the smarthost (delivery.smarthost.tls); rules for others mean nothing")
+		}
+	}
 	if d.TLS == "none" {
 		v.doubt("delivery.tls", "mail travels in the clear, and several receivers refuse it")
 	}
