@@ -41,29 +41,29 @@ func RuleOn(m provider.Meaning, a provider.Answer) Ruling {
 		switch m.Category {
 		case provider.UserUnknown, provider.HasMoved:
 			switch how := certainty(m, a); {
-			case how == none:
+			case how == saysNothing:
 				return Ruling{}
-			case how == doubtful || !m.Permanent || a.Code < 500:
+			case how == saysPerhaps || !m.Permanent || a.Code < 500:
 				return Ruling{Reason: suppression.UnknownUser, Need: needAgain}
 			default:
-				return Ruling{Reason: suppression.UnknownUser, Need: 1, Shared: true, Sure: how == certain && m.Category == provider.UserUnknown && a.Phase == atRecipient}
+				return Ruling{Reason: suppression.UnknownUser, Need: 1, Shared: true, Sure: how == saysCertainly && m.Category == provider.UserUnknown && a.Phase == atRecipient}
 			}
 		case provider.Suspend:
 			return Ruling{Reason: suppression.Suspended, Need: needAgain}
 		case provider.MailboxFull:
-			if certainty(m, a) == none {
+			if certainty(m, a) == saysNothing {
 				return Ruling{}
 			}
 			return Ruling{Reason: suppression.MailboxFull, Need: needFull}
 		case provider.Filtered:
-			if a.Code >= 500 && (certainty(m, a) == certain || preferences[m.Rule]) { // a bare refusal is not the recipient's word
+			if a.Code >= 500 && (certainty(m, a) == saysCertainly || preferences[m.Rule]) { // a bare refusal is not the recipient's word
 				return Ruling{Reason: suppression.Unwilling, Need: needAgain}
 			}
 		}
 	case provider.RecipientDomain:
 		switch m.Category {
 		case provider.HostUnknown, provider.NotAccept:
-			if m.Permanent && certainty(m, a) != none {
+			if m.Permanent && certainty(m, a) != saysNothing {
 				return Ruling{Reason: suppression.NoMail, Domain: true, Need: needAgain}
 			}
 		}
@@ -76,10 +76,10 @@ var beforeRecipient = map[string]bool{"connect": true, "ehlo": true, "tls": true
 
 // How sure an answer is of what it means.
 const (
-	none     = iota
-	doubtful // must be heard again
-	plain    // said in words, or by the status alone with none that contradict it
-	certain  // in words that a rule knows which was made for this receiver
+	saysNothing   = iota
+	saysPerhaps   // must be heard again
+	saysPlainly   // said in words, or by the status alone with none that contradict it
+	saysCertainly // in words that a rule knows which was made for this receiver
 )
 
 // certainty says how sure a meaning is. Of receivers for whom no rule was made, a status of policy, network, system or content (RFC 3463 X.7, X.4,
@@ -89,17 +89,17 @@ func certainty(m provider.Meaning, a provider.Answer) int {
 	_, subject, _ := strings.Cut(a.Enhanced, ".")
 	switch {
 	case m.Rule == "":
-		return doubtful // by the codes
+		return saysPerhaps // by the codes
 	case !strings.HasPrefix(m.Rule, anyReceiver):
-		return certain
+		return saysCertainly
 	case mailboxExists(m, a):
-		return doubtful
+		return saysPerhaps
 	case subject == "" || strings.IndexByte("0125", subject[0]) >= 0:
-		return plain
+		return saysPlainly
 	case names(a.Text):
-		return doubtful
+		return saysPerhaps
 	}
-	return none
+	return saysNothing
 }
 
 // mailboxExists reports whether the status speaks of a mailbox that is there (RFC 3463 X.2), and no word of one that is not: "5.2.1 mailbox
