@@ -74,15 +74,10 @@ func standsStill(all []shaping.Reaction) bool {
 
 // Why tells people why something waits. Without words for it, it is the code and its arguments.
 func Why(c *locale.Catalog, language string, w shaping.Why) string {
-	key := "shaping.why." + w.Code
-	if c == nil || !c.Has(key) {
+	if c == nil || !c.Has(w.Key()) {
 		return strings.TrimSpace(strings.Join(append([]string{w.Code}, w.Args...), " "))
 	}
-	args := map[string]any{}
-	for i, a := range w.Args {
-		args[string(rune('A'+i))] = a
-	}
-	return c.Text(language, key, args)
+	return c.Text(language, w.Key(), w.Values())
 }
 
 func (s *server) why(w shaping.Why) string { return Why(s.o.Catalog, locale.English, w) }

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +55,7 @@ func (c *command) laneRow(t *table, l api.Lane) {
 	state := cell{text: "working", style: green}
 	switch {
 	case len(l.InForce) > 0:
-		state = cell{text: l.InForce[0].Kind, style: yellow}
+		state = cell{text: laneStates[l.InForce[0].Kind], style: yellow}
 	case l.Waiting > 0 && l.Connections >= l.Limit:
 		state = cell{text: "all connections busy", style: yellow}
 	case l.Waiting == 0 && l.Busy == 0:
@@ -71,20 +72,23 @@ func (c *command) laneRow(t *table, l api.Lane) {
 	t.row(name, number(l.Waiting), number(l.Busy), cell{text: fmt.Sprintf("%d of %d", l.Connections, l.Limit), right: true}, cell{text: rate, right: true}, number(l.Today), state)
 	for _, r := range l.InForce {
 		t.note(plainText, c.inForce(r))
-		if r.Evidence != "" {
+		if r.Evidence != "" && r.Kind != "operator" {
 			t.note(dim, "“"+r.Evidence+"”")
 		}
 	}
 }
 
-// inForce is a reaction in one line.
+// laneStates are the kinds of what is in force, for people.
+var laneStates = map[string]string{"pause": "paused", "slow": "slowed", "watch": "watched", "governor": "paused", "unreachable": "not reachable", "operator": "paused by hand"}
+
+// inForce is a reaction in one line, with what lifts it.
 func (c *command) inForce(r api.Reaction) string {
 	now := c.now()
 	by := ""
 	if r.By != "" && r.By != "rule" {
-		by = ", by " + r.By
+		by = " by " + r.By
 	}
-	return fmt.Sprintf("%s %s: %s, since %s until %s (%s)%s", r.ID, r.Kind, r.Text, clock(r.Started), clock(r.Ends), relative(r.Ends, now), by)
+	return fmt.Sprintf("%s. Since %s%s, until %s (%s). To lift it: postern lane lift %s", strings.TrimSuffix(r.Text, "."), clock(r.Started), by, clock(r.Ends), relative(r.Ends, now), r.ID)
 }
 
 func (c *command) lanePause() *cobra.Command {

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,11 +208,11 @@ func TestSuppressed(t *testing.T) {
 // TestAddressGone: an egress address that this machine has no more bounces nothing: its mail waits, and leaves when the address is back.
 func TestAddressGone(t *testing.T) {
 	t.Parallel()
-	gone := true
+	var back atomic.Bool
 	inBubble(t, func(b *bubble, o *delivery.Options) {
 		dial := o.Dial
 		o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			if gone {
+			if !back.Load() {
 				return nil, fmt.Errorf("%w: 192.0.2.77", smtp.ErrLocalAddr)
 			}
 			return dial(ctx, network, addr)
@@ -224,7 +225,7 @@ func TestAddressGone(t *testing.T) {
 		if s := b.stands(id); s.Stage != delivery.StageParked || s.Attempts != 0 || s.Lane != "there 192.0.2.77" || s.Until.IsZero() {
 			t.Errorf("stands %+v", s)
 		}
-		gone = false
+		back.Store(true)
 		b.pass(time.Hour)
 		if len(there.arrived()) != 1 || there.hello["seven.gate.test"] == 0 {
 			t.Errorf("%d arrived, hello %v", len(there.arrived()), there.hello)

@@ -3,6 +3,7 @@ package delivery_test
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -171,12 +172,10 @@ func TestReconnect(t *testing.T) {
 	t.Parallel()
 	inBubble(t, nil, func(b *bubble) {
 		there := b.host("a.test", "mx.there.test", "203.0.113.1")
-		n := 0
+		var n atomic.Int64
 		there.says(func(step, _ string) string {
-			if step == "mail" {
-				if n++; n == 3 {
-					return "450 4.7.0 enough on this line"
-				}
+			if step == "mail" && n.Add(1) == 3 {
+				return "450 4.7.0 enough on this line"
 			}
 			return ""
 		})

@@ -1,0 +1,48 @@
+package api_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"postern/internal/api"
+)
+
+// TestLanes: a lane is paused by name, seen with its reason in words, and lifted; what is wrong is said.
+func TestLanes(t *testing.T) {
+	t.Parallel()
+	g, ctx := start(t), t.Context()
+	until := time.Now().Add(2 * time.Hour).Truncate(time.Second)
+	made, err := g.client.PauseLane(ctx, api.PauseRequest{Lane: "orange", Until: until, Reason: "their postmaster asked"})
+	if err != nil || len(made) != 1 || made[0].Kind != "operator" || made[0].By != "operator:alice" || !strings.Contains(made[0].Text, "their postmaster asked") || !made[0].Ends.Equal(until) {
+		t.Fatalf("paused: %+v, %v", made, err)
+	}
+	lanes, err := g.client.Lanes(ctx)
+	if err != nil || len(lanes) != 1 || lanes[0].Lane != "orange" || len(lanes[0].InForce) != 1 {
+		t.Fatalf("lanes: %+v, %v", lanes, err)
+	}
+	if st, err := g.client.Status(ctx); err != nil || st.Lanes != 1 || st.LanesDown != 1 {
+		t.Errorf("status: %d lanes, %d stand still, %v", st.Lanes, st.LanesDown, err)
+	}
+	all, err := g.client.Reactions(ctx)
+	if err != nil || len(all) != 1 || all[0].ID != made[0].ID || all[0].Lane != "orange" {
+		t.Fatalf("in force: %+v, %v", all, err)
+	}
+	if d, err := g.client.Lift(ctx, made[0].ID); err != nil || !strings.Contains(d.Text, "orange") {
+		t.Errorf("lifted: %+v, %v", d, err)
+	}
+	if all, err := g.client.Reactions(ctx); err != nil || len(all) != 0 {
+		t.Errorf("still in force: %+v, %v", all, err)
+	}
+	if _, err := g.client.Lift(ctx, made[0].ID); kind(t, err) != "not-found" {
+		t.Errorf("lifted twice: %v", err)
+	}
+	for name, r := range map[string]api.PauseRequest{
+		"past":    {Lane: "orange", Until: g.now.Add(-time.Hour)},
+		"no lane": {Lane: "orange 1.2.3", Until: until},
+	} {
+		if _, err := g.client.PauseLane(ctx, r); kind(t, err) != "invalid" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
