@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"postern/internal/account"
+	"postern/internal/api"
 	"postern/internal/dkim"
 	"postern/internal/journal"
 	"postern/internal/mail"
@@ -114,6 +115,16 @@ func TestReturning(t *testing.T) {
 	}
 	if count[journal.Returned] != 1 || count[journal.Delivered] != 1 || count[journal.DSN] != 1 {
 		t.Errorf("%v", count)
+	}
+	client := api.NewClient(filepath.Join(dir, "admin.sock"), "test")
+	for _, text := range []string{path.String(), string(head)} {
+		x, err := client.ReturnAddress(t.Context(), text)
+		if err != nil || x.QueueID != id || !x.Known || x.Customer != "shop" || x.Sender != "news@customer.test" || x.Public != (text != path.String()) {
+			t.Errorf("%+v %v", x, err)
+		}
+	}
+	if _, err := client.ReturnAddress(t.Context(), forged); err == nil || !strings.Contains(err.Error(), "wrong signature") {
+		t.Errorf("forged: %v", err)
 	}
 	response, err := http.Get("http://" + a.Addresses("metrics") + "/metrics")
 	if err != nil {

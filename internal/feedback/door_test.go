@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	netsmtp "net/smtp"
@@ -13,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -76,7 +78,7 @@ func newHall(t testing.TB, change ...func(*feedback.DoorOptions)) *hall {
 	must(err)
 	o := feedback.DoorOptions{Codec: h.codec, Takes: func(d mail.Domain) bool { return d == returnDomain }, Accounts: accounts, Journal: h.journal, Notices: notices,
 		Operator: mail.Address{Local: "ops", Domain: "operator.test"}, Logger: storetest.Logger(t), Feedback: feedback.New(feedback.Options{}),
-		Signed: func(context.Context, []byte) []mail.Domain { return h.signed },
+		Signed: func(context.Context, []byte) []mail.Domain { h.mu.Lock(); defer h.mu.Unlock(); return h.signed },
 		Heard: func(_ context.Context, x feedback.Heard) error {
 			h.mu.Lock()
 			defer h.mu.Unlock()
@@ -206,6 +208,27 @@ func (h *hall) count(event string) int {
 	return h.counts[event]
 }
 
+// all is what was heard.
+func (h *hall) all() []feedback.Heard {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.heard)
+}
+
+// figures are all counts.
+func (h *hall) figures() map[string]int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return maps.Clone(h.counts)
+}
+
+// set changes what the door's neighbours do.
+func (h *hall) set(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f()
+}
+
 func bounce(recipient, action, status, text string) string {
 	return "From: MAILER-DAEMON@mx.there.test\nTo: x@y.test\nSubject: Undelivered Mail Returned to Sender\nAuto-Submitted: auto-replied\nMIME-Version: 1.0\n" +
 		"Content-Type: multipart/report; report-type=delivery-status; boundary=b\n\n--b\nContent-Type: text/plain\n\nIt did not work.\n\n--b\nContent-Type: message/delivery-status\n\n" +
@@ -231,16 +254,16 @@ func TestBounce(t *testing.T) {
 		facts[0].Customer != "shop" || facts[0].Category != "userunknown" || facts[0].Party != "recipient" || !strings.Contains(string(facts[0].Detail), `"permanent":true`) {
 		t.Errorf("%+v", facts)
 	}
-	if len(h.heard) != 1 || h.heard[0].Complaint || h.heard[0].Recipient.String() != "bob@there.test" || h.heard[0].Meaning.Category != provider.UserUnknown || !h.heard[0].Meaning.Permanent ||
-		h.heard[0].Customer != "shop" || h.heard[0].QueueID != id || h.heard[0].Forwarded {
-		t.Errorf("%+v", h.heard)
+	if len(h.all()) != 1 || h.all()[0].Complaint || h.all()[0].Recipient.String() != "bob@there.test" || h.all()[0].Meaning.Category != provider.UserUnknown || !h.all()[0].Meaning.Permanent ||
+		h.all()[0].Customer != "shop" || h.all()[0].QueueID != id || h.all()[0].Forwarded {
+		t.Errorf("%+v", h.all())
 	}
 	q := h.queued()
 	if len(q) != 1 || !q[0].Notice || !q[0].Envelope.ReversePath.IsNull() || q[0].Envelope.Recipients[0].Address.String() != "ann@shop.test" || q[0].Subject != "Not delivered: Offer" {
 		t.Errorf("%+v", q)
 	}
 	if h.count("returned:userunknown") != 1 || h.count("duplicate") != 5 {
-		t.Errorf("%v", h.counts)
+		t.Errorf("%v", h.figures())
 	}
 }
 
@@ -267,7 +290,7 @@ func TestReports(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			id := h.sent("shop", now, tc.recipients...)
-			before, heard := len(h.queued()), len(h.heard)
+			before, heard := len(h.queued()), len(h.all())
 			if code, msg := h.send("", []string{h.path(id, tc.index)}, tc.text); code != 250 {
 				t.Fatalf("%d %s", code, msg)
 			}
@@ -278,12 +301,12 @@ func TestReports(t *testing.T) {
 			if n := len(h.queued()) - before; n != tc.notices {
 				t.Errorf("%d notices", n)
 			}
-			if n := len(h.heard) - heard; n != tc.heard {
+			if n := len(h.all()) - heard; n != tc.heard {
 				t.Errorf("heard %d", n)
-			} else if n == 1 && h.heard[heard].Forwarded != (tc.name == "forwarded") {
-				t.Errorf("%+v", h.heard[heard])
-			} else if n == 1 && h.heard[heard].Meaning.Permanent != (tc.name != "a block against us") {
-				t.Errorf("%+v", h.heard[heard].Meaning)
+			} else if n == 1 && h.all()[heard].Forwarded != (tc.name == "forwarded") {
+				t.Errorf("%+v", h.all()[heard])
+			} else if n == 1 && h.all()[heard].Meaning.Permanent != (tc.name != "a block against us") {
+				t.Errorf("%+v", h.all()[heard].Meaning)
 			}
 		})
 	}
@@ -319,12 +342,12 @@ func TestRefused(t *testing.T) {
 			before := h.count(tc.count)
 			code, msg := h.send("", []string{tc.to}, bounce("bob@there.test", "failed", "5.1.1", "550 unknown"))
 			if code != tc.code || tc.count != "" && h.count(tc.count) != before+1 {
-				t.Errorf("%d %s %v", code, msg, h.counts)
+				t.Errorf("%d %s %v", code, msg, h.figures())
 			}
 		})
 	}
 	if code, _ := h.send("spammer@evil.test", []string{good}, "From: spammer@evil.test\nSubject: buy\n\nnow\n"); code != 550 || h.count("refused:person") != 1 {
-		t.Errorf("a person's mail: %d %v", code, h.counts)
+		t.Errorf("a person's mail: %d %v", code, h.figures())
 	}
 	if n := len(h.facts(old)) + len(h.facts(id)); n != 1 {
 		t.Errorf("%d facts", n)
@@ -366,8 +389,8 @@ func TestAutoReply(t *testing.T) {
 	if f := h.facts(quiet); len(f) != 1 || !strings.Contains(f[0].Text, "wants none") {
 		t.Errorf("%+v", f)
 	}
-	if len(h.heard) != 0 {
-		t.Errorf("%+v", h.heard)
+	if len(h.all()) != 0 {
+		t.Errorf("%+v", h.all())
 	}
 }
 
@@ -397,27 +420,27 @@ func TestComplaint(t *testing.T) {
 				id := h.sent("shop", time.Now().Add(-time.Hour), "bob@there.test")
 				text := complaint("staff@hotmail.com", place(h, id), encode)
 				to := []string{"FBL@" + returnDomain}
-				if code, msg := h.send("staff@hotmail.com", to, text); code != 250 || len(h.heard) != 0 {
-					t.Fatalf("%d %s %+v", code, msg, h.heard)
+				if code, msg := h.send("staff@hotmail.com", to, text); code != 250 || len(h.all()) != 0 {
+					t.Fatalf("%d %s %+v", code, msg, h.all())
 				}
 				if f := h.facts(id); len(f) != 1 || f[0].Kind != journal.Complaint || strings.Contains(string(f[0].Detail), "reporter") || h.count("complaint:unverified") != 1 {
-					t.Fatalf("not signed: %+v %v", f, h.counts)
+					t.Fatalf("not signed: %+v %v", f, h.figures())
 				}
-				h.signed = []mail.Domain{"evil.test"}
+				h.set(func() { h.signed = []mail.Domain{"evil.test"} })
 				h.send("x@evil.test", to, complaint("staff@evil.test", place(h, id), encode))
 				h.send("x@evil.test", to, text)
-				if len(h.heard) != 0 {
-					t.Fatalf("anybody's: %+v", h.heard)
+				if len(h.all()) != 0 {
+					t.Fatalf("anybody's: %+v", h.all())
 				}
-				h.signed = []mail.Domain{"hotmail.com"}
+				h.set(func() { h.signed = []mail.Domain{"hotmail.com"} })
 				for range 2 {
 					if code, _ := h.send("staff@hotmail.com", to, text); code != 250 {
 						t.Fatal(code)
 					}
 				}
 				f := h.facts(id)
-				if len(h.heard) != 1 || !h.heard[0].Complaint || h.heard[0].Recipient.String() != "bob@there.test" || len(f) != 2 || f[1].Host != "hotmail.com" || f[1].Text != "abuse" {
-					t.Errorf("%+v %+v %v", h.heard, f, h.counts)
+				if len(h.all()) != 1 || !h.all()[0].Complaint || h.all()[0].Recipient.String() != "bob@there.test" || len(f) != 2 || f[1].Host != "hotmail.com" || f[1].Text != "abuse" {
+					t.Errorf("%+v %+v %v", h.all(), f, h.figures())
 				}
 				if n := len(h.queued()); n != 0 {
 					t.Errorf("%d notices about a complaint", n)
@@ -432,23 +455,23 @@ func TestComplaintsThatLeadNowhere(t *testing.T) {
 	h := newHall(t)
 	to := []string{"fbl@" + returnDomain}
 	if code, _ := h.send("x@y.test", to, complaint("x@y.test", "Message-ID: <1@elsewhere.test>", false)); code != 250 || h.count("complaint:unknown") != 1 {
-		t.Errorf("%d %v", code, h.counts)
+		t.Errorf("%d %v", code, h.figures())
 	}
 	fresh := mail.NewQueueID(time.Now())
 	if code, _ := h.send("", []string{h.path(fresh, 0)}, bounce("bob@there.test", "failed", "5.1.1", "550 no")); code != 451 || h.count("early") != 1 {
-		t.Errorf("a report that is quicker than the journal: %d %v", code, h.counts)
+		t.Errorf("a report that is quicker than the journal: %d %v", code, h.figures())
 	}
 	gone := mail.NewQueueID(time.Now().Add(-time.Hour))
 	if code, _ := h.send("", []string{h.path(gone, 0)}, bounce("bob@there.test", "failed", "5.1.1", "550 no")); code != 250 || h.count("unknown") != 1 {
-		t.Errorf("a report about a forgotten message: %d %v", code, h.counts)
+		t.Errorf("a report about a forgotten message: %d %v", code, h.figures())
 	}
 	if code, _ := h.send("", to, complaint("x@y.test", "Message-ID: <"+h.codec.Reference(gone)+"@gate.test>", false)); code != 250 || h.count("complaint:unknown") != 2 {
-		t.Errorf("%d %v", code, h.counts)
+		t.Errorf("%d %v", code, h.figures())
 	}
 	if code, _ := h.send("x@y.test", to, "From: x@y.test\nSubject: hello\n\nbuy\n"); code != 550 {
 		t.Errorf("a person at the address for complaints: %d", code)
 	}
-	h.signed = []mail.Domain{"signal-spam.fr"}
+	h.set(func() { h.signed = []mail.Domain{"signal-spam.fr"} })
 	h.send("", to, complaint("fbl@signal-spam.fr", "Subject: nothing", false))
 	facts, _, err := h.journal.Search(t.Context(), journal.Query{Kinds: []journal.Kind{journal.Complaint}})
 	if err != nil || len(facts) != 1 || facts[0].QueueID != "" || facts[0].Customer != "" || facts[0].Host != "signal-spam.fr" {
@@ -517,12 +540,12 @@ func TestTrouble(t *testing.T) {
 	h := newHall(t)
 	id := h.sent("shop", time.Now().Add(-time.Hour), "bob@there.test")
 	text := bounce("bob@there.test", "failed", "5.1.1", "550 5.1.1 unknown")
-	h.fail = errors.New("no room")
+	h.set(func() { h.fail = errors.New("no room") })
 	if code, _ := h.send("", []string{h.path(id, 0)}, text); code != 451 || len(h.facts(id)) != 0 {
 		t.Errorf("%d %+v", code, h.facts(id))
 	}
-	h.fail = nil
-	if code, _ := h.send("", []string{h.path(id, 0)}, text); code != 250 || len(h.facts(id)) != 1 || len(h.heard) != 1 || len(h.queued()) != 1 {
+	h.set(func() { h.fail = nil })
+	if code, _ := h.send("", []string{h.path(id, 0)}, text); code != 250 || len(h.facts(id)) != 1 || len(h.all()) != 1 || len(h.queued()) != 1 {
 		t.Errorf("%d %+v", code, h.facts(id))
 	}
 	other := h.sent("shop", time.Now().Add(-time.Hour), "bob@there.test")
@@ -545,7 +568,7 @@ func TestExcess(t *testing.T) {
 		}
 	}
 	if n := len(h.facts(id)); n != 15 || h.count("excess") != 25 {
-		t.Errorf("%d facts %v", n, h.counts)
+		t.Errorf("%d facts %v", n, h.figures())
 	}
 }
 
@@ -572,8 +595,8 @@ func (ownSession) Close() {}
 func TestShared(t *testing.T) {
 	t.Parallel()
 	h := newHall(t)
-	known := false
-	addr := h.listen(h.door.Behind(own{h}, func(netip.Addr) bool { return known }), smtp.Limits{Errors: 1000, SoftErrors: 1000})
+	var known atomic.Bool
+	addr := h.listen(h.door.Behind(own{h}, func(netip.Addr) bool { return known.Load() }), smtp.Limits{Errors: 1000, SoftErrors: 1000})
 	id := h.sent("shop", time.Now().Add(-time.Hour), "bob@there.test")
 	text := bounce("bob@there.test", "failed", "5.1.1", "550 unknown")
 	for _, from := range []string{"", "ann@shop.test", "x@" + returnDomain, "postmaster@gate.test"} {
@@ -585,14 +608,14 @@ func TestShared(t *testing.T) {
 		}
 	}
 	if code, msg := h.sendTo(addr, "", []string{h.path(id, 0)}, text); code != 250 || len(h.facts(id)) != 1 || h.count("relayed") != 0 {
-		t.Errorf("a stranger's bounce: %d %s %v", code, msg, h.counts)
+		t.Errorf("a stranger's bounce: %d %s %v", code, msg, h.figures())
 	}
-	known = true
+	known.Store(true)
 	if code, _ := h.sendTo(addr, "ann@shop.test", []string{"bob@there.test"}, text); code != 250 || h.count("relayed") != 1 {
-		t.Errorf("a customer's mail: %d %v", code, h.counts)
+		t.Errorf("a customer's mail: %d %v", code, h.figures())
 	}
 	if code, _ := h.sendTo(addr, "", []string{h.path(id, 0)}, bounce("bob@there.test", "failed", "5.2.2", "552 full")); code != 250 || h.count("relayed") != 1 || len(h.facts(id)) != 2 {
-		t.Errorf("a customer's bounce: %d %v", code, h.counts)
+		t.Errorf("a customer's bounce: %d %v", code, h.figures())
 	}
 	if code, _ := h.sendTo(addr, "", []string{h.path(id, 0), "bob@there.test"}, text); code != 452 {
 		t.Errorf("both in one: %d", code)
@@ -631,7 +654,7 @@ func TestShared(t *testing.T) {
 		}
 	}
 	if h.count("relayed") != 3 {
-		t.Errorf("%v", h.counts)
+		t.Errorf("%v", h.figures())
 	}
 }
 
