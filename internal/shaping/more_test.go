@@ -80,9 +80,12 @@ func TestAGroupIsWatched(t *testing.T) {
 			r.offer(k, item("b"))
 		}
 		pause(30 * time.Minute)
-		if r.count() == 0 || most > before {
-			t.Errorf("%d sent, %d connections of %d", r.count(), most, before)
+		n := r.count()
+		r.mu.Lock()
+		if n == 0 || most > before {
+			t.Errorf("%d sent, %d connections of %d", n, most, before)
 		}
+		r.mu.Unlock()
 		pause(3 * time.Hour)
 		for _, f := range r.s.InForce() {
 			if f.Kind == shaping.Watch && f.Lane == k {

@@ -165,6 +165,13 @@ func (r *rig) count() int {
 	return len(r.sent)
 }
 
+// connections is how many were asked for.
+func (r *rig) connections() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.hired
+}
+
 // of returns what was sent of a customer.
 func (r *rig) of(customer string) (out []sent) {
 	r.mu.Lock()
