@@ -377,9 +377,7 @@ func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 
 // shaping is what decides when which mail may leave: delivery completes it.
 func (a *App) shaping(*config.Config) shaping.Options {
-	return shaping.Options{DB: a.mainDB, Node: a.host, Alarm: func(r shaping.Reaction) {
-		a.log.Warn("a receiver's answer asks for the operator", "lane", r.Lane.String(), "kind", string(r.Kind), "rule", r.Rule, "until", r.Ends, "evidence", r.Evidence)
-	}}
+	return shaping.Options{DB: a.mainDB, Node: a.host, Alarm: a.reacted}
 }
 
 func tuning(c *config.Config) delivery.Tuning {

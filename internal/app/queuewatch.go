@@ -3,12 +3,14 @@ package app
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	"postern/internal/alarm"
 	"postern/internal/api"
 	"postern/internal/config"
 	"postern/internal/locale"
+	"postern/internal/provider"
 	"postern/internal/shaping"
 )
 
@@ -88,4 +90,28 @@ func (a *App) laneInWords(name string) (title, why string) {
 		}
 	}
 	return title, "nothing is in force; its limits, or its connections, let no more through"
+}
+
+// reacted tells the operator of an answer that asks for him, and of a receiver that is about to forget an address. Events of one lane and rule are told once a day.
+func (a *App) reacted(r shaping.Reaction) {
+	title, _ := a.laneInWords(r.Lane.String())
+	p := a.knowledge().Provider(r.Lane.Provider)
+	x := alarm.Alarm{Key: "lane." + string(r.Kind) + " " + r.Lane.String() + " " + r.Rule, Severity: alarm.Warning, Since: r.Started}
+	if r.Kind == shaping.Floor && p != nil {
+		x.Code, x.Args = "floor", map[string]string{"Name": p.Title, "Address": r.Lane.Egress.String(), "Count": fmt.Sprint(p.Floor)}
+	} else {
+		x.Code = "provider"
+		x.Args = map[string]string{"Name": title, "Why": api.Why(a.metrics.catalog, locale.English, r.Why), "Evidence": r.Evidence, "Advice": a.adviceOf(r),
+			"InForce": string(r.Kind) + " until " + r.Ends.UTC().Format(time.RFC3339)}
+	}
+	a.log.Warn("a receiver asks for the operator", "lane", r.Lane.String(), "kind", string(r.Kind), "rule", r.Rule, "until", r.Ends, "evidence", r.Evidence)
+	a.alarms.Tell(x)
+}
+
+// adviceOf is what the rule behind a reaction advises; "" when none is known.
+func (a *App) adviceOf(r shaping.Reaction) string {
+	if r.Evidence == "" {
+		return ""
+	}
+	return a.knowledge().Classify(provider.Answer{Provider: r.Lane.Provider, Text: r.Evidence}).Advice[locale.English]
 }
