@@ -26,7 +26,7 @@ func TestSlowNames(t *testing.T) {
 	t.Parallel()
 	inBubble(t, nil, func(b *bubble) {
 		slow, quick := b.host("slow.test", "mx.slow.test", "203.0.113.1"), b.host("quick.test", "mx.quick.test", "203.0.113.2")
-		b.slow["slow.test"] = 30 * time.Second
+		b.delay("slow.test", 30*time.Second)
 		var first mail.QueueID
 		for i := range 50 {
 			id := b.send("shop", numbered("u%d@slow.test", i))
@@ -59,7 +59,7 @@ func TestManySlowNames(t *testing.T) {
 		for i := range 200 {
 			domain := fmt.Sprintf("slow%d.test", i)
 			b.host(domain, "mx."+domain, "203.0.113.1")
-			b.slow[domain] = 10 * time.Second
+			b.delay(domain, 10*time.Second)
 			b.send("shop", "you@"+domain)
 		}
 		for i := range 20 {
@@ -126,7 +126,7 @@ func TestEndInAFlood(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(_ *bubble, o *delivery.Options) { o.Window, o.Shaping.PerShare = 100, 20 }, func(b *bubble) {
 		there := b.host("a.test", "mx.there.test", "203.0.113.1")
-		b.slow["slow.test"] = time.Minute
+		b.delay("slow.test", time.Minute)
 		b.host("slow.test", "mx.slow.test", "203.0.113.9")
 		there.latency = 200 * time.Millisecond
 		for i := range 300 {

@@ -308,7 +308,7 @@ type hurry struct {
 }
 
 // hurrySpread is over how long the mail of a lane comes forward that is free again.
-const hurrySpread = 10 * time.Second
+const hurrySpread = 30 * time.Second
 
 // lifted has the mail of a lane come forward; shaping says that it is free earlier than that mail was told.
 func (d *Delivery) lifted(k shaping.Key) {

@@ -208,6 +208,13 @@ func (b *bubble) host(domain, exchanger, addr string) *remote {
 	return b.by[ip]
 }
 
+// delay makes DNS slow about a domain.
+func (b *bubble) delay(domain string, d time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.slow[domain] = d
+}
+
 // Query implements dns.Resolver.
 func (b *bubble) Query(ctx context.Context, name string, typ dns.Type) dns.Answer {
 	name = strings.TrimSuffix(name, ".")
