@@ -1,7 +1,6 @@
 package feedback
 
 import (
-	"os"
 	"strings"
 
 	"postern/internal/mail"
@@ -57,33 +56,40 @@ func judgeRecipient(b *report.Bounce, r *report.BounceRecipient, k *provider.Kno
 		v.Category = provider.Accepted
 		return v
 	}
-	v.Provider = behind(r, k)
+	v.Provider = behind(b, r, k)
 	v.Meaning = meaning(b, r, v.Provider, k)
 	v.Permanent = v.Permanent && gone(v.Category)
 	return v
 }
 
 // behind finds the receiver that answered: by the host that did, or by the recipient's domain.
-func behind(r *report.BounceRecipient, k *provider.Knowledge) string {
+func behind(b *report.Bounce, r *report.BounceRecipient, k *provider.Knowledge) string {
 	var hosts []string
 	if r.RemoteMTA != "" {
 		hosts = []string{r.RemoteMTA}
 	}
-	return k.Behind(r.Address.Domain, hosts).Name
+	p := k.Behind(r.Address.Domain, hosts)
+	if p == k.Default() && b.ReportingMTA != "" { // a receiver that bounces what it took
+		p = k.Behind("", []string{b.ReportingMTA})
+	}
+	return p.Name
 }
 
 // meaning asks the dictionary what was said about a recipient, and weighs it by what else the bounce tells.
 func meaning(b *report.Bounce, r *report.BounceRecipient, receiver string, k *provider.Knowledge) provider.Meaning {
 	answer := provider.Answer{Provider: receiver, Phase: r.Phase, Code: r.Reply, Enhanced: r.Status, Text: r.Diagnostic}
 	m := k.Classify(answer)
-	if anyFirst {
+	if !coded(m) {
 		answer.Provider = ""
-		if n := k.Classify(answer); telling(n) {
+		if n := k.Classify(answer); coded(n) {
 			m = n
 		}
 	}
-	if m.Rule != "" && (m.Category != provider.UserUnknown || certain(r.Status)) {
-		return m
+	if m.Rule != "" && (m.Category != provider.UserUnknown && m.Category != provider.Filtered || certain(r.Status)) {
+		return settle(m, r)
+	}
+	if r.Type == "x-unix" && m.Rule == "" { // a program ended badly: texts around it are about something else
+		return settle(m, r)
 	}
 	// The reporting system explains it in its own words, or the text does that stands before the recipients.
 	for _, text := range [...]string{r.Explained, b.Lead} {
@@ -99,6 +105,12 @@ func meaning(b *report.Bounce, r *report.BounceRecipient, receiver string, k *pr
 	return settle(m, r)
 }
 
+// coded reports whether a code or the name of a limit said what happened: that means the same wherever it comes from, also where the server that wrote
+// it stands before another one.
+func coded(m provider.Meaning) bool {
+	return strings.HasPrefix(m.Rule, "any/coded-") || m.Rule == "any/reputation" || m.Rule == "any/connections"
+}
+
 // telling reports whether a text said what happened, and not only a code.
 func telling(m provider.Meaning) bool {
 	return m.Rule != "" && !strings.HasPrefix(m.Rule, "any/status-")
@@ -112,8 +124,6 @@ func closed(m provider.Meaning) bool {
 // certain reports whether a status says by itself that the address is wrong (RFC 3463 3.2).
 func certain(status string) bool { return status == "5.1.1" || status == "5.1.0" || status == "5.1.3" }
 
-var anyFirst = os.Getenv("ANYFIRST") != ""
-
 // gone reports whether a category is the end of an address. A mailbox that is full or closed may open again, whatever the answer says of itself.
 func gone(c provider.Category) bool {
 	return c == provider.UserUnknown || c == provider.HostUnknown || c == provider.HasMoved || c == provider.NotAccept
@@ -122,7 +132,9 @@ func gone(c provider.Category) bool {
 // settle holds a meaning against how it was told.
 func settle(m provider.Meaning, r *report.BounceRecipient) provider.Meaning {
 	switch {
-	case m.Rule == "any/unknown-user" && r.Phase != "rcpt" && !certain(r.Status):
+	case m.Rule == "any/access-denied" && r.Phase == "mail":
+		m.Category = provider.Rejected // refused in answer to MAIL: it is about the sender
+	case (m.Rule == "any/unknown-user" || m.Rule == "docomo/at-rcpt") && r.Phase != "rcpt" && !certain(r.Status):
 		// Nobody knows whether the server said so in answer to RCPT. Filters say the same of recipients that exist.
 		m.Category, m.Permanent = provider.Filtered, false
 	case m.Rule != "":

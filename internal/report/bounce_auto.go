@@ -18,7 +18,7 @@ const (
 
 // daemons are words in the From field of mail systems.
 var daemons = []string{"mailer-daemon", "mailer_daemon", "postmaster", "mail delivery s", "mail deliver", "mail administrator", "system administrator", "mail system", "mail-daemon", "mailerdaemon",
-	"bounce", "maildelivery", "microsoft exchange", "administrator@", "sns.amazonaws.com", "e-mail delivery", "email delivery", "poostmaster", "<>", "mail router", "content-filter", "content filter"}
+	"bounce", "maildelivery", "microsoft exchange", "administrator@", "sns.amazonaws.com", "e-mail delivery", "email delivery", "poostmaster", "post_master", "<>", "mail router", "content-filter", "content filter"}
 
 // subjects are words of the subjects of bounces, in lower case.
 var subjects = []string{

@@ -120,7 +120,7 @@ func (r *bounceReader) complete(x *BounceRecipient, s *said, t *textRead, single
 		take(s.dialog)
 		x.Explained = s.text.String()
 	}
-	if single || dialog.Len() == 0 && x.Diagnostic == "" {
+	if single || dialog.Len() == 0 && x.Diagnostic == "" && x.Explained == "" {
 		take(t.common)
 	}
 	if x.Explained == "" && !r.out.Structured {
@@ -158,7 +158,7 @@ func (r *bounceReader) complete(x *BounceRecipient, s *said, t *textRead, single
 			break
 		}
 		x.Reply = findReply(where, class)
-		if x.Reply != 0 && (x.Diagnostic == "" || findReply(x.Diagnostic, 0) == 0) && where != x.Diagnostic && x.Diagnostic == "" {
+		if x.Reply != 0 && (x.Diagnostic == "" || findReply(x.Diagnostic, 0) == 0) && x.Diagnostic == "" && x.Type != "x-unix" {
 			x.Diagnostic = where
 		}
 	}
@@ -173,7 +173,10 @@ func (r *bounceReader) complete(x *BounceRecipient, s *said, t *textRead, single
 		}
 	}
 	x.Status = betterStatus(x.Status, in, x.Reply)
-	if x.Diagnostic == "" && x.Explained != t.lead {
+	if x.Phase == "" && x.Reply == 0 && strings.EqualFold(x.Explained, "unknown user:") {
+		x.Phase = "rcpt" // the label of the system that keeps the mailboxes
+	}
+	if x.Diagnostic == "" && x.Type != "x-unix" && (x.Explained != t.lead || r.statusN == 0) {
 		x.Diagnostic = x.Explained
 	}
 	if x.RemoteMTA == "" {

@@ -139,14 +139,14 @@ var phases = []struct{ words, phase string }{
 	{"refused to talk to me", "connect"}, {"[rcpt_to]", "rcpt"}, {"[mail_from]", "mail"}, {"[connect]", "connect"}, {"[helo]", "ehlo"}, {"[data]", "data"}, {"[eod]", "end"},
 	{"body of message generated response", "end"}, {"rcpt to generated following response", "rcpt"}, {"mail from generated", "mail"}, {"smtp server rejected at greeting", "connect"},
 	{"(state 13)", "ehlo"}, {"(state 14)", "rcpt"}, {"(state 15)", "data"}, {"(state 17)", "end"}, {"(state 18)", "end"}, {"(state 6)", "tls"}, {"(state 9)", "tls"},
-	{"rcpt first", "rcpt"}, {"in response to the rcpt", "rcpt"}, {"in response to rcpt", "rcpt"}, {"in response to mail", "mail"}, {"in response to data", "data"},
+	{"smtp:rcpt", "rcpt"}, {"smtp:mail", "mail"}, {"smtp:data", "data"}, {"smtp:connect", "connect"}, {"smtp:helo", "ehlo"}, {"smtp:ehlo", "ehlo"}, {"rcpt first", "rcpt"}, {"in response to the rcpt", "rcpt"}, {"in response to rcpt", "rcpt"}, {"in response to mail", "mail"}, {"in response to data", "data"},
 	{"rcpt to:<", "rcpt"}, {"rcpt to <", "rcpt"}, {"mail from:<", "mail"},
 }
 
 // findPhase returns the step of the conversation that a text names, "" if none. low is in lower case.
 func findPhase(low string) string {
 	if !strings.Contains(low, "rcpt") && !strings.Contains(low, "data") && !strings.Contains(low, "mail") && !strings.ContainsAny(low, "([") && !strings.Contains(low, " like ") &&
-		!strings.Contains(low, " sent ") && !strings.Contains(low, "helo") && !strings.Contains(low, "connect") && !strings.Contains(low, "refused") && !strings.Contains(low, "text") && !strings.Contains(low, "rejected") {
+		!strings.Contains(low, " sent ") && !strings.Contains(low, "helo") && !strings.Contains(low, "smtp:") && !strings.Contains(low, "connect") && !strings.Contains(low, "refused") && !strings.Contains(low, "text") && !strings.Contains(low, "rejected") {
 		return ""
 	}
 	for _, p := range phases {

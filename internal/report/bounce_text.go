@@ -77,11 +77,14 @@ func (r *textReader) line(line string, at int) {
 	if strings.HasPrefix(t, "--") || strings.HasPrefix(t, "__") || strings.HasPrefix(t, "==") || mimeNoise(t) {
 		return
 	}
-	if host, ok := strings.CutPrefix(t, "... while talking to "); ok {
+	if host, ok := cutFold(strings.TrimPrefix(t, "... "), "while talking to "); ok {
 		r.host = strings.TrimRight(host, ".:, ")
+		if r.now != nil && r.now.text.Len() > 0 {
+			r.now = nil // another conversation begins
+		}
 		return
 	}
-	if address, rest, certain := recipientLine(t); address != "" && !r.own(address) {
+	if address, rest, certain := recipientLine(t); address != "" && !r.own(address, len(t) == len(address)) {
 		if certain {
 			r.begin(address)
 			if rest != "" {
@@ -103,11 +106,18 @@ func (r *textReader) line(line string, at int) {
 	r.say(t)
 }
 
-// own reports whether an address is that of the one who gets the bounce, or of an administration that may be asked for help.
-func (r *textReader) own(address string) bool {
+// own reports whether an address is that of the one who gets the bounce, or alone in its line that of an administration that may be asked for help.
+func (r *textReader) own(address string, alone bool) bool {
 	low := strings.ToLower(address)
 	local, _, _ := strings.Cut(low, "@")
-	return low == r.sender || local == "postmaster" || local == "mailer-daemon" || local == "hostmaster" || local == "helpdesk"
+	return low == r.sender || alone && (local == "postmaster" || local == "hostmaster" || local == "helpdesk") || local == "mailer-daemon"
+}
+
+func cutFold(s, prefix string) (string, bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return s, false
+	}
+	return s[len(prefix):], true
 }
 
 // begin starts what is said about a recipient, or goes on with it.
