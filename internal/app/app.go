@@ -413,7 +413,7 @@ func (a *App) ownAddrs() []netip.AddrPort {
 	return out
 }
 
-// Addresses returns where a door or page listens: "relay", "submission", "submissions", "web", "metrics", "milter", "spamd"; "" when it is off.
+// Addresses returns where a door or page listens: "relay", "submission", "submissions", "bounces", "web", "metrics", "milter", "spamd"; "" when it is off.
 func (a *App) Addresses(name string) string {
 	for _, d := range a.doors {
 		if d.name == name {

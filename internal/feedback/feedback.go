@@ -12,6 +12,9 @@
 // sure, and what it said in the hour before is taken back; and every entry that answers made is judged again when what is known of
 // answers changes.
 //
+// [Door] takes in what comes back by SMTP: it accepts mail for return addresses that we signed and for nothing else, reads bounces, automatic answers
+// and complaints, writes them into the journal before it answers 250, and has the sender told (door.go, inbound.go).
+//
 // Who calls it: app gives delivery a hook that leads here, and runs Run. How it fails: nothing that delivery calls waits or fails; the queues are
 // bounded, and what finds no room there is lost and counted (learn.Ledger.Lost, [Feedback.Lost]).
 package feedback
