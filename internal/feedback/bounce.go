@@ -79,7 +79,7 @@ func behind(b *report.Bounce, r *report.BounceRecipient, k *provider.Knowledge) 
 func meaning(b *report.Bounce, r *report.BounceRecipient, receiver string, k *provider.Knowledge) provider.Meaning {
 	answer := provider.Answer{Provider: receiver, Phase: r.Phase, Code: r.Reply, Enhanced: r.Status, Text: r.Diagnostic}
 	m := k.Classify(answer)
-	if !coded(m) {
+	if receiver != k.Default().Name && !coded(m) {
 		answer.Provider = ""
 		if n := k.Classify(answer); coded(n) {
 			m = n

@@ -95,9 +95,9 @@ type bounceReader struct {
 	inner   []*mail.Part
 	origin  *mail.Part // part with the returned message or its header
 	arf     *mail.Part
-	html    string
-	sender  string // address that the bounce is sent to: it is no failed recipient
-	statusN int    // delivery status parts
+	html    *mail.Part // the first text for people in HTML
+	sender  string     // address that the bounce is sent to: it is no failed recipient
+	statusN int        // delivery status parts
 	out     Bounce
 }
 

@@ -38,8 +38,8 @@ func (r *bounceReader) collect() {
 				r.addText(validText(p.Raw), &size)
 			}
 		case kind == "text/html":
-			if r.html == "" {
-				r.html = p.Rendered()
+			if r.html == nil && r.origin == nil {
+				r.html = p
 			}
 		case strings.HasPrefix(kind, "text/"):
 			if r.origin == nil {
@@ -47,8 +47,8 @@ func (r *bounceReader) collect() {
 			}
 		}
 	}
-	if len(r.lines) == 0 && r.html != "" {
-		r.addText(r.html, &size)
+	if len(r.lines) == 0 && r.html != nil {
+		r.addText(r.html.Rendered(), &size)
 	}
 }
 
