@@ -366,6 +366,7 @@ func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 	if o.TLS, err = a.openTLSPolicy(c); err != nil {
 		return err
 	}
+	o.Shaping.Weight, o.Shaping.WarmUp = a.share, c.Delivery.WarmUp
 	if s := c.Delivery.Smarthost; s.Host != "" {
 		o.Smarthost = &delivery.Smarthost{Host: s.Host, Port: s.Port, User: s.User, Password: string(s.Password), TLS: s.TLS}
 	}

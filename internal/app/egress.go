@@ -35,6 +35,9 @@ func checkEgress(pools []account.Pool) error {
 	return errors.Join(problems...)
 }
 
+// share is a customer's turns for each of the others' (delivery.shares).
+func (a *App) share(customer string) int { return max(a.config.Load().Delivery.Shares[customer], 1) }
+
 // hostAddresses lists the machine's addresses of one family, for an error text.
 func hostAddresses(four bool) string {
 	addrs, err := net.InterfaceAddrs()

@@ -226,9 +226,9 @@ func (d *Delivery) openShaper() (err error) {
 	s.Knowledge, s.Hire, s.Lifted, s.Park = d.o.Knowledge, d.hire, d.lifted, d.handedBack
 	if s.Pools == nil {
 		for _, p := range d.o.Accounts.Pools() {
-			pool := shaping.Pool{Name: p.Name}
+			pool := shaping.Pool{Name: p.Name, Overflow: p.Overflow, Strict: p.Strict, Spill: shaping.Spill(p.Spill)}
 			for _, e := range p.Egress {
-				pool.Egress = append(pool.Egress, shaping.Egress{IP: e.IP, HELO: e.HELO})
+				pool.Egress = append(pool.Egress, shaping.Egress{IP: e.IP, HELO: e.HELO, Warm: e.Warm})
 			}
 			s.Pools = append(s.Pools, pool)
 		}

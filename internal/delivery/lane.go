@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -112,7 +113,10 @@ func (d *Delivery) place(dst *destination, j *job) {
 		six = false
 	}
 	e, err := d.shaper.Choose(d.o.Accounts.Pool(j.Pool).Name, dst.site, dst.provider, four, six, sumOf(string(j.ID)))
-	if err != nil {
+	var warming *shaping.WarmUpError // the pool has no room today: a time to come back, and no trouble
+	if errors.As(err, &warming) {
+		e = warming.Egress
+	} else if err != nil {
 		t := trouble{451, "4.4.1", fmt.Sprintf("%s[%s] cannot be reached: the pool has no egress address of its family (delivery.pools)", dst.hosts[0].name, dst.hosts[0].addrs[0]), meansOurs}
 		d.failAll(j, t, true)
 		return
@@ -130,6 +134,10 @@ func (d *Delivery) place(dst *destination, j *job) {
 			d.unclaim(p)
 			continue
 		default:
+		}
+		if warming != nil {
+			d.park(key, p, warming.Wait)
+			continue
 		}
 		if w := d.shaper.Offer(key, dst.provider, p.item()); w != nil {
 			d.park(key, p, *w)

@@ -232,6 +232,9 @@ func (s *Shaper) sweep() {
 		l.mu.Lock()
 		if !l.gone {
 			now := s.now()
+			for name, c := range l.shares {
+				c.setWeight(s.weight(name)) // it may have been configured anew
+			}
 			l.line.sweep(now)
 			l.pump(now)
 			l.end(now)

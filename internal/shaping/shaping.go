@@ -210,7 +210,7 @@ func New(o Options) (*Shaper, error) {
 	setInt(&o.PerShare, 500)
 	setInt(&o.Window, 20_000)
 	setInt(&o.Connections, 10)
-	if o.WarmUp == nil {
+	if len(o.WarmUp) == 0 {
 		o.WarmUp = DefaultPlan()
 	}
 	if o.Now == nil {
