@@ -570,27 +570,6 @@ func (s *Shaper) Done(k Key, it Item) {
 	l.end(now)
 }
 
-// callBack asks for what is parked when a customer's memory runs empty before what he parked was told to come: the lane is faster than it seemed.
-func (l *lane) callBack(now int64, s *share) {
-	if s.waiting > l.s.o.PerShare/10 || l.s.o.Lifted == nil || now-l.hurried < 2*soon {
-		return
-	}
-	for _, st := range s.streams {
-		if st.n > 0 || min(max(st.flow.tail, st.flow.back), never) <= now+soon {
-			continue
-		}
-		if at, _ := l.blockedUntil(now, s, st.class); at > now {
-			continue
-		}
-		if first := st.flow.tail; first > now { // the next of them may be due at once: only when the whole line stays away for long
-			l.hurried = now
-			l.forgetParked()
-			l.lifted = true
-			return
-		}
-	}
-}
-
 // Drain gives back all items that have not begun and lets no worker take another.
 func (s *Shaper) Drain() []Item {
 	s.drained.Store(true)

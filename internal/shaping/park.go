@@ -320,3 +320,24 @@ func (l *lane) forgetParked() {
 		}
 	}
 }
+
+// callBack asks for what is parked when a customer's memory runs empty before what he parked was told to come: the lane is faster than it seemed.
+func (l *lane) callBack(now int64, s *share) {
+	if s.waiting > l.s.o.PerShare/10 || l.s.o.Lifted == nil || now-l.hurried < 2*soon {
+		return
+	}
+	for _, st := range s.streams {
+		if st.n > 0 || max(st.flow.tail, st.flow.back) <= now+soon {
+			continue
+		}
+		if at, _ := l.blockedUntil(now, s, st.class); at > now {
+			continue
+		}
+		if first := st.flow.tail; first > now { // the next of them may be due at once: only when the whole line stays away for long
+			l.hurried = now
+			l.forgetParked()
+			l.lifted = true
+			return
+		}
+	}
+}

@@ -7,6 +7,25 @@
 //
 // What is in force (Reaction) has a reason, a start and an end, is kept in the database, and can be lifted by the operator. Limits are counted here,
 // per egress address: an address belongs to one node, so nobody else counts.
+//
+// # Life
+//
+// New opens nothing, Load reads what an earlier process left, Run writes: what is in force at once, counts every few seconds, both once more when it
+// ends. A lane comes with its first message and goes when it has been idle, nothing is in force on it and its limits' windows are empty. It
+// has no goroutine: one timer, and the caller's workers.
+//
+// An item: Offer -> waiting -> Take -> being sent -> Observe per answer -> Done; or it is parked, by the answer of Offer or later by Options.Park. A
+// worker: Options.Hire -> Take ... -> Leave. A reaction: in force -> over, or -> probing (one message goes first) -> over or in force again.
+//
+// # Who calls it
+//
+// delivery; the faces read Lanes, InForce, History, Explain, WarmUps and Floors, and call PauseLane and Lift through it.
+//
+// # How it fails
+//
+// Offer, Take, Done and Observe do not fail. While the database is out, lanes with a limit by hour or day wait for their counts to be stored, for half
+// a minute at most; then mail goes on, and a crash in that state may let an hour or day hold more than its limit. PauseLane and Lift take hold
+// and return the database's error when they could not be written; Run goes on trying.
 package shaping
 
 import (
