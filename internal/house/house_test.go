@@ -340,7 +340,7 @@ func TestTablesHaveOneOwner(t *testing.T) {
 }
 
 // fuzzed are the rooms that read outside bytes: each must have at least one fuzz target.
-var fuzzed = []string{"mail", "dns", "smtp", "spf", "dkim", "dmarc", "report", "config", "spool", "notice", "rules", "opinion", "milter", "spamd"}
+var fuzzed = []string{"mail", "dns", "smtp", "spf", "dkim", "dmarc", "report", "config", "spool", "notice", "rules", "opinion", "milter", "spamd", "tlspolicy"}
 
 func TestParsersAreFuzzed(t *testing.T) {
 	found := map[string]int{}
