@@ -59,6 +59,9 @@ func judgeRecipient(b *report.Bounce, r *report.BounceRecipient, k *provider.Kno
 	v.Provider = behind(b, r, k)
 	v.Meaning = meaning(b, r, v.Provider, k)
 	v.Permanent = v.Permanent && gone(v.Category)
+	if v.Advice == nil {
+		v.Advice = k.Advice(v.Category)
+	}
 	return v
 }
 
@@ -133,10 +136,10 @@ func gone(c provider.Category) bool {
 func settle(m provider.Meaning, r *report.BounceRecipient) provider.Meaning {
 	switch {
 	case m.Rule == "any/access-denied" && r.Phase == "mail":
-		m.Category = provider.Rejected // refused in answer to MAIL: it is about the sender
+		m.Category, m.Advice = provider.Rejected, nil // refused in answer to MAIL: it is about the sender
 	case (m.Rule == "any/unknown-user" || m.Rule == "docomo/at-rcpt") && r.Phase != "rcpt" && !certain(r.Status):
 		// Nobody knows whether the server said so in answer to RCPT. Filters say the same of recipients that exist.
-		m.Category, m.Permanent = provider.Filtered, false
+		m.Category, m.Permanent, m.Advice = provider.Filtered, false, nil
 	case m.Rule != "":
 	case r.Type == "x-unix":
 		m = provider.Meaning{Category: provider.MailerError, Party: provider.OfProvider}

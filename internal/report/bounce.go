@@ -192,5 +192,8 @@ func (r *bounceReader) kind(t *textRead) {
 		r.out.Kind = BounceDelivered
 	default:
 		r.out.Kind = BounceFailed
+		for i := range r.out.Recipients {
+			first(&r.out.Recipients[i].Action, Failed)
+		}
 	}
 }

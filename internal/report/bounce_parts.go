@@ -196,6 +196,20 @@ func headerBegins(s string) bool {
 	return found >= 4
 }
 
+// fieldsOnly leaves out the lines of a header that are neither a field nor its continuation: programs that paste headers lose the blanks of folded lines.
+func fieldsOnly(raw []byte) []byte {
+	out := make([]byte, 0, len(raw))
+	for len(raw) > 0 {
+		line, rest, _ := bytes.Cut(raw, []byte("\n"))
+		raw = rest
+		name, _, ok := bytes.Cut(line, []byte(":"))
+		if len(line) > 1 && (line[0] == ' ' || line[0] == '\t' || ok && len(name) > 0 && bytes.IndexByte(name, ' ') < 0) {
+			out = append(append(out, line...), '\n')
+		}
+	}
+	return append(out, '\n')
+}
+
 // readOriginal reads the header of the returned message.
 func (r *bounceReader) readOriginal() {
 	var raw []byte
@@ -217,7 +231,7 @@ func (r *bounceReader) readOriginal() {
 	} else if end := bytes.Index(raw, []byte("\r\n\r\n")); end > 0 {
 		raw = raw[:end+4]
 	}
-	h := mail.Parse(raw, mail.Limits{HeaderFields: 200}).Header
+	h := mail.Parse(fieldsOnly(raw), mail.Limits{HeaderFields: 200}).Header
 	if len(h) == 0 {
 		return
 	}
