@@ -107,6 +107,7 @@ func TestSharesFollowWeights(t *testing.T) {
 				}
 			}
 			pause(3 * time.Second)
+			r.mu.Lock()
 			var sum float64
 			for _, c := range cost {
 				sum += c
@@ -117,6 +118,7 @@ func TestSharesFollowWeights(t *testing.T) {
 					t.Errorf("seed %d: %s of weight %d/%d had %.0f recipients of %.0f, want %.0f", seed, n, weights[n], total, got, sum, want)
 				}
 			}
+			r.mu.Unlock()
 			r.drain()
 			pause(time.Hour)
 		})

@@ -34,6 +34,11 @@ func TestAPauseEndsWithAProbe(t *testing.T) {
 		began := time.Now()
 		blocked := true
 		var tries []time.Duration
+		tried := func() int {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return len(tries)
+		}
 		r.answers = func(_ shaping.Key, it shaping.Item) shaping.Event {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -48,7 +53,7 @@ func TestAPauseEndsWithAProbe(t *testing.T) {
 			r.offer(k, item("a"))
 		}
 		pause(90 * time.Minute)
-		if n := len(tries); n == 0 || n > 5 {
+		if n := tried(); n == 0 || n > 5 {
 			t.Errorf("%d messages were sent into the block, the connections are 5", n)
 		}
 		w, held := r.s.Held(k)
@@ -64,10 +69,10 @@ func TestAPauseEndsWithAProbe(t *testing.T) {
 		if why := r.s.Explain(k, "a"); len(why) == 0 || why[0].Code != "pause" {
 			t.Errorf("explained: %v", why)
 		}
-		before := len(tries)
+		before := tried()
 		pause(35 * time.Minute) // 2 h 05: the probe has failed
-		if len(tries) != before+1 {
-			t.Errorf("%d probes", len(tries)-before)
+		if tried() != before+1 {
+			t.Errorf("%d probes", tried()-before)
 		}
 		if w, held := r.s.Held(k); !held || w.Until.Sub(began).Round(time.Minute) != 4*time.Hour {
 			t.Errorf("after a probe that failed: held %v until %s", held, w.Until.Sub(began))
@@ -79,7 +84,7 @@ func TestAPauseEndsWithAProbe(t *testing.T) {
 		if _, held := r.s.Held(k); held || len(r.s.InForce()) != 0 {
 			t.Errorf("the probe was taken and the lane still stands: %+v", r.s.InForce())
 		}
-		if n := r.count() - len(tries); n != 200 {
+		if n := r.count() - tried(); n != 200 {
 			t.Errorf("%d of 200 taken", n)
 		}
 		h, err := r.s.History(t.Context(), 0)
@@ -208,11 +213,11 @@ func TestThePaceIsFound(t *testing.T) {
 				refused, taken = 0, 0
 				r.mu.Unlock()
 				pause(4 * time.Hour)
+				r.mu.Lock()
 				if taken < 4*60*limit/2 || refused > taken/20 {
 					t.Errorf("%d taken of the possible %d, %d refused", taken, 4*60*limit, refused)
 				}
 				t.Logf("%d taken of the possible %d, %d refused", taken, 4*60*limit, refused)
-				r.mu.Lock()
 				limit = 1 << 30
 				r.mu.Unlock()
 				pause(8 * time.Hour)
