@@ -227,7 +227,9 @@ func (b *bubble) Query(ctx context.Context, name string, typ dns.Type) dns.Answe
 	case <-ctx.Done():
 		return dns.Answer{Status: dns.TryLater, Err: dns.ErrTimeout}
 	}
-	found := func(all ...dns.Record) dns.Answer { return dns.Answer{Status: dns.Found, Records: all, TTL: time.Minute} }
+	found := func(all ...dns.Record) dns.Answer {
+		return dns.Answer{Status: dns.Found, Records: all, TTL: time.Minute}
+	}
 	switch {
 	case name == "" && typ == dns.TypeNS:
 		return found(dns.Record{Host: "ns.test"})
