@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"postern/internal/provider"
@@ -51,6 +52,9 @@ func (d *Delivery) secure(ctx context.Context, t target, e shaping.Egress, dst *
 		if plain {
 			return s.link(c), nil
 		}
+		if s.from = e.IP; !s.from.IsValid() {
+			s.from = c.LocalAddr().Addr().Unmap() // the system chose it
+		}
 		k, err := s.encrypt(ctx, c)
 		if k != nil || err != nil {
 			return k, err
@@ -66,6 +70,8 @@ type securing struct {
 	l *letter
 	q tlspolicy.Question
 	p tlspolicy.Policy
+
+	from netip.Addr // where we speak from, once a connection is open
 }
 
 func (s *securing) link(c *smtp.Client) *link {
@@ -167,7 +173,7 @@ func (s *securing) forbid(code int, enhanced, format string, args ...any) *troub
 // record counts what came of TLS.
 func (s *securing) record(failure, detail string) {
 	if s.d.o.TLS != nil {
-		s.d.o.TLS.Record(tlspolicy.Result{Question: s.q, Policy: s.p, At: s.d.o.Now(), Egress: s.e.IP, Failure: failure, Detail: detail})
+		s.d.o.TLS.Record(tlspolicy.Result{Question: s.q, Policy: s.p, At: s.d.o.Now(), Egress: s.from, Failure: failure, Detail: detail})
 	}
 }
 

@@ -64,7 +64,7 @@ func message(now time.Time, size int, domains ...string) *spool.Message {
 	m := &spool.Message{
 		ID: mail.NewQueueID(now), Customer: "acme", Credential: "acme-web", Pool: "shared",
 		ClientIP: netip.MustParseAddr("192.0.2.7"), Hello: "web.acme.example", Received: now, Expires: now.Add(48 * time.Hour),
-		Envelope:   mail.Envelope{ReversePath: mail.Address{Local: "bounce", Domain: "acme.example"}, EightBit: true, Ret: "HDRS", EnvelopeID: "e+1"},
+		Envelope:   mail.Envelope{ReversePath: mail.Address{Local: "bounce", Domain: "acme.example"}, EightBit: true, RequireTLS: true, TLSOptional: true, Ret: "HDRS", EnvelopeID: "e+1"},
 		HeaderFrom: "news@acme.example", Subject: "Déjà vu", MessageID: "<1@acme.example>", Score: 1.5,
 		Verdict: []byte(`{"score":1.5}`), Language: "fr", Class: 2, Body: make([]byte, size),
 	}

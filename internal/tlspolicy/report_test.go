@@ -1,6 +1,7 @@
 package tlspolicy_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -393,4 +394,20 @@ func FuzzReadReport(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestRunFlushesAtTheEnd: what was counted is written when the gateway stops.
+func TestRunFlushesAtTheEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, storetest.SQLite(t, store.MainSchema()), reportZone)
+	w.Record(tlspolicy.Result{Question: ask("mx1.example.org"), Policy: tlspolicy.Policy{Mode: tlspolicy.Opportunistic}})
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := w.Run(ctx); err != nil || rows(t, w.o.DB, "tlspolicy_result") != 1 {
+		t.Errorf("%v", err)
+	}
+	alone, err := tlspolicy.New(tlspolicy.Options{Resolver: w.o.Resolver})
+	if err != nil || alone.Run(t.Context()) != nil {
+		t.Errorf("without a database: %v", err)
+	}
 }
