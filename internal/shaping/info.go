@@ -91,7 +91,7 @@ func (l *lane) info(now int64) LaneInfo {
 		i.Rate = p
 	}
 	if l.waiting > 0 {
-		if at, _ := l.permit(now); at > now && at != never {
+		if at, _ := l.permit(now, false); at > now && at != never {
 			i.Next = time.Unix(0, at)
 		}
 	}

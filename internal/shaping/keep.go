@@ -235,7 +235,7 @@ func (s *Shaper) sweep() {
 			for name, c := range l.shares {
 				c.setWeight(s.weight(name)) // it may have been configured anew
 			}
-			l.line.sweep(now)
+			l.line.sweep(now, l.windows)
 			l.pump(now)
 			l.end(now)
 		}

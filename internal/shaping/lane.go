@@ -28,6 +28,7 @@ type lane struct {
 	workers  int // hired and not left
 	coming   int // of them, those who have not yet asked for work
 	waiters  []*waiter
+	only     *node // the message that alone may begin now
 	lastTake int64
 	paceNext int64 // by the pace in force
 
@@ -191,8 +192,8 @@ func (l *lane) limit() int {
 	return n
 }
 
-// permit is the earliest moment the next message may begin; a moment that is past means now.
-func (l *lane) permit(now int64) (at int64, w *window) {
+// permit is the earliest moment the next message may begin, of a customer who has had little (light) or of any; a moment that is past means now.
+func (l *lane) permit(now int64, light bool) (at int64, w *window) {
 	if l.stand.all > now {
 		return l.stand.all, nil
 	}
@@ -207,7 +208,7 @@ func (l *lane) permit(now int64) (at int64, w *window) {
 	}
 	at = 0
 	for _, v := range l.windows {
-		if t := v.next(now, l.lastTake, l.busy); t > at {
+		if t := v.next(now, l.lastTake, l.busy, light); t > at {
 			at, w = t, v
 		}
 	}
@@ -243,8 +244,13 @@ func (l *lane) blockedUntil(now int64, s *share, c Class) (at int64, why Why) {
 			at, why = r.Ends.UnixNano(), r.Why
 		}
 	}
+	light := s == nil || l.light(s, now)
 	for _, w := range l.windows {
-		if t := w.next(now, l.lastTake, 0); t != never && t > max(at, now) && w.sum >= w.limit {
+		limit := w.limit
+		if !light {
+			limit -= w.reserve
+		}
+		if t := w.next(now, l.lastTake, 0, light); t != never && t > max(at, now) && w.sum >= limit {
 			at, why = t, l.why(w.code, amountOf(w))
 		}
 	}
@@ -272,31 +278,18 @@ func (l *lane) pump(now int64) {
 	if l.stand.next != 0 && now >= l.stand.next {
 		l.review(now)
 	}
+	l.keepReserve()
 	if l.trimAt != 0 && now >= l.trimAt {
 		l.trimAt = 0
 		l.trim(now)
 	}
 	at, w := int64(0), (*window)(nil)
 	for l.ready() {
-		if at, w = l.permit(now); at > now {
+		var due *node
+		if at, w, due = l.due(now); due == nil || len(l.waiters) == 0 {
 			break
 		}
-		n := len(l.waiters)
-		if n == 0 {
-			break
-		}
-		i := n - 1
-		for j, due := n-1, l.turn(); j >= 0; j-- {
-			if l.waiters[j].route == due.Route {
-				i = j
-				break
-			}
-		}
-		to := l.waiters[i]
-		l.waiters = append(l.waiters[:i], l.waiters[i+1:]...)
-		it := l.pick(to.route)
-		l.begin(now)
-		to.ch <- it
+		l.give(due, now)
 	}
 	switch {
 	case !l.ready():
@@ -317,6 +310,56 @@ func (l *lane) pump(now int64) {
 		l.trimAt = now + meterSpan + int64(time.Second)
 	}
 	l.arm(now, at)
+}
+
+// due is the message that may begin now: the one whose turn it is, or, where its customer has had much and must wait, one of a customer who has had little.
+// Without one, at is when there will be.
+func (l *lane) due(now int64) (at int64, w *window, n *node) {
+	n = l.turn()
+	if at, w = l.permit(now, false); at <= now {
+		return at, w, n
+	}
+	if len(l.windows) == 0 {
+		return at, w, nil
+	}
+	if n = l.lightTurn(now); n == nil {
+		return at, w, nil
+	}
+	soon, sw := l.permit(now, true)
+	if soon > now {
+		return soon, sw, nil
+	}
+	l.only = n
+	return soon, sw, n
+}
+
+// give hands a message to the worker that fits it best.
+func (l *lane) give(due *node, now int64) {
+	i := len(l.waiters) - 1
+	for j := i; j >= 0; j-- {
+		if l.waiters[j].route == due.Route {
+			i = j
+			break
+		}
+	}
+	to := l.waiters[i]
+	l.waiters = append(l.waiters[:i], l.waiters[i+1:]...)
+	to.ch <- l.choose(due, to.route, now)
+}
+
+// choose takes the message out that a worker of a route gets, and counts it as being sent: the one that is due, or one near its turn on the worker's route.
+func (l *lane) choose(due *node, route string, now int64) (it Item) {
+	if due == l.only { // nobody else may use what is left
+		it = l.take(due)
+	} else {
+		it = l.pick(route)
+	}
+	l.only = nil
+	l.begin(now)
+	if len(l.windows) > 0 {
+		l.share(it.Customer).used.add(now, l.windows)
+	}
+	return it
 }
 
 // hire asks for connections: one for the first message, one for each message that waits beyond the connections there are, and after a moment one
@@ -485,10 +528,9 @@ func (s *Shaper) Take(ctx context.Context, k Key, route string, idle time.Durati
 	}
 	wait := idle
 	if l.ready() {
-		at, _ := l.permit(now)
-		if at <= now {
-			it := l.pick(route)
-			l.begin(now)
+		at, _, due := l.due(now)
+		if due != nil {
+			it := l.choose(due, route, now)
 			l.pump(now)
 			l.unlock()
 			return it, true

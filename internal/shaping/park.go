@@ -87,9 +87,20 @@ func (l *lane) ceiling() float64 {
 	return r
 }
 
+// lasting is the same for customers who have had much: they leave the reserve to others.
+func (l *lane) lasting() float64 {
+	r := math.Inf(1)
+	for _, w := range l.windows {
+		if w.limit > 0 {
+			r = min(r, float64(w.limit-w.reserve)*1e9/float64(w.span))
+		}
+	}
+	return r
+}
+
 // rate is the messages a second that leave the lane, as far as can be told; +Inf when nothing is known.
 func (l *lane) rate(now int64) float64 {
-	r := l.ceiling()
+	r := l.lasting()
 	if p := l.pace(); p > 0 {
 		r = min(r, p/60)
 	}

@@ -61,6 +61,7 @@ type share struct {
 	held     int // waiting or being sent
 	paused   bool
 	gov      governorCount
+	used     usage
 }
 
 // line is the waiting mail of a lane.
@@ -248,7 +249,11 @@ func (q *line) turn() *node {
 	if len(q.heap) == 0 {
 		return nil
 	}
-	s := q.heap[0]
+	return q.turnOf(q.heap[0])
+}
+
+// turnOf returns a customer's next message; he must be among those who take turns.
+func (q *line) turnOf(s *share) *node {
 	var best *classQueue
 	for i := range s.classes {
 		if c := &s.classes[i]; c.n > 0 && !q.blocked[i] && (best == nil || c.pass < best.pass) {
@@ -401,7 +406,7 @@ func (q *line) pause(s *share, paused bool) {
 }
 
 // sweep forgets customers and streams that have nothing here and owe nothing.
-func (q *line) sweep(now int64) {
+func (q *line) sweep(now int64, windows []*window) {
 	for name, s := range q.shares {
 		for k, st := range s.streams {
 			if st.n == 0 && !st.flow.parked(now) {
@@ -411,7 +416,7 @@ func (q *line) sweep(now int64) {
 				delete(s.streams, k)
 			}
 		}
-		if s.held == 0 && s.waiting == 0 && len(s.streams) == 0 && !s.paused && (s.pass <= q.vtime || q.waiting == 0) && s.gov.empty(now) {
+		if s.held == 0 && s.waiting == 0 && len(s.streams) == 0 && !s.paused && (s.pass <= q.vtime || q.waiting == 0) && s.gov.empty(now) && !s.used.owes(now, windows) {
 			delete(q.shares, name)
 		}
 	}

@@ -22,6 +22,8 @@ type window struct {
 	limit int    // 0: only counted
 	free  int    // uses without spreading
 
+	reserve int // of limit, for customers who have had little of it
+
 	q    []slot // oldest first, from head on
 	head int
 	sum  int
@@ -82,18 +84,22 @@ func (w *window) add(now int64, n int) {
 	w.q = append(w.q, slot{no, n})
 }
 
-// next returns the earliest moment another message may begin, when last is when the one before did and busy are being sent; 0 is at once.
-func (w *window) next(now, last int64, busy int) int64 {
+// next returns the earliest moment another message may begin, when last is when the one before did and busy are being sent; 0 is at once. light
+// is said for a message of a customer who has had little: it may use the reserve, and is not spread.
+func (w *window) next(now, last int64, busy int, light bool) int64 {
 	if w.limit == 0 {
 		return 0
 	}
 	w.roll(now)
-	used := w.sum + busy
-	if used < w.free {
+	used, limit := w.sum+busy, w.limit
+	if !light {
+		limit -= w.reserve
+	}
+	if used < w.free || light && w.reserve > 0 && used < limit {
 		return 0
 	}
-	if used >= w.limit {
-		for i, need := w.head, used-w.limit+1; i < len(w.q); i++ {
+	if used >= limit {
+		for i, need := w.head, used-limit+1; i < len(w.q); i++ {
 			if need -= w.q[i].n; need <= 0 {
 				return w.expiry(w.q[i].no)
 			}
@@ -108,7 +114,7 @@ func (w *window) next(now, last int64, busy int) int64 {
 
 // spread is the smallest pause between messages with which the limit is not run into before used messages leave the span.
 func (w *window) spread(now int64, used int) int64 {
-	gap, avail := int64(0), w.limit-used
+	gap, avail := int64(0), w.limit-w.reserve-used
 	for i := w.head; i < len(w.q); i++ {
 		if avail > 0 {
 			gap = max(gap, (w.expiry(w.q[i].no)-now)/int64(avail))
@@ -116,7 +122,7 @@ func (w *window) spread(now int64, used int) int64 {
 		avail += w.q[i].n
 	}
 	if avail > 0 {
-		gap = max(gap, w.span/int64(max(w.limit, avail)))
+		gap = max(gap, w.span/int64(max(w.limit-w.reserve, avail)))
 	}
 	return gap
 }
