@@ -304,3 +304,26 @@ func TestParkHeld(t *testing.T) {
 		}
 	})
 }
+
+func TestIDs(t *testing.T) {
+	storetest.Each(t, store.SpoolSchema(), func(t *testing.T, db *store.DB) {
+		c := newClock()
+		s := open(t, db, c)
+		var want, got []mail.QueueID
+		for range 5 {
+			want = append(want, put(t, s, message(c.Now(), 10)).ID)
+			c.Add(time.Second)
+		}
+		for last := mail.QueueID(""); ; last = got[len(got)-1] {
+			page, err := s.IDs(t.Context(), last, 2)
+			must(t, err)
+			got = append(got, page...)
+			if len(page) < 2 {
+				break
+			}
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+}
