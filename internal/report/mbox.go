@@ -30,13 +30,18 @@ func SplitMailbox(raw []byte) [][]byte {
 	return append(out, raw[begin:])
 }
 
-// separator reports whether data begins with the line before a message: "From address date", the date with a time.
+// separator reports whether data begins with the line before a message: "From address date", the date with a time and a year.
 func separator(data []byte) bool {
 	if !bytes.HasPrefix(data, []byte("From ")) {
 		return false
 	}
 	line, _, _ := bytes.Cut(data[:min(len(data), 500)], []byte("\n"))
-	return len(line) > 20 && bytes.IndexByte(line, ':') > 0 && len(bytes.Fields(line)) >= 5 && line[len("From ")] != ' '
+	time, year := false, false
+	for _, word := range bytes.Fields(line) {
+		time = time || len(word) >= 4 && isDigit(word[0]) && bytes.IndexByte(word, ':') > 0 && isDigit(word[len(word)-1])
+		year = year || len(word) == 4 && (string(word[:2]) == "19" || string(word[:2]) == "20") && isDigit(word[2]) && isDigit(word[3])
+	}
+	return time && year && line[len("From ")] != ' '
 }
 
 func afterLine(data []byte, at int) int {
