@@ -80,6 +80,7 @@ bounce 300 IN TXT "v=spf1 ip4:127.0.0.1 -all"
 $ORIGIN receiver.test.
 @ 300 IN MX 10 mx
 mx 300 IN A 127.0.0.1
+strict 300 IN MX 10 mx
 gate 300 IN A 127.0.0.1
 $ORIGIN 127.in-addr.arpa.
 1.0.0 300 IN PTR gate.receiver.test.
