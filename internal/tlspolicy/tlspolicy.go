@@ -36,6 +36,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -161,10 +162,14 @@ func (r Rule) fits(q Question) bool {
 	return r.Exchanger != "" && below(q.Exchanger, r.Exchanger)
 }
 
+// below reports whether a name is suffix or ends in it, whatever the case of letters; suffix as tidy leaves it.
 func below(name, suffix string) bool {
-	name, suffix = strings.ToLower(strings.TrimSuffix(name, ".")), strings.ToLower(strings.Trim(suffix, "."))
-	return name == suffix || strings.HasSuffix(name, "."+suffix)
+	name = strings.TrimSuffix(name, ".")
+	cut := len(name) - len(suffix)
+	return cut == 0 && strings.EqualFold(name, suffix) || cut > 0 && name[cut-1] == '.' && strings.EqualFold(name[cut:], suffix)
 }
+
+func tidy(name string) string { return strings.Trim(name, ".") }
 
 // Tuning is what may change while mail is being delivered.
 type Tuning struct {
@@ -248,6 +253,10 @@ func New(o Options) (*Book, error) {
 func (b *Book) Tune(t Tuning) {
 	if t.Default != None {
 		t.Default = Opportunistic
+	}
+	t.Rules = slices.Clone(t.Rules)
+	for i := range t.Rules {
+		t.Rules[i].Domain, t.Rules[i].Exchanger = tidy(t.Rules[i].Domain), tidy(t.Rules[i].Exchanger)
 	}
 	b.tune.Store(&t)
 }
