@@ -127,6 +127,10 @@ func TestBehind(t *testing.T) {
 		{"mx0.charter.net", "cox"},
 		{"mx.tb.mail.iss.as9143.net", "ziggo"},
 		{"smtpin.vvv.facebook.com", "facebook"},
+		{"mfsmax.docomo.ne.jp", "docomo"},
+		{"lsean.ezweb.ne.jp", "kddi"},
+		{"cluster1.us.messagelabs.com cluster1a.us.messagelabs.com", "messagelabs"},
+		{"mailin-01.mx.aol.com", "aol"},
 
 		{"", "default"},
 		{"mx.example.net", "default"},
