@@ -28,7 +28,6 @@ type desk struct {
 
 	mails []string
 	posts []alarm.Post
-	raw   []*http.Request
 	say   int // the status that the webhook answers; 0: 200
 	came  chan struct{}
 	http  *httptest.Server

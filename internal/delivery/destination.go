@@ -167,16 +167,6 @@ func (w *directory) drop(domain mail.Domain) {
 	}
 }
 
-// peek returns what is known of a domain, without asking.
-func (w *directory) peek(domain mail.Domain) *destination {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if e := w.known[domain]; e != nil {
-		return e.Value.(*destination)
-	}
-	return nil
-}
-
 // whereTo places a job when its domain's destination is known, and has DNS asked otherwise. It never waits.
 func (d *Delivery) whereTo(ctx context.Context, domain mail.Domain, j *job) {
 	w := &d.where

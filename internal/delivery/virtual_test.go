@@ -407,12 +407,6 @@ func (b *bubble) pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func (b *bubble) counted(event string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.counts[event]
-}
-
 // queued is how many messages are in the spool.
 func (b *bubble) queued() int {
 	b.t.Helper()

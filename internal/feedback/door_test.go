@@ -576,7 +576,7 @@ func TestExcess(t *testing.T) {
 type own struct{ h *hall }
 
 func (o own) NewSession(context.Context, *smtp.Conn) (smtp.Session, error) {
-	return ownSession{o.h}, nil
+	return ownSession(o), nil
 }
 
 type ownSession struct{ h *hall }

@@ -104,7 +104,6 @@ type dayResult struct {
 	arrived int
 	flooded int // of the flood
 	excess  []string
-	parked  int
 }
 
 // liveDay plays a plan. Everything must have arrived after another day.
@@ -141,7 +140,7 @@ func liveDay(t *testing.T, flood bool) (out dayResult) {
 			})
 		}
 		puts.Wait()
-		time.Sleep(start.Add(48 * time.Hour).Sub(time.Now()))
+		time.Sleep(time.Until(start.Add(48 * time.Hour)))
 		out = dayResult{delays: map[int][]time.Duration{}}
 		seen := map[string]bool{}
 		for _, r := range receivers {
