@@ -50,26 +50,10 @@ func (a *App) openReturning(_ context.Context, c *config.Config) error {
 		operator = mail.Address{Local: "postmaster", Domain: mail.Domain(a.host)} // as notices have it
 	}
 	a.returning.door, err = feedback.NewDoor(feedback.DoorOptions{Codec: a.returning.codec, Takes: a.takesReturns, Accounts: a.accounts, Journal: a.journal, Notices: a.notices,
-		Operator: operator, Feedback: a.feedback, Heard: a.heard, Complaints: r.Complaints, Reporters: r.Reporters, Signed: a.signedBy, Knowledge: a.knowledge,
+		Operator: operator, Feedback: a.feedback, Heard: a.feedback.Heard, Complaints: r.Complaints, Reporters: r.Reporters, Signed: a.signedBy, Knowledge: a.knowledge,
 		Logger: a.log, Hops: c.Limits.Hops,
 		Count: a.metrics.events("postern_return_events_total", "What came to return addresses: returned (by category), late-delay, confirmed, auto-reply, complaint, unread, and what was refused, by reason.")})
 	return err
-}
-
-// heard has the list of addresses that are not written to follow what was reported. What another address of the recipient's answered, to which
-// his mail is forwarded, says nothing certain about him.
-func (a *App) heard(ctx context.Context, h feedback.Heard) error {
-	switch {
-	case h.Complaint:
-		return a.feedback.Complained(ctx, feedback.Complaint{Customer: h.Customer, Recipient: h.Recipient, QueueID: h.QueueID, At: h.At, Host: h.Host, Provider: h.Provider, Text: h.Text})
-	case !h.Forwarded:
-		if h.Code == 0 && h.Enhanced != "" { // reports often have the status alone
-			h.Code = int(h.Enhanced[0]-'0')*100 + 50
-		}
-		a.feedback.Returned(feedback.Outcome{Customer: h.Customer, Credential: h.Credential, ClientIP: h.ClientIP, HeaderFrom: h.HeaderFrom, Recipient: h.Recipient, At: h.At,
-			Code: h.Code, Enhanced: h.Enhanced, Text: h.Text, QueueID: h.QueueID, Provider: h.Provider, Phase: h.Phase, Host: h.Host, Meaning: h.Meaning})
-	}
-	return nil
 }
 
 // returnKeys are the keys of references, the newest first.

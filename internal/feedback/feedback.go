@@ -15,8 +15,9 @@
 // [Door] takes in what comes back by SMTP: it accepts mail for return addresses that we signed and for nothing else, reads bounces, automatic answers
 // and complaints, writes them into the journal before it answers 250, and has the sender told (door.go, inbound.go).
 //
-// Who calls it: app gives delivery a hook that leads here, and runs Run. How it fails: nothing that delivery calls waits or fails; the queues are
-// bounded, and what finds no room there is lost and counted (learn.Ledger.Lost, [Feedback.Lost]).
+// Who calls it: app gives delivery a hook that leads here, gives the door [Feedback.Heard], and runs Run. How it fails: nothing that delivery calls waits
+// or fails; the queues are bounded, and what finds no room there is lost and counted (learn.Ledger.Lost, [Feedback.Lost]). What comes by the door is
+// never in a queue: it is on stable storage before the door answers 250, and stays with the reporting server (451) when the store is in trouble.
 package feedback
 
 import (

@@ -153,21 +153,71 @@ const (
 	together    = 256
 )
 
-// Returned takes an answer that came back later, in a bounce: for the list only, for the message was counted when it was delivered. Who calls it
-// has made sure that the bounce is about a message of ours. It does not wait.
-func (f *Feedback) Returned(o Outcome) {
-	f.post(event{Outcome: o, meaning: f.classify(o)})
+// Heard has the list follow what was reported about a message of ours. What another address of the recipient's answered, to which his mail is forwarded,
+// says nothing certain about him. It is durable when it returns nil; whoever reported must come again otherwise.
+func (f *Feedback) Heard(ctx context.Context, h Heard) error {
+	switch {
+	case h.Complaint:
+		return f.Complained(ctx, Complaint{Customer: h.Customer, Recipient: h.Recipient, QueueID: h.QueueID, At: h.At, Host: h.Host, Provider: h.Provider, Text: h.Text})
+	case h.Forwarded:
+		return nil
+	}
+	if h.Code == 0 && h.Enhanced != "" { // reports often have the status alone
+		h.Code = int(h.Enhanced[0]-'0')*100 + 50
+	}
+	return f.Returned(ctx, Outcome{Customer: h.Customer, Credential: h.Credential, ClientIP: h.ClientIP, HeaderFrom: h.HeaderFrom, Recipient: h.Recipient, At: h.At,
+		Code: h.Code, Enhanced: h.Enhanced, Text: h.Text, QueueID: h.QueueID, Provider: h.Provider, Phase: h.Phase, Host: h.Host, Meaning: h.Meaning})
 }
 
-// post hands an answer to Run.
-func (f *Feedback) post(e event) {
+// Returned takes an answer that came back later, in a bounce: for the list only, for the message was counted when it was delivered. Who calls it
+// has made sure that the bounce is about a message of ours. It waits until the list has it on stable storage, ten seconds at most; the same answer
+// again does no harm. A list that is full is no error: that would not pass while the reporting server tries.
+func (f *Feedback) Returned(ctx context.Context, o Outcome) error {
+	e := event{Outcome: o, meaning: f.classify(o)}
+	if !f.concerns(&e) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, workTime)
+	defer cancel()
+	now := f.o.Now()
+	if strikes := f.strikes(ctx, e, f.guard.wary(e, now)); len(strikes) > 0 {
+		done, err := f.o.Suppression.Record(ctx, strikes...)
+		switch {
+		case errors.Is(err, suppression.ErrTooMany):
+			f.lose("answers not recorded", err)
+		case err != nil:
+			return fmt.Errorf("answer of %s: %w", o.QueueID, err)
+		}
+		if facts := f.made(done); len(facts) > 0 && f.o.Journal != nil {
+			if err := f.o.Journal.Append(ctx, facts...); err != nil {
+				return fmt.Errorf("answer of %s: %w", o.QueueID, err)
+			}
+		}
+	}
+	// Counted when it is written down, so that one that must come again counts once. An outage that begins here takes back what it put on the list.
+	if _, outage := f.guard.observe(e, now); outage != nil {
+		f.takeBack(ctx, *outage)
+	}
+	return nil
+}
+
+// concerns reports whether an answer may say something for the list, and cuts it to what is needed of it.
+func (f *Feedback) concerns(e *event) bool {
 	if f.o.Suppression == nil || e.Customer == "" || e.meaning.Category == provider.Suppressed || e.Recipient.Domain == "" {
-		return // what the list itself refused says nothing new
+		return false // what the list itself refused says nothing new
 	}
 	if len(e.Text) > maxText {
 		e.Text = e.Text[:maxText]
 	}
 	e.Head = nil
+	return true
+}
+
+// post hands an answer to Run.
+func (f *Feedback) post(e event) {
+	if !f.concerns(&e) {
+		return
+	}
 	select {
 	case f.queue <- e:
 	default:
@@ -283,21 +333,35 @@ func (f *Feedback) work(ctx context.Context, batch []event) {
 			done, err = f.o.Suppression.Record(ctx, strikes...)
 			return err
 		})
-		for _, r := range done {
-			if r.Made {
-				f.o.Count(string(r.Entry.Reason))
-				f.tell(listed(r.Entry))
-			}
-			if r.ForAll {
-				all := r.Entry
-				all.Customer = ""
-				f.tell(listed(all))
-			}
-		}
+		f.tell(f.made(done)...)
 	}
 	for _, o := range outages {
 		f.takeBack(ctx, o)
 	}
+}
+
+// made counts what was put on the list, and returns the facts about it.
+func (f *Feedback) made(done []suppression.Recorded) []journal.Fact {
+	var facts []journal.Fact
+	for _, r := range done {
+		if r.Made {
+			f.o.Count(string(r.Entry.Reason))
+			facts = append(facts, listed(r.Entry))
+		}
+		if r.ForAll {
+			all := r.Entry
+			all.Customer = ""
+			facts = append(facts, listed(all))
+		}
+	}
+	return facts
+}
+
+// lose counts what could not be written down, and says why.
+func (f *Feedback) lose(what string, err error) {
+	f.lost.Add(1)
+	f.o.Count("lost")
+	f.o.Logger.Warn("feedback: "+what, "error", err)
 }
 
 func (f *Feedback) insist(ctx context.Context, what string, do func() error) {
@@ -308,9 +372,7 @@ func (f *Feedback) insist(ctx context.Context, what string, do func() error) {
 			return
 		}
 		if try == 3 || ctx.Err() != nil || errors.Is(err, suppression.ErrTooMany) {
-			f.lost.Add(1)
-			f.o.Count("lost")
-			f.o.Logger.Warn("feedback: "+what, "error", err)
+			f.lose(what, err)
 			return
 		}
 		t := time.NewTimer(pause)
@@ -380,7 +442,7 @@ func lifted(e suppression.Entry, why string) journal.Fact {
 }
 
 func (f *Feedback) tell(facts ...journal.Fact) {
-	if f.o.Journal != nil {
+	if f.o.Journal != nil && len(facts) > 0 {
 		f.o.Journal.Post(facts...)
 	}
 }

@@ -86,6 +86,18 @@ func (g *guard) observe(e event, now time.Time) (wary bool, outage *Outage) {
 	return wary, outage
 }
 
+// wary reports whether the receiver of an answer is in an outage, without counting the answer.
+func (g *guard) wary(e event, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, k := range []guardKey{{provider: e.Provider}, {domain: e.Recipient.Domain}} {
+		if h := g.keys[k]; h != nil && k.provider != everybodyElse && now.Before(h.outage) {
+			return true
+		}
+	}
+	return false
+}
+
 // everybodyElse is the provider of those that nobody knows: they have nothing in common.
 const everybodyElse = "default"
 
