@@ -18,6 +18,7 @@ import (
 	"postern/internal/shaping"
 	"postern/internal/smtp"
 	"postern/internal/spool"
+	"postern/internal/store"
 	"postern/internal/suppression"
 )
 
@@ -201,6 +202,52 @@ func TestSuppressed(t *testing.T) {
 		}
 		if n := len(b.by[mustAddr("203.0.113.250")].arrived()); n != 1 {
 			t.Errorf("%d notices", n)
+		}
+	})
+}
+
+// TestSuppressionUnknown: while the list cannot be read nobody is written to, and mail is put off; when it can be read again, all is as it says.
+func TestSuppressionUnknown(t *testing.T) {
+	t.Parallel()
+	var db *store.DB
+	rename := func(b *bubble, from, to string) {
+		b.t.Helper()
+		err := db.Write(context.Background(), func(tx *store.Tx) error {
+			_, err := tx.Exec("ALTER TABLE " + from + " RENAME TO " + to)
+			return err
+		})
+		if err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	inBubble(t, func(b *bubble, o *delivery.Options) {
+		db = o.Shaping.DB
+		ledger, err := suppression.New(suppression.Options{DB: db}) // its set is not read: it asks the database
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		o.Suppression = ledger
+		if err := ledger.Add(context.Background(), suppression.Entry{Customer: "shop", Address: mail.Address{Local: "no", Domain: "a.test"}, Reason: suppression.Unsubscribed,
+			By: "recipient"}); err != nil {
+			b.t.Fatal(err)
+		}
+	}, func(b *bubble) {
+		there := b.host("a.test", "mx.other.test", "203.0.113.1")
+		b.host("shop.test", "mx.home.test", "203.0.113.250")
+		rename(b, "suppression_entry", "elsewhere")
+		id := b.send("shop", "no@a.test", "yes@a.test")
+		b.pass(time.Minute)
+		f := b.facts(id, journal.Deferred)
+		if len(f) != 2 || f[0].Code != 451 || f[0].Enhanced != "4.3.0" || f[0].Host != "" || !strings.Contains(f[0].Text, "cannot be read") || f[0].Party != "config" || f[0].Attempt != 0 {
+			t.Errorf("%+v", f)
+		}
+		if n := len(there.arrived()); n != 0 {
+			t.Errorf("%d arrived without a list: %v", n, there.arrived())
+		}
+		rename(b, "elsewhere", "suppression_entry")
+		b.pass(time.Hour)
+		if n := len(there.arrived()); n != 1 || len(b.facts(id, journal.Bounced)) != 1 {
+			t.Errorf("%d arrived: %v; %+v", n, there.arrived(), b.facts(id, journal.Bounced))
 		}
 	})
 }

@@ -76,7 +76,7 @@ func (d *Delivery) laneDomain(domain mail.Domain) mail.Domain {
 }
 
 // unsuppressed gives up the recipients that are not written to, and returns the others. Our own notices go to everybody: they tell a sender what became
-// of his mail.
+// of his mail. Recipients that cannot be looked up are put off: a store in trouble is no reason to write to somebody who said no.
 func (d *Delivery) unsuppressed(ctx context.Context, l *letter, to []spool.Recipient) []spool.Recipient {
 	if d.o.Suppression == nil || l.Notice {
 		return to
@@ -84,15 +84,17 @@ func (d *Delivery) unsuppressed(ctx context.Context, l *letter, to []spool.Recip
 	kept := to[:0:0]
 	for i, r := range to {
 		e, found, err := d.o.Suppression.Check(ctx, l.Customer, r.Address)
-		if err != nil {
-			d.o.Logger.Warn("suppressed addresses cannot be looked up", "queue_id", l.ID, "error", err)
-		}
-		if !found {
+		if err == nil && !found {
 			kept = append(kept, r)
 			continue
 		}
 		j := d.newJob(l, to[i:i+1:i+1])
 		d.stock.add(j)
+		if err != nil {
+			d.o.Logger.Error("the list of addresses that are not written to cannot be read: the message is put off", "queue_id", l.ID, "error", err)
+			d.failAll(j, trouble{451, "4.3.0", "Not sent yet: the list of addresses that are not written to cannot be read", meansOurs}, false)
+			continue
+		}
 		text := fmt.Sprintf("Not sent: this address has been suppressed since %s (%s)", e.Since.UTC().Format(time.DateOnly), e.Reason)
 		if !e.Until.IsZero() {
 			text += ", until " + e.Until.UTC().Format(time.DateOnly)
