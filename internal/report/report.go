@@ -16,11 +16,12 @@
 // Auto-Submitted (RFC 3834) and is to be sent with the null reverse path.
 // The same DSN always gives the same bytes.
 //
-// What it reads is hostile: ParseDSN is linear, bounded in recipients, field
-// and line length, never panics, and leaves empty what a report does not say.
+// What it reads is hostile: reading is linear, bounded in recipients, text,
+// nesting, field and line length, never panics, and leaves empty what a report does
+// not say.
 //
-// It fails with [ErrNoDSN] (nothing like a delivery status was found) when
-// reading, and with [ErrIncomplete] (a field that the format demands is not
+// It fails with [ErrNoDSN] (nothing like a delivery status was found) and
+// [ErrNoBounce] (the message speaks of no other) when reading, and with [ErrIncomplete] (a field that the format demands is not
 // set) when writing.
 package report
 
