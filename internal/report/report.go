@@ -6,6 +6,11 @@
 // an address or a returned header needs them) and [ParseDSN] reads the ones
 // that others write.
 //
+// It reads what comes back in any form: [ReadBounce] takes a bounce, an automatic
+// answer (RFC 3834), a challenge or a complaint (RFC 5965), with or without a part
+// for machines, and gives a [Bounce]: the kind, what became of each recipient, and
+// what the returned message was. [SplitMailbox] takes a mailbox apart before.
+//
 // The package is pure: bytes in, values out and back, no clock, no network,
 // no log, no state. It decides nothing: whom to notify is the caller's
 // affair (notice), what a failure means for an address as well (feedback).
