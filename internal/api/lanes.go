@@ -64,6 +64,9 @@ type PauseRequest struct {
 // standsStill reports whether nothing leaves on a lane.
 func standsStill(all []shaping.Reaction) bool {
 	for _, r := range all {
+		if r.Customer != "" || r.Scope != shaping.WholeLane {
+			continue // others go on
+		}
 		switch r.Kind {
 		case shaping.Pause, shaping.Unreachable, shaping.Governor, shaping.Operator:
 			return true

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"postern/internal/alarm"
@@ -85,7 +86,7 @@ func (a *App) laneInWords(name string) (title, why string) {
 		title += " from " + key.Egress.String()
 	}
 	for _, r := range a.delivery.InForce() {
-		if r.Lane == key {
+		if r.Lane == key && r.Scope == shaping.WholeLane {
 			return title, api.Why(a.metrics.catalog, locale.English, r.Why) + " Until " + r.Ends.UTC().Format(time.RFC3339) + "."
 		}
 	}
@@ -96,7 +97,7 @@ func (a *App) laneInWords(name string) (title, why string) {
 func (a *App) reacted(r shaping.Reaction) {
 	title, _ := a.laneInWords(r.Lane.String())
 	p := a.knowledge().Provider(r.Lane.Provider)
-	x := alarm.Alarm{Key: "lane." + string(r.Kind) + " " + r.Lane.String() + " " + r.Rule, Severity: alarm.Warning, Since: r.Started}
+	x := alarm.Alarm{Key: "lane." + string(r.Kind) + " " + r.Lane.String() + " " + strings.TrimSpace(r.Rule+" "+r.Customer+" "+r.Target), Severity: alarm.Warning, Since: r.Started}
 	if r.Kind == shaping.Floor && p != nil {
 		x.Code, x.Args = "floor", map[string]string{"Name": p.Title, "Address": r.Lane.Egress.String(), "Count": fmt.Sprint(p.Floor)}
 	} else {

@@ -92,7 +92,7 @@ func (b *blocks) against(name string) bool {
 	if now := time.Now(); b.them == nil || now.Sub(b.at) > blocksFor {
 		b.at, b.them = now, make(map[string]bool)
 		for _, r := range b.in() {
-			if r.By == "rule" && (r.Kind == shaping.Pause || r.Kind == shaping.Watch) {
+			if r.By == "rule" && r.Scope == shaping.WholeLane && (r.Kind == shaping.Pause || r.Kind == shaping.Watch) {
 				b.them[r.Lane.Provider] = true
 			}
 		}

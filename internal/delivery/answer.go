@@ -42,9 +42,12 @@ func phaseOf(err error) string {
 
 // event is an answer as the lanes hear of it.
 func (d *Delivery) event(j *job, code int, text string, m provider.Meaning, connect bool) shaping.Event {
-	e := shaping.Event{Customer: j.Customer, Stream: j.Credential, Class: j.class(), Accepted: code >= 200 && code < 300, Connect: connect, Meaning: m, Code: code, Text: text, ID: j.ID}
+	e := shaping.Event{Customer: j.Customer, Stream: j.Credential, Sender: j.sender(), Route: j.route, Class: j.class(), Accepted: code >= 200 && code < 300, Connect: connect, Meaning: m, Code: code, Text: text, ID: j.ID}
 	if j.Notice {
 		e.Customer, e.Stream = "", ""
+	}
+	if d.o.Smarthost != nil { // one server, whatever the route is called
+		e.Route = ""
 	}
 	return e
 }

@@ -121,15 +121,15 @@ func (d *Delivery) unreadable(j *job, err error) {
 	d.failAll(j, trouble{451, "4.3.0", "local trouble: " + err.Error(), meansOurs}, true)
 }
 
-// standing are the reasons for which a lane stands still, beyond its pace; reached leaves out what an open connection disproves.
+// standing are the reasons for which a lane stands still for a message, beyond its pace; reached leaves out what an open connection disproves.
 var (
-	standing = map[string]bool{"pause": true, "governor": true, "operator": true, "unreachable": true}
-	reached  = map[string]bool{"pause": true, "governor": true, "operator": true}
+	standing = map[string]bool{"pause": true, "pause_sender": true, "pause_stream": true, "governor": true, "operator": true, "unreachable": true, "unreachable_route": true}
+	reached  = map[string]bool{"pause": true, "pause_sender": true, "pause_stream": true, "governor": true, "operator": true}
 )
 
 // outdated parks a job whose lane was made to stand still while it waited for a connection.
 func (d *Delivery) outdated(j *job, reasons map[string]bool) bool {
-	w, held := d.shaper.Held(j.key)
+	w, held := d.shaper.Stopped(j.key, j.item())
 	if !held || !reasons[w.Why.Code] {
 		return false
 	}
@@ -250,7 +250,9 @@ func (d *Delivery) addressLost(j *job, err error) {
 		d.o.Logger.Error("egress address cannot be used: put it back on the machine or take it out of delivery.pools", "egress_ip", j.egress.IP, "error", err)
 	}
 	l.mu.Unlock()
-	d.shaper.Observe(j.key, d.event(j, 0, err.Error(), meansOurs, true))
+	e := d.event(j, 0, err.Error(), meansOurs, true)
+	e.Route = "" // whatever the route, it begins here
+	d.shaper.Observe(j.key, e)
 	w, held := d.shaper.Held(j.key)
 	if !held {
 		w = shaping.Wait{Until: now.Add(time.Minute), Why: shaping.Why{Code: "unreachable", Args: []string{err.Error()}}}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"postern/internal/mail"
 	"postern/internal/shaping"
@@ -190,12 +192,26 @@ func fewer(ours, theirs int) int {
 
 // item is the job as the lanes see it.
 func (j *job) item() shaping.Item {
-	i := shaping.Item{ID: j.ID, Customer: j.Customer, Stream: j.Credential, Class: j.class(), Recipients: len(j.to), Size: j.Size, Received: j.Received, Route: j.route, Job: j}
+	i := shaping.Item{ID: j.ID, Customer: j.Customer, Stream: j.Credential, Sender: j.sender(), Class: j.class(), Recipients: len(j.to), Size: j.Size, Received: j.Received, Route: j.route, Job: j}
 	if j.Notice {
 		i.Customer, i.Stream = "", ""
 	}
 	return i
 }
+
+// sender is the domain a message is sent in the name of: its author's, where there is none that of its reverse path.
+func (l *letter) sender() string {
+	if at := strings.LastIndexByte(l.HeaderFrom, '@'); at >= 0 {
+		domain := strings.TrimRight(l.HeaderFrom[at+1:], "> ")
+		if domain != "" && len(domain) <= maxDomain && utf8.ValidString(domain) && !strings.ContainsAny(domain, " \x00") {
+			return strings.ToLower(domain)
+		}
+	}
+	return string(l.Envelope.ReversePath.Domain)
+}
+
+// maxDomain is the longest a domain name can be (RFC 1035 2.3.4).
+const maxDomain = 253
 
 // class is how urgent the message is.
 func (l *letter) class() shaping.Class {

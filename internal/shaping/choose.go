@@ -190,5 +190,8 @@ func (s *Shaper) standing(e *Egress, site string, now int64) (Kind, bool) {
 		return "", false
 	}
 	defer l.unlock()
+	if l.stand.all <= now && l.mute() {
+		return Unreachable, true
+	}
 	return l.stand.allKind, l.stand.all > now
 }

@@ -44,7 +44,7 @@ func (s *Shaper) Lanes() []LaneInfo {
 	out := make([]LaneInfo, 0, len(all))
 	for _, l := range all {
 		l.mu.Lock()
-		if !l.gone && (l.waiting > 0 || l.busy > 0 || l.workers > 0 || len(l.reacts) > 0) {
+		if !l.gone && (l.waiting > 0 || l.busy > 0 || l.workers > 0 || len(l.reacts) > 0 || len(l.scoped) > 0) {
 			out = append(out, l.info(s.now()))
 		}
 		l.unlock()
@@ -104,9 +104,7 @@ func (l *lane) info(now int64) LaneInfo {
 			most, i.MostWaiting = s.waiting, s.customer
 		}
 	}
-	for _, r := range l.reacts {
-		i.InForce = append(i.InForce, r.Reaction)
-	}
+	i.InForce = l.inForce(shownScoped)
 	return i
 }
 
@@ -118,9 +116,7 @@ func (s *Shaper) InForce() []Reaction {
 		if now := s.now(); l.stand.next != 0 && now >= l.stand.next {
 			l.review(now)
 		}
-		for _, r := range l.reacts {
-			out = append(out, r.Reaction)
-		}
+		out = append(out, l.inForce(0)...)
 		l.unlock()
 	}
 	newestFirst(out)
@@ -140,7 +136,11 @@ func (s *Shaper) Held(k Key) (w Wait, ok bool) {
 		return Wait{}, false
 	}
 	defer l.unlock()
-	now := s.now()
+	return l.standsUntil(s.now())
+}
+
+// standsUntil is Held.
+func (l *lane) standsUntil(now int64) (w Wait, ok bool) {
 	if l.stand.next != 0 && now >= l.stand.next {
 		l.review(now)
 	}
@@ -208,16 +208,18 @@ func amountOf(w *window) string {
 func (s *Shaper) Lift(ctx context.Context, id, by string) error {
 	for _, l := range s.all() {
 		l.mu.Lock()
-		for _, r := range l.reacts {
-			if r.ID == id {
-				now := s.now()
+		if r := l.find(id); r != nil {
+			now := s.now()
+			if r.Scope == WholeLane {
 				l.drop(r, now, by)
-				l.forgetParked()
-				l.lifted = true
-				l.pump(now)
-				l.unlock()
-				return s.flushReactions(ctx)
+			} else {
+				l.release(r, now, by)
 			}
+			l.forgetParked()
+			l.lifted = true
+			l.pump(now)
+			l.unlock()
+			return s.flushReactions(ctx)
 		}
 		l.mu.Unlock()
 	}

@@ -132,7 +132,14 @@ func (s *Shaper) Load(ctx context.Context) error {
 		}
 		o := &reaction{Reaction: stored}
 		o.Probing = o.Probe && o.Kind == Watch
-		l.reacts = append(l.reacts, o)
+		if o.Scope != WholeLane {
+			if l.scoped == nil {
+				l.scoped = make(map[scopeKey]*reaction)
+			}
+			l.scoped[o.scopeKey()] = o
+		} else {
+			l.reacts = append(l.reacts, o)
+		}
 		if o.Why.Code == "adaptive" && l.adapt.r == nil {
 			l.adapt = adapt{rate: o.Rate, connections: o.Connections, halved: now, raised: now, r: o}
 			if o.Factor > 0 {

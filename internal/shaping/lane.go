@@ -33,11 +33,14 @@ type lane struct {
 	paceNext int64 // by the pace in force
 
 	reacts []*reaction
+	scoped map[scopeKey]*reaction // those that stop less than the lane
 	stand  stand
 	adapt  adapt
 	gov    governorCount
 	counts []ruleCount
-	heard  int64 // the latest answer of a server
+	heard  int64            // the latest answer of a server
+	spoke  map[string]int64 // the same by route, of a lane that has many
+	deadAt int64            // a route was found dead
 
 	meter     meter
 	weights   uint64 // of the customers who have much waiting
@@ -435,7 +438,7 @@ func (l *lane) end(now int64) {
 		l.arm(now, 0)
 		return
 	}
-	if l.busy > 0 || l.workers > 0 || l.waiting > 0 || len(l.reacts) > 0 || len(l.waiters) > 0 || l.adapt.on() || l.dirty && l.mustSave() {
+	if l.busy > 0 || l.workers > 0 || l.waiting > 0 || len(l.reacts) > 0 || len(l.scoped) > 0 || len(l.waiters) > 0 || l.adapt.on() || l.dirty && l.mustSave() {
 		return
 	}
 	for _, w := range l.windows {
@@ -487,12 +490,17 @@ func (s *Shaper) Offer(k Key, p *provider.Provider, it Item) *Wait {
 			c.paused = true
 		}
 	}
+	if r := l.stopped(now, &it); r != nil {
+		w := r.away(now)
+		return &w
+	}
 	st := c.stream(it.Class, it.Stream)
 	if w := l.admit(now, st, &it); w != nil {
 		return w
 	}
 	s.held.Add(1)
 	c.held++
+	l.probes(now, &it)
 	l.push(st, it)
 	l.pump(now)
 	return nil
@@ -597,6 +605,7 @@ func (s *Shaper) Done(k Key, it Item) {
 	defer l.unlock()
 	now := s.now()
 	l.busy = max(l.busy-1, 0)
+	l.unprobe(&it)
 	for _, w := range l.windows {
 		w.add(now, 1)
 	}

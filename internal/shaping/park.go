@@ -318,6 +318,7 @@ func (l *lane) giveBack(now int64, st *stream, n int, base int64, why Why) {
 		it := l.remove(first)
 		st.of.held--
 		l.s.held.Add(-1)
+		l.unprobe(&it)
 		l.parks = append(l.parks, parked{it, *l.park(now, st, &it, base, why)})
 		first = next
 	}

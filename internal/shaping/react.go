@@ -25,6 +25,11 @@ const (
 type reaction struct {
 	Reaction
 	tries int // answers to its probe that proved nothing
+
+	// Of those with a Scope.
+	probe mail.QueueID // the message that goes first; "": the next that comes
+	asked int64        // when it was let in
+	told  int64        // the latest time that one was told to come back
 }
 
 // stand is what all reactions in force mean together.
@@ -95,6 +100,9 @@ func (l *lane) review(now int64) {
 			st.pace = r.Rate
 		}
 	}
+	if next := l.reviewScoped(now); next != 0 && (st.next == 0 || next < st.next) {
+		st.next = next
+	}
 	clear(l.reacts[len(keep):])
 	l.reacts, l.stand = keep, st
 	closed := st.bulk > now
@@ -156,16 +164,21 @@ func (l *lane) react(now int64, r Reaction, lasts time.Duration) *reaction {
 
 // add puts something in force.
 func (l *lane) add(now int64, r Reaction, lasts time.Duration) *reaction {
-	r.ID, r.Lane, r.Started, r.Ends = string(mail.NewQueueID(time.Unix(0, now))), l.key, time.Unix(0, now), time.Unix(0, now).Add(lasts)
-	r.lasts = lasts
-	if r.By == "" {
-		r.By = "rule"
-	}
+	l.complete(now, &r, lasts)
 	o := &reaction{Reaction: r}
 	l.reacts = append(l.reacts, o)
 	l.writes = append(l.writes, r)
 	l.enforce(now)
 	return o
+}
+
+// complete gives what is put in force its name and its times.
+func (l *lane) complete(now int64, r *Reaction, lasts time.Duration) {
+	r.ID, r.Lane, r.Started, r.Ends = string(mail.NewQueueID(time.Unix(0, now))), l.key, time.Unix(0, now), time.Unix(0, now).Add(lasts)
+	r.lasts = lasts
+	if r.By == "" {
+		r.By = "rule"
+	}
 }
 
 // enforce lets what is in force take hold: what stands still for long leaves memory.
@@ -190,15 +203,16 @@ func (s *Shaper) Observe(k Key, e Event) {
 	}
 	l.tally(now, e)
 	l.conclude(now, e)
+	l.concludeScoped(now, &e)
 	l.obey(now, e)
 	switch {
 	case e.Connect && !e.Accepted:
 		l.missed(now, e)
 	case throttles(e):
-		l.heard = now
+		l.answered(now, &e)
 		l.slowDown(now, e)
 	default:
-		l.heard = now
+		l.answered(now, &e)
 		if e.Accepted {
 			l.speedUp(now)
 		}
@@ -211,6 +225,8 @@ func (s *Shaper) Observe(k Key, e Event) {
 func blames(e Event) bool {
 	switch m := e.Meaning; {
 	case e.Accepted:
+		return false
+	case m.Do.Pause > 0 && scopeOf(&e) != scopeKey{}:
 		return false
 	case e.Connect, m.Do.Pause > 0, m.Party == provider.SenderIP, m.Party == provider.Volume:
 		return true
@@ -247,6 +263,7 @@ func (l *lane) conclude(now int64, e Event) {
 		return
 	}
 	switch {
+	case e.Connect && e.Code == 0 && e.Route != "" && l.byRoute() && r.Kind != Unreachable: // one route's trouble says nothing about this
 	case proves(e):
 		l.opened(r, now)
 	case !blames(e):
@@ -299,12 +316,24 @@ func (l *lane) obey(now int64, e Event) {
 	if do.Pause <= 0 && (do.Slow <= 0 || do.Slow >= 1) && do.Connections <= 0 && !do.Watch && !do.Alarm {
 		return
 	}
-	if do.After > 1 && !l.reached(now, e.Meaning.Rule, do.After, do.Within) {
+	name, scope := e.Meaning.Rule, scopeKey{}
+	if do.Pause > 0 {
+		if scope = scopeOf(&e); scope.scope != WholeLane {
+			name += " " + scope.customer + " " + scope.target
+		}
+	}
+	if do.After > 1 && !l.reached(now, name, do.After, do.Within) {
 		return
 	}
 	text := evidence(e)
 	var what Reaction
-	if do.Pause > 0 {
+	switch {
+	case do.Pause > 0 && scope.scope != WholeLane:
+		if r := l.stop(now, Reaction{Kind: Pause, Scope: scope.scope, Customer: scope.customer, Target: scope.target, Rule: e.Meaning.Rule, Evidence: text, Probe: do.Probe,
+			BulkOnly: do.BulkOnly}, do.Pause); r != nil {
+			what = r.Reaction
+		}
+	case do.Pause > 0:
 		what = l.react(now, Reaction{Kind: Pause, Why: l.why("pause"), Rule: e.Meaning.Rule, Evidence: text, Probe: do.Probe, BulkOnly: do.BulkOnly}, do.Pause).Reaction
 	}
 	if slow := do.Slow > 0 && do.Slow < 1; slow || do.Connections > 0 {
@@ -325,7 +354,7 @@ func (l *lane) obey(now int64, e Event) {
 		if what.ID == "" {
 			what = Reaction{Lane: l.key, Why: l.why("pause"), Rule: e.Meaning.Rule, Evidence: text, Started: time.Unix(0, now), By: "rule"}
 		}
-		if l.reached(now, "alarm "+e.Meaning.Rule, 1, 0) {
+		if l.reached(now, "alarm "+name, 1, 0) {
 			l.alarms = append(l.alarms, what)
 		}
 	}
@@ -390,6 +419,9 @@ func (l *lane) missed(now int64, e Event) {
 		if r.Kind == Unreachable {
 			return
 		}
+	}
+	if l.missedRoute(now, &e) {
+		return
 	}
 	if l.workers > 1 && (throttles(e) || l.heard != 0 && now-l.heard < stillAnswers) {
 		l.slowDown(now, Event{Connect: true, Code: e.Code, Text: e.Text, Meaning: provider.Meaning{Category: provider.TooManyConns, Rule: e.Meaning.Rule}})

@@ -82,6 +82,7 @@ type Item struct {
 	ID         mail.QueueID
 	Customer   string // "": our own mail
 	Stream     string // credential, or what else tells a customer's senders apart
+	Sender     string // domain that the message is sent in the name of
 	Class      Class
 	Recipients int
 	Size       int64
@@ -106,6 +107,8 @@ type Wait struct {
 type Event struct {
 	Customer string
 	Stream   string
+	Sender   string // as Item.Sender
+	Route    string // as Item.Route; "": about the lane, whatever its routes
 	Class    Class
 	Accepted bool
 	Connect  bool // about the connection, not about a recipient: no exchanger could be reached, or none let us in
@@ -149,6 +152,8 @@ type Reaction struct {
 	By          string  // "rule" or "operator:NAME"
 
 	Customer string    // only his mail; "" everybody's
+	Scope    Scope     // what it stops
+	Target   string    // of Scope: the sender's domain, the stream, the route
 	Rate     float64   // messages a minute at most; 0 no limit of its own
 	Probing  bool      // its time is over and one message goes first
 	Ended    time.Time // when it ended in truth; zero: it is in force

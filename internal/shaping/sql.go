@@ -33,21 +33,21 @@ type allRows struct {
 	warm      []warmRow
 }
 
-const reactionColumns = `id, lane, kind, customer, why, rule, evidence, started, ends, lasts, factor, pace, connections, probe, bulk_only, actor, ended, ended_by`
+const reactionColumns = `id, lane, kind, customer, why, rule, evidence, started, ends, lasts, factor, pace, connections, probe, bulk_only, actor, ended, ended_by, scope, target`
 
 func scanReaction(rows *store.Rows) (Reaction, error) {
 	var r Reaction
-	var lane, kind, why string
+	var lane, kind, why, scope string
 	var lasts int64
 	if err := rows.Scan(&r.ID, &lane, &kind, &r.Customer, &why, &r.Rule, &r.Evidence, &r.Started, &r.Ends, &lasts, &r.Factor, &r.Rate, &r.Connections,
-		&r.Probe, &r.BulkOnly, &r.By, &r.Ended, &r.EndedBy); err != nil {
+		&r.Probe, &r.BulkOnly, &r.By, &r.Ended, &r.EndedBy, &scope, &r.Target); err != nil {
 		return r, err
 	}
 	k, err := ParseKey(lane)
 	if err != nil {
 		return r, fmt.Errorf("lane %q: %w", lane, err)
 	}
-	r.Lane, r.Kind, r.Why, r.lasts = k, Kind(kind), ParseWhy(why), time.Duration(lasts)*time.Microsecond
+	r.Lane, r.Kind, r.Scope, r.Why, r.lasts = k, Kind(kind), Scope(scope), ParseWhy(why), time.Duration(lasts)*time.Microsecond
 	return r, nil
 }
 
@@ -142,12 +142,12 @@ func (s *Shaper) writeReactions(ctx context.Context, writes map[string]Reaction)
 	slices.Reverse(all)
 	err := s.o.DB.Write(ctx, func(t *store.Tx) error {
 		for _, r := range all {
-			if _, err := t.Exec(`INSERT INTO shaping_reaction (node, `+reactionColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			if _, err := t.Exec(`INSERT INTO shaping_reaction (node, `+reactionColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 				ON CONFLICT (id) DO UPDATE SET why = excluded.why, rule = excluded.rule, evidence = excluded.evidence, ends = excluded.ends, lasts = excluded.lasts,
-				factor = excluded.factor, pace = excluded.pace, connections = excluded.connections, probe = excluded.probe, ended = excluded.ended,
+				factor = excluded.factor, pace = excluded.pace, connections = excluded.connections, probe = excluded.probe, bulk_only = excluded.bulk_only, ended = excluded.ended,
 				ended_by = excluded.ended_by`,
 				s.o.Node, r.ID, r.Lane.String(), string(r.Kind), r.Customer, r.Why.String(), r.Rule, r.Evidence, r.Started, r.Ends, int64(r.lasts/time.Microsecond),
-				r.Factor, r.Rate, r.Connections, r.Probe, r.BulkOnly, r.By, r.Ended, r.EndedBy); err != nil {
+				r.Factor, r.Rate, r.Connections, r.Probe, r.BulkOnly, r.By, r.Ended, r.EndedBy, string(r.Scope), r.Target); err != nil {
 				return err
 			}
 		}
