@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -322,7 +323,11 @@ func (d *Delivery) tell(ctx context.Context, group []fate) error {
 		if f.attempted {
 			r.Attempts, r.Last = r.Attempts+1, d.o.Now()
 		}
-		one := notice.Failure{Recipient: r, Conversation: f.conversation, Category: string(f.meaning.Category), Party: string(f.meaning.Party), Advice: f.meaning.Advice}
+		one := notice.Failure{Recipient: r, Conversation: f.conversation, Category: string(f.meaning.Category), Party: string(f.meaning.Party), Advice: d.advice(f.meaning)}
+		if f.Wait != "" {
+			w := shaping.ParseWhy(f.Wait)
+			one.Wait = notice.Text{Key: w.Key(), Args: w.Values()}
+		}
 		wants := r.Notify
 		if wants == 0 {
 			wants = mail.NotifyFailure | mail.NotifyDelay // RFC 3461 4.1: the default is ours to choose
@@ -351,4 +356,12 @@ func (d *Delivery) tell(ctx context.Context, group []fate) error {
 		return d.o.Notices.Delivered(ctx, l.Message, body, done)
 	}
 	return nil
+}
+
+// advice is what a rule knows beyond its category; of the category itself the notices have their own words.
+func (d *Delivery) advice(m provider.Meaning) map[string]string {
+	if maps.Equal(m.Advice, d.o.Knowledge().Advice(m.Category)) {
+		return nil
+	}
+	return m.Advice
 }

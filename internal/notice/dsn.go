@@ -23,7 +23,14 @@ type Failure struct {
 	// What the answer means, as package provider says it. Empty: told from code and words.
 	Category string            // "userunknown", "blocked", …
 	Party    string            // who must mend it: "recipient", "sender-ip", …
-	Advice   map[string]string // what to do about it, by language
+	Advice   map[string]string // what to do about it, by language, where more is known than the category tells; it stands instead of our general advice
+	Wait     Text              // why it waits for its turn without an attempt, a reason of package shaping; zero: it does not
+}
+
+// Text names a sentence of the catalogue.
+type Text struct {
+	Key  string
+	Args map[string]any
 }
 
 // maxDescribed is how many recipients of one notification are explained to the person; the rest are listed. The machine's
@@ -269,7 +276,7 @@ func (n *Notices) describe(p *page, m *spool.Message, action string, f Failure, 
 	r, lang := f.Recipient, p.Lang
 	say := func(key string, args map[string]any) string { return n.text(lang, "dsn."+key, args) }
 	p.say("heading", shownAddress(r.Address))
-	why := f.why()
+	why, waits := f.why(), n.o.Catalog.Has(f.Wait.Key)
 	switch {
 	case why != whyPermanent || action == report.Failed && r.State != spool.Expired:
 	case answer(r) == "":
@@ -284,13 +291,20 @@ func (n *Notices) describe(p *page, m *spool.Message, action string, f Failure, 
 		if r.State == spool.Expired {
 			p.say("para", say("gave_up", map[string]any{"Wait": n.o.Now().Sub(m.Received)}))
 		}
-		p.say("para", n.text(lang, "why."+why+".means", nil))
-		if action == report.Failed {
+		if waits {
+			p.say("para", n.waits(lang, f.Wait))
+		} else {
+			p.say("para", n.text(lang, "why."+why+".means", nil))
+		}
+		switch advice := f.Advice[lang]; { // one advice only
+		case advice != "":
+			p.say("para", say("advice", map[string]any{"Advice": advice}))
+		case action == report.Failed:
 			p.say("para", say("act", map[string]any{"Act": n.text(lang, "why."+why+".act", nil)}))
 		}
 	}
 	var facts []pair
-	if said := answer(r); said != "" {
+	if said := answer(r); said != "" && (r.Host != "" || !waits) { // our words for the wait stand above
 		key := "fact.answer"
 		if r.Host == "" {
 			key = "fact.finding"
@@ -302,9 +316,6 @@ func (n *Notices) describe(p *page, m *spool.Message, action string, f Failure, 
 	}
 	if parties[f.Party] && action != report.Relayed {
 		facts = append(facts, pair{say("fact.party", nil), n.text(lang, "party."+f.Party, nil)})
-	}
-	if advice := f.Advice[lang]; advice != "" && action != report.Relayed {
-		facts = append(facts, pair{say("fact.advice", nil), advice})
 	}
 	if r.Attempts > 0 {
 		first := r.First
@@ -328,6 +339,16 @@ func (n *Notices) describe(p *page, m *spool.Message, action string, f Failure, 
 		p.lines(say("conversation", nil), lines...)
 		shown.last, shown.count = lines, shown.count+1
 	}
+}
+
+// waits says why a message waits for its turn. Where a sentence says more than other customers' senders may know, or lacks a word, there is one for
+// senders: notice.wait.CODE.
+func (n *Notices) waits(lang string, t Text) string {
+	code := t.Key[strings.LastIndexByte(t.Key, '.')+1:]
+	if reason, told := t.Args["Reason"].(string); n.o.Catalog.Has("notice.wait."+code) && (!told || reason == "") {
+		return n.text(lang, "wait."+code, t.Args)
+	}
+	return n.o.Catalog.Text(lang, t.Key, t.Args)
 }
 
 // conversation makes the lines of a session fit to be shown; a long one loses its middle.

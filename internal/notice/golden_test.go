@@ -50,6 +50,26 @@ func TestGolden(t *testing.T) {
 			{"delayed", func(d *desk, m spool.Message) error {
 				return d.Delayed(t.Context(), m, m.Body, failures(m, spool.Queued)[1:2])
 			}},
+			{"failed-advice", func(d *desk, m spool.Message) error {
+				f := failures(m, spool.Bounced)[:2]
+				f[0].Category, f[0].Party = "userunknown", "recipient" // our own words are as good as those of a category
+				f[1].Recipient.Code, f[1].Recipient.Enhanced, f[1].Recipient.Text, f[1].Recipient.Host = 550, "", "Too many spams from your IP", "mx1.free.example[198.51.100.25]"
+				f[1].Category, f[1].Party, f[1].Conversation = "blocked", "sender-ip", nil
+				f[1].Advice = map[string]string{"en": "Free blocks the gateway's address for spam; the block lasts 24 hours at most.",
+					"fr": "Free bloque l'adresse de la passerelle pour spam ; le blocage dure au plus 24 heures."}
+				return d.Failed(t.Context(), m, m.Body, f)
+			}},
+			{"delayed-waiting", func(d *desk, m spool.Message) error {
+				f := failures(m, spool.Queued)
+				for i := range f {
+					f[i].Wait, f[i].Conversation = notice.Text{Key: "shaping.why.pause", Args: map[string]any{"Provider": "Free"}}, nil
+				}
+				f[1].Recipient.Host, f[1].Recipient.Enhanced, f[1].Recipient.Attempts, f[1].Recipient.Last = "", "4.4.5", 0, time.Time{}
+				f[1].Recipient.Text = "Free refuses mail from this address for now"
+				f[1].Wait = notice.Text{Key: "shaping.why.governor", Args: map[string]any{"Provider": "Free", "Share": "12", "Customer": "another-customer"}}
+				f[2].Wait = notice.Text{Key: "shaping.why.operator", Args: map[string]any{"Provider": "Free", "Reason": ""}}
+				return d.Delayed(t.Context(), m, m.Body, f)
+			}},
 			{"delivered", func(d *desk, m spool.Message) error {
 				f := failures(m, spool.Delivered)[:1]
 				f[0].Recipient.Code, f[0].Recipient.Enhanced, f[0].Recipient.Text, f[0].Conversation = 250, "2.0.0", "Ok: queued as 4Xyz", nil
