@@ -102,6 +102,15 @@ answers:
     do: {schedule: {every: [2h], for: 3h}}
     advice: speeding
     test: ["554 come back in two hours"]
+  - id: sender
+    code: "5"
+    text: ["your domain is bad"]
+    category: badreputation
+    party: sender-domain
+    fate: later
+    do: {pause: 1h}
+    advice: badreputation
+    test: ["550 your domain is bad"]
   - id: line
     code: "4"
     text: ["enough on this line"]
