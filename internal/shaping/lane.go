@@ -513,8 +513,14 @@ func (s *Shaper) weight(customer string) int {
 	return s.o.Weight(customer)
 }
 
-// Room is how many more messages memory has room for: a caller claims no more than that.
-func (s *Shaper) Room() int { return max(s.o.Window-int(s.held.Load()), 0) }
+// Room is how many more messages memory has room for: a caller claims no more than that. It is none for a moment while a lane fills memory of which one
+// cannot yet tell whether it is fast.
+func (s *Shaper) Room() int {
+	if s.now() < s.patience.Load() {
+		return 0
+	}
+	return max(s.o.Window-int(s.held.Load()), 0)
+}
 
 // Take is called by a worker of the lane and waits for the next item that may leave now, one of the same route first where fairness allows. route is that of the
 // open connection, "" without one. It waits idle at most. ok is false when the worker must end its connection and call Leave.

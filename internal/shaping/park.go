@@ -34,6 +34,8 @@ type meter struct {
 	start int64
 	n     int
 	rate  float64 // messages a second; 0 unknown
+	since int64   // at work without a pause since then
+	told  int64   // when the rate was measured last
 }
 
 const meterSpan = int64(2 * time.Second)
@@ -41,7 +43,7 @@ const meterSpan = int64(2 * time.Second)
 // begin is called when something waits that may leave; stop when nothing does.
 func (m *meter) begin(now int64) {
 	if m.start == 0 {
-		m.start, m.n = now, 0
+		m.start, m.n, m.since = now, 0, now
 	}
 }
 
@@ -61,7 +63,7 @@ func (m *meter) done(now int64) bool {
 	if m.rate > 0 {
 		r = 0.5*r + 0.5*m.rate
 	}
-	m.rate, m.start, m.n = r, now, 0
+	m.rate, m.start, m.n, m.told = r, now, 0, now
 	return true
 }
 
@@ -153,6 +155,27 @@ func (s *share) crowded(now int64) bool {
 // roomOf is the part of memory for what waits; the rest is for those who are sent at once.
 func roomOf(window int) int { return window * 3 / 4 }
 
+// young reports whether a lane that no limit holds has not been at work for long enough to tell its rate.
+func (l *lane) young(now int64) bool {
+	if l.pace() > 0 || !math.IsInf(l.ceiling(), 1) || l.stand.all > now {
+		return false
+	}
+	m := &l.meter
+	return now-m.told > int64(time.Minute) || m.start != 0 && now-m.since < ripe
+}
+
+// fast reports whether a lane that no limit holds empties soon.
+func (l *lane) fast(now int64) bool {
+	return l.pace() == 0 && math.IsInf(l.ceiling(), 1) && l.stand.all <= now && float64(l.waiting)*1e9 < l.rate(now)*float64(time.Minute)
+}
+
+// ripe is how long a lane must have been at work for its rate to be believed; briefly is how long nothing more is claimed while a lane that fills memory
+// is not.
+const (
+	ripe    = int64(5 * time.Second)
+	briefly = int64(200 * time.Millisecond)
+)
+
 // perShare is a customer's part of a lane's memory: less while memory fills.
 func (s *Shaper) perShare() int {
 	room := roomOf(s.o.Window)
@@ -171,11 +194,22 @@ func (l *lane) admit(now int64, st *stream, it *Item) *Wait {
 	}
 	rate, f := l.flowRate(now, st), &st.flow
 	switch {
-	case math.IsInf(rate, 1):
+	case math.IsInf(rate, 1) || l.young(now):
+		// How fast it is will be known in a moment. Until then nothing is parked for it: a fast one would have to take it all back.
 		if l.waiting < window/2 && held < roomOf(window) {
 			return nil
 		}
+		if l.young(now) {
+			l.s.patience.Store(now + briefly)
+			return nil
+		}
 	case float64(st.n)*1e9/rate < float64(soon):
+		return nil
+	case l.fast(now) && (s.held < window/10 || len(l.shares) == 1):
+		// Memory empties by itself, and nobody has most of it: to wait a moment costs less than to send back and fetch again.
+		if held >= roomOf(window) {
+			l.s.patience.Store(now + briefly)
+		}
 		return nil
 	}
 	room := roomOf(window)

@@ -213,10 +213,12 @@ type Shaper struct {
 	pools map[string]*Pool
 	warm  map[string]time.Time // by address
 
-	mu      sync.RWMutex
-	lanes   map[Key]*lane
-	held    atomic.Int64 // items in memory
-	drained atomic.Bool
+	mu    sync.RWMutex
+	lanes map[Key]*lane
+	held  atomic.Int64 // items in memory
+	// patience is until when nothing more is claimed: a lane that fills memory is being measured.
+	patience atomic.Int64
+	drained  atomic.Bool
 
 	potMu sync.Mutex
 	pots  map[potKey]*pot
