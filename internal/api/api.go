@@ -60,7 +60,7 @@ type Options struct {
 	// Look says what a return address refers to. nil: there are none.
 	Look    func(ctx context.Context, text string) (feedback.Made, error)
 	Alarms  *alarm.Alarms   // nil: none stand
-	Catalog *locale.Catalog // words of the tests; nil: names only
+	Catalog *locale.Catalog // words of the tests; nil: names only. Explanations have theirs in any case
 	Version string
 	Reload  func() error // reads the configuration again; nil: refused
 	Logger  *slog.Logger
@@ -72,6 +72,7 @@ type Options struct {
 // server answers the requests.
 type server struct {
 	o       Options
+	texts   *locale.Catalog // Options.Catalog, or one of its own
 	started time.Time
 }
 
@@ -86,7 +87,13 @@ func New(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &server{o: o, started: o.Now()}
+	s := &server{o: o, texts: o.Catalog, started: o.Now()}
+	if s.texts == nil {
+		var err error
+		if s.texts, err = locale.New(); err != nil {
+			return nil, fmt.Errorf("api: %w", err)
+		}
+	}
 	mux := http.NewServeMux()
 	s.register(humago.New(mux, description(o.Version)))
 	mux.HandleFunc("/", nothingHere)
@@ -124,6 +131,8 @@ func (s *server) register(a huma.API) {
 	add(a, get, "/v1/lanes", "list-lanes", "Lanes that have work or something in force", s.lanes)
 	add(a, post, "/v1/lanes/pause", "pause-lane", "Let nothing leave on a lane for a while", s.pauseLane)
 	add(a, get, "/v1/reactions", "list-reactions", "What is in force on the lanes", s.reactions)
+	add(a, get, "/v1/reactions/history", "reaction-history", "What was in force in the last 30 days and has ended", s.history)
+	add(a, get, "/v1/pools", "list-pools", "Pools of addresses, warm-ups and floors", s.pools)
 	add(a, post, "/v1/reactions/{id}/lift", "lift-reaction", "End what is in force now", s.liftReaction)
 	add(a, post, "/v1/reload", "reload", "Read the configuration again", s.reload)
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"postern/internal/mail"
+	"postern/internal/shaping"
 )
 
 // maxAnswer bounds what the client reads of one answer.
@@ -177,6 +178,22 @@ func (c *Client) Reactions(ctx context.Context) ([]Reaction, error) {
 	return out.Reactions, err
 }
 
+// History returns what was in force in the last 30 days and has ended, the latest end first; of a lane or provider, "" of all.
+func (c *Client) History(ctx context.Context, lane string, limit int) ([]Reaction, error) {
+	q := url.Values{"limit": {strconv.Itoa(limit)}}
+	if lane != "" {
+		q.Set("lane", lane)
+	}
+	out, err := get[Reactions](ctx, c, "/v1/reactions/history", q)
+	return out.Reactions, err
+}
+
+// Pools returns the pools of addresses with their warm-ups and floors.
+func (c *Client) Pools(ctx context.Context) ([]shaping.PoolInfo, error) {
+	out, err := get[Pools](ctx, c, "/v1/pools", nil)
+	return out.Pools, err
+}
+
 // Lift ends what is in force.
 func (c *Client) Lift(ctx context.Context, id string) (Done, error) {
 	return send[Done](ctx, c, http.MethodPost, "/v1/reactions/"+url.PathEscape(id)+"/lift", nil)
@@ -220,9 +237,14 @@ func (c *Client) Message(ctx context.Context, id, language string) (Message, err
 	return get[Message](ctx, c, message(id, ""), values("language", language))
 }
 
-// Explain tells why a message is where it is.
+// Explain tells why a message is where it is, in English.
 func (c *Client) Explain(ctx context.Context, id string) (Explanation, error) {
-	return get[Explanation](ctx, c, message(id, "explain"), nil)
+	return c.ExplainIn(ctx, id, "")
+}
+
+// ExplainIn is Explain in a language, "en" or "fr".
+func (c *Client) ExplainIn(ctx context.Context, id, lang string) (Explanation, error) {
+	return get[Explanation](ctx, c, message(id, "explain"), values("lang", lang))
 }
 
 // Trace returns the life of one message, oldest first.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"postern/internal/journal"
 	"postern/internal/locale"
 	"postern/internal/mail"
+	"postern/internal/shaping"
 	"postern/internal/spool"
 )
 
@@ -24,7 +26,7 @@ type Explanation struct {
 	NextAt     time.Time    `json:"next_at,omitzero" doc:"The next event; absent when nothing more happens"`
 	Expires    time.Time    `json:"expires,omitzero" doc:"When delivery gives up"`
 	HoldReason string       `json:"hold_reason,omitempty"`
-	Sentences  []string     `json:"sentences" nullable:"false" doc:"The same for people, in English"`
+	Sentences  []string     `json:"sentences" nullable:"false" doc:"The same for people, in the language asked for"`
 	Recipients []Wait       `json:"recipients" nullable:"false"`
 }
 
@@ -38,24 +40,27 @@ type Wait struct {
 	Answer   string    `json:"answer,omitempty" doc:"The last answer with its code and who gave it"`
 	Lane     string    `json:"lane,omitempty" doc:"Name of its lane"`
 	Ahead    int       `json:"ahead,omitempty" doc:"Messages that may go before it"`
-	Why      string    `json:"why,omitempty" doc:"What keeps it in its lane"`
+	Why      string    `json:"why,omitempty" doc:"What keeps it in its lane, in the language asked for"`
+	Cause    string    `json:"cause,omitempty" doc:"The answer for which its lane stands still; only in explanations"`
 }
 
 // waits tells for each recipient what it waits for.
-func (s *server) waits(w spool.Work) []Wait {
-	standings := s.o.Delivery.Standings(w)
+func (t teller) waits(w spool.Work) []Wait {
+	standings := t.s.o.Delivery.Standings(w)
 	out := make([]Wait, 0, len(standings))
 	for _, r := range standings {
-		x := Wait{Address: r.Address.String(), Attempts: r.Attempts, Answer: answerOf(r.Host, r.Code, r.Enhanced, r.Text), Until: r.Until, Reason: string(r.Stage),
-			Lane: r.Lane, Ahead: r.Ahead, State: Queued}
+		x := Wait{Address: r.Address.String(), Attempts: r.Attempts, Until: r.Until, Reason: string(r.Stage), Lane: r.Lane, Ahead: r.Ahead, State: Queued}
+		if r.Attempts > 0 || r.Host != "" || r.Enhanced != noTurn {
+			x.Answer = answerOf(r.Host, r.Code, r.Enhanced, r.Text) // else it is what Why says
+		}
 		if r.Attempts > 0 {
 			x.State = Deferred
 		}
 		var why []string
 		for _, y := range r.Why {
-			why = append(why, s.why(y))
+			why = append(why, Why(t.s.texts, t.lang, y))
 		}
-		x.Why = strings.Join(why, "; ")
+		x.Why = strings.Join(why, " ")
 		switch r.Stage {
 		case delivery.StageSettled:
 			x.State = map[spool.State]State{spool.Delivered: Delivered, spool.Bounced: Rejected, spool.Dropped: Cancelled, spool.Expired: Expired}[r.State]
@@ -69,11 +74,41 @@ func (s *server) waits(w spool.Work) []Wait {
 	return out
 }
 
+// noTurn is the status that delivery gives a recipient that had no attempt because its lane had no place for it.
+const noTurn = "4.4.5"
+
+// causes adds the answers for which lanes stand still.
+func (t teller) causes(waits []Wait) {
+	by := map[string]string{}
+	for _, r := range t.s.o.Delivery.InForce() {
+		if lane := r.Lane.String(); r.Rule != "" && r.Evidence != "" && by[lane] == "" && standsStill([]shaping.Reaction{r}) {
+			by[lane] = r.Evidence
+		}
+	}
+	for i := range waits {
+		if x := &waits[i]; x.State == Slowed {
+			x.Cause = by[x.Lane]
+		}
+	}
+}
+
+// teller tells people in one language.
+type teller struct {
+	s    *server
+	lang string
+}
+
+func (s *server) tell(lang string) teller { return teller{s, locale.Parse(lang)} }
+
+func (t teller) text(key string, args map[string]any) string {
+	return t.s.texts.Text(t.lang, "explain."+key, args)
+}
+
 // rank orders states by how much there is to wait for.
 var rank = map[State]int{Held: 5, Deferred: 4, Slowed: 3, Queued: 2}
 
 // summary is the message's own state, next event and reason in one line.
-func summary(w spool.Work, waits []Wait) (state State, next time.Time, why string) {
+func (t teller) summary(w spool.Work, waits []Wait) (state State, next time.Time, why string) {
 	state = Queued
 	open := 0
 	for _, x := range waits {
@@ -82,73 +117,82 @@ func summary(w spool.Work, waits []Wait) (state State, next time.Time, why strin
 		}
 		open++
 		if why == "" || rank[x.State] > rank[state] {
-			state, why = x.State, x.line()
+			state, why = x.State, t.line(x)
 		}
 		if !x.Until.IsZero() && (next.IsZero() || x.Until.Before(next)) {
 			next = x.Until
 		}
 	}
 	if w.Held {
-		return Held, w.HoldUntil, holdLine(w)
+		return Held, w.HoldUntil, t.hold(w)
 	}
 	if settled := len(waits) - open; settled > 0 {
-		why = fmt.Sprintf("%d of %d recipients settled; %s", settled, len(waits), why)
+		why = t.text("settled_of", map[string]any{"Settled": settled, "All": len(waits), "Why": why})
 	}
 	return state, next, why
 }
 
 // line is the reason in a few words.
-func (x Wait) line() string {
-	why := ""
-	if x.Why != "" {
-		why = ": " + x.Why
+func (t teller) line(x Wait) string {
+	if st := delivery.Stage(x.Reason); (st == delivery.StageParked || st == delivery.StageWaiting) && x.Why != "" {
+		return t.text("lane", map[string]any{"Lane": x.Lane, "Why": x.Why})
 	}
-	switch delivery.Stage(x.Reason) {
+	return t.now(x)
+}
+
+// now is what happens to a recipient, without the reason.
+func (t teller) now(x Wait) string {
+	switch st := delivery.Stage(x.Reason); st {
 	case delivery.StageParked:
-		return "waits for its turn in lane " + x.Lane + why
+		return t.text("turn", map[string]any{"Lane": x.Lane})
 	case delivery.StageWaiting:
-		text := "waits for its turn in lane " + x.Lane
 		if x.Ahead > 0 {
-			text += fmt.Sprintf(", at most %d messages before it", x.Ahead)
+			return t.text("turn.ahead", map[string]any{"Lane": x.Lane, "Count": x.Ahead})
 		}
-		return text + why
-	case delivery.StageDue:
-		return "due now: it is taken up as soon as there is room for it"
-	case delivery.StageResolving:
-		return "DNS is being asked where its mail goes"
-	case delivery.StageSending:
-		return "an attempt is under way"
-	case delivery.StageSettling:
-		return "an attempt has just ended; what came of it is being written down"
+		return t.text("turn", map[string]any{"Lane": x.Lane})
+	case delivery.StageDue, delivery.StageResolving, delivery.StageSending, delivery.StageSettling:
+		return t.text(string(st), nil)
 	}
 	if x.Answer == "" {
-		return "waits for its next attempt"
+		return t.text("next", nil)
 	}
 	return x.Answer
 }
 
-func holdLine(w spool.Work) string {
+// hold is why a message is held.
+func (t teller) hold(w spool.Work) string {
 	switch w.HoldReason {
 	case "score":
+		args := map[string]any{"Score": t.points(w.Score)}
 		var v filter.Verdict
-		if json.Unmarshal(w.Verdict, &v) == nil && v.Threshold > 0 {
-			return fmt.Sprintf("score %.1f is above %.1f: %s", w.Score, v.Threshold, heaviest(v, 3))
+		if json.Unmarshal(w.Verdict, &v) != nil || v.Threshold <= 0 {
+			return t.text("hold.score", args)
 		}
-		return fmt.Sprintf("score %.1f is above the threshold", w.Score)
+		args["Threshold"], args["Tests"] = t.points(v.Threshold), t.heaviest(v, 3)
+		return t.text("hold.tests", args)
 	case "operator":
-		return "set aside by an operator"
+		return t.text("hold.operator", nil)
 	case spool.ReasonDamaged:
-		return "the stored bytes are not those that were accepted"
+		return t.text("hold.damaged", nil)
 	}
 	return w.HoldReason
 }
 
+// points is a score with one decimal.
+func (t teller) points(f float64) string {
+	s := strconv.FormatFloat(f, 'f', 1, 64)
+	if t.lang == locale.French {
+		s = strings.ReplaceAll(s, ".", ",")
+	}
+	return s
+}
+
 // heaviest names the tests that weigh most.
-func heaviest(v filter.Verdict, most int) string {
+func (t teller) heaviest(v filter.Verdict, most int) string {
 	var names []string
 	for _, h := range v.Hits {
 		if h.Points >= 0.05 && len(names) < most {
-			names = append(names, fmt.Sprintf("%s %.1f", h.Test, h.Points))
+			names = append(names, h.Test+" "+t.points(h.Points))
 		}
 	}
 	return strings.Join(names, ", ")
@@ -171,8 +215,14 @@ func answerOf(host string, code int, enhanced, text string) string {
 	return strings.TrimSuffix(strings.TrimSpace(b.String()), ":")
 }
 
-func (s *server) explainMessage(ctx context.Context, in *one) (*body[Explanation], error) {
-	id, err := in.id()
+// asked is the input of an explanation.
+type asked struct {
+	ID   string `path:"id" maxLength:"64" doc:"Queue ID"`
+	Lang string `query:"lang" enum:"en,fr" default:"en" doc:"Language of the words"`
+}
+
+func (s *server) explainMessage(ctx context.Context, in *asked) (*body[Explanation], error) {
+	id, err := queueID(in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -180,32 +230,33 @@ func (s *server) explainMessage(ctx context.Context, in *one) (*body[Explanation
 	if err != nil {
 		return nil, s.fail(err)
 	}
+	t := s.tell(in.Lang)
 	w, err := s.o.Spool.Get(ctx, id)
 	if errors.Is(err, spool.ErrNotFound) {
 		if len(facts) == 0 {
 			return nil, s.fail(err)
 		}
-		return &body[Explanation]{s.explainGone(id, facts)}, nil
+		return &body[Explanation]{t.gone(id, facts)}, nil
 	}
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	return &body[Explanation]{s.explainWork(w, facts)}, nil
+	return &body[Explanation]{t.explain(w, facts)}, nil
 }
 
-// explainWork explains a message that is in the spool.
-func (s *server) explainWork(w spool.Work, facts []journal.Fact) Explanation {
-	e := Explanation{ID: w.ID, Expires: w.Expires, HoldReason: w.HoldReason, Recipients: s.waits(w), Sentences: []string{}}
-	e.State, e.NextAt, _ = summary(w, e.Recipients)
-	say := func(format string, args ...any) { e.Sentences = append(e.Sentences, fmt.Sprintf(format, args...)) }
+// explain explains a message that is in the spool.
+func (t teller) explain(w spool.Work, facts []journal.Fact) Explanation {
+	e := Explanation{ID: w.ID, Expires: w.Expires, HoldReason: w.HoldReason, Recipients: t.waits(w), Sentences: []string{}}
+	t.causes(e.Recipients)
+	e.State, e.NextAt, _ = t.summary(w, e.Recipients)
 	if w.Held {
-		s.explainHold(w, facts, say)
+		e.Sentences = t.explainHold(w, facts)
 		return e
 	}
 	// Recipients that wait for the same thing are told together.
 	groups, order := map[string][]string{}, []string{}
 	for _, x := range e.Recipients {
-		text := s.sentence(x)
+		text := t.sentence(x)
 		if groups[text] == nil {
 			order = append(order, text)
 		}
@@ -214,64 +265,74 @@ func (s *server) explainWork(w spool.Work, facts []journal.Fact) Explanation {
 	for _, text := range order {
 		names := groups[text]
 		if len(names) > 3 {
-			names = append(names[:3:3], fmt.Sprintf("%d more", len(groups[text])-3))
+			names = append(names[:3:3], t.text("more", map[string]any{"Count": len(groups[text]) - 3}))
 		}
-		say("%s: %s", strings.Join(names, ", "), text)
+		e.Sentences = append(e.Sentences, t.text("who", map[string]any{"Names": strings.Join(names, ", "), "What": text}))
 	}
 	if !w.Expires.IsZero() {
-		say("Delivery gives up at %s; the sender is told then.", s.when(w.Expires))
+		e.Sentences = append(e.Sentences, t.text("gives_up", map[string]any{"Time": t.when(w.Expires)}))
 	}
 	return e
 }
 
-func (s *server) explainHold(w spool.Work, facts []journal.Fact, say func(string, ...any)) {
+func (t teller) explainHold(w spool.Work, facts []journal.Fact) []string {
+	var first string
 	switch w.HoldReason {
 	case "score":
-		say("Held by the filter: %s.", holdLine(w))
+		first = t.text("held.score", map[string]any{"Why": t.hold(w)})
 	case spool.ReasonDamaged:
-		say("Held because the stored bytes are not those that were accepted: restore the body from a backup, or drop the message.")
+		first = t.text("held.damaged", nil)
 	default:
-		text := "Held by an operator"
+		first = t.text("held.operator", nil)
 		for _, f := range facts {
-			if f.Kind == journal.Held && f.Actor != "" {
-				text = fmt.Sprintf("Held by %s at %s", f.Actor, s.when(f.At))
-				if f.Text != "" {
-					text += ": " + f.Text
-				}
+			if f.Kind != journal.Held || f.Actor == "" {
+				continue
+			}
+			args := map[string]any{"Who": f.Actor, "Time": t.when(f.At), "Why": f.Text}
+			if first = t.text("held.by", args); f.Text != "" {
+				first = t.text("held.by.because", args)
 			}
 		}
-		say("%s.", text)
 	}
-	say("It waits for a person until %s; then it is removed, and the sender is told.", s.when(w.HoldUntil))
-	say("Release it, drop it, or have it tested again.")
+	return []string{first, t.text("held.until", map[string]any{"Time": t.when(w.HoldUntil)}), t.text("held.acts", nil)}
 }
 
-// sentence is what one recipient waits for.
-func (s *server) sentence(x Wait) string {
-	last := ""
-	if x.Answer != "" {
-		last = " The last answer: " + x.Answer
-	}
+// sentence is what one recipient waits for, why, and what was said last.
+func (t teller) sentence(x Wait) string {
+	until := map[string]any{"What": t.now(x), "Until": t.when(x.Until), "Attempts": x.Attempts}
+	var out []string
 	switch x.Reason {
 	case "settled":
-		return fmt.Sprintf("%s.%s", x.State, last)
+		out = append(out, t.text("state."+string(x.State), nil)+".")
 	case "scheduled":
+		key := "scheduled"
 		if x.Attempts == 0 {
-			return fmt.Sprintf("the next attempt is at %s.%s", s.when(x.Until), last)
+			key = "scheduled.first"
 		}
-		return fmt.Sprintf("attempt %d did not succeed, the next one is at %s.%s", x.Attempts, s.when(x.Until), last)
+		out = append(out, t.text(key, until))
 	case "parked":
-		return fmt.Sprintf("%s, until %s or until the lane is free.%s", x.line(), s.when(x.Until), last)
-	case "waiting":
-		if !x.Until.IsZero() {
-			return fmt.Sprintf("%s, until %s.%s", x.line(), s.when(x.Until), last)
+		out = append(out, t.text("until.free", until))
+	default:
+		if x.Until.IsZero() || x.Reason != "waiting" {
+			out = append(out, t.now(x)+".")
+			break
 		}
+		out = append(out, t.text("until", until))
 	}
-	return x.line() + "." + last
+	if x.Why != "" {
+		out = append(out, x.Why)
+	}
+	if x.Cause != "" {
+		out = append(out, t.text("cause", map[string]any{"Answer": x.Cause}))
+	}
+	if x.Answer != "" {
+		out = append(out, t.text("last", map[string]any{"Answer": x.Answer}))
+	}
+	return strings.Join(out, " ")
 }
 
-// explainGone explains a message that has left the spool, or was never in it.
-func (s *server) explainGone(id mail.QueueID, facts []journal.Fact) Explanation {
+// gone explains a message that has left the spool, or was never in it.
+func (t teller) gone(id mail.QueueID, facts []journal.Fact) Explanation {
 	e := Explanation{ID: id, State: Accepted, Sentences: []string{}, Recipients: []Wait{}}
 	last := map[string]journal.Fact{}
 	for _, f := range facts {
@@ -294,36 +355,39 @@ func (s *server) explainGone(id mail.QueueID, facts []journal.Fact) Explanation 
 	for _, name := range names {
 		f := last[name]
 		x := Wait{Address: name, State: stateOfFact(f.Kind), Reason: "settled", Attempts: f.Attempt, Answer: answerOf(f.Host, f.Code, f.Enhanced, f.Text)}
-		who := name
-		if who == "" {
-			who = "the message"
+		args := map[string]any{"Who": name, "State": t.text("state."+string(x.State), nil), "Time": t.when(f.At), "Actor": f.Actor}
+		if name == "" {
+			args["Who"] = t.text("gone.message", nil)
 		}
-		text := fmt.Sprintf("%s: %s at %s", who, x.State, s.when(f.At))
-		if f.Actor != "" {
-			text += " by " + f.Actor
+		text := t.text("gone", args)
+		if f.Actor != "" && f.Actor != "rule" {
+			text = t.text("gone.by", args)
 		}
 		if x.Answer != "" {
-			text += ". " + x.Answer
+			text += " " + x.Answer
 		}
 		e.Sentences = append(e.Sentences, text)
 		if name != "" {
 			e.Recipients = append(e.Recipients, x)
 		}
 	}
-	e.Sentences = append(e.Sentences, "It is not in the spool: nothing more happens to it.")
+	e.Sentences = append(e.Sentences, t.text("gone.end", nil))
 	return e
 }
 
 // when writes a moment for people, with how far it is from now.
-func (s *server) when(t time.Time) string {
-	if t.IsZero() {
-		return "an unknown time"
+func (t teller) when(at time.Time) string {
+	if at.IsZero() {
+		return t.text("when.unknown", nil)
 	}
-	now := s.o.Now()
-	d := t.Sub(now)
-	text := t.In(now.Location()).Format("2006-01-02 15:04 MST")
-	if d >= 0 {
-		return text + " (in " + locale.Duration(locale.English, d) + ")"
+	now := t.s.o.Now()
+	d := at.Sub(now)
+	form, key := "2006-01-02 15:04 MST", "when.future"
+	if t.lang == locale.French {
+		form = "02/01/2006 15:04 MST"
 	}
-	return text + " (" + locale.Duration(locale.English, -d) + " ago)"
+	if d < 0 {
+		d, key = -d, "when.past"
+	}
+	return t.text(key, map[string]any{"Time": at.In(now.Location()).Format(form), "Wait": d})
 }

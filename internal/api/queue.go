@@ -9,6 +9,7 @@ import (
 
 	"postern/internal/intake"
 	"postern/internal/journal"
+	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/spool"
 )
@@ -158,7 +159,7 @@ func (s *server) holdMessage(ctx context.Context, in *holdIn) (*body[Done], erro
 	}
 	if w.Held && w.HoldReason != "operator" {
 		// Its own reason would be lost, and with it what people are told about it.
-		return nil, problem(http.StatusConflict, "held", "the message is held already: "+holdLine(w))
+		return nil, problem(http.StatusConflict, "held", "the message is held already: "+s.tell(locale.English).hold(w))
 	}
 	f := s.factAbout(journal.Held, w, in.By)
 	f.Text, f.NextAt, f.Detail = in.Body.Reason, in.Body.Until, w.Verdict
@@ -171,7 +172,7 @@ func (s *server) holdMessage(ctx context.Context, in *holdIn) (*body[Done], erro
 	if w, err = s.o.Spool.Get(ctx, id); err != nil {
 		return nil, s.fail(err)
 	}
-	return done("%s is held until %s", id, s.when(w.HoldUntil)), nil
+	return done("%s is held until %s", id, s.tell(locale.English).when(w.HoldUntil)), nil
 }
 
 func (s *server) releaseMessage(ctx context.Context, in *Act) (*body[Done], error) {

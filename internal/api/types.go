@@ -199,12 +199,13 @@ func (s *server) messageOf(w spool.Work) Message {
 	if w.ClientIP.IsValid() {
 		m.ClientIP = w.ClientIP.String()
 	}
-	waits := s.waits(w)
+	t := s.tell(locale.English)
+	waits := t.waits(w)
 	for i, r := range w.Recipients {
 		m.Recipients = append(m.Recipients, Recipient{Address: r.Address.String(), State: waits[i].State, Attempts: r.Attempts, NextAt: waits[i].Until,
 			First: r.First, Last: r.Last, Code: r.Code, Enhanced: r.Enhanced, Answer: r.Text, Host: r.Host, DelayNotified: r.DelayNotified})
 	}
-	m.State, m.NextAt, m.Why = summary(w, waits)
+	m.State, m.NextAt, m.Why = t.summary(w, waits)
 	return m
 }
 

@@ -220,29 +220,35 @@ func (c *command) printMessage(m api.Message) error {
 }
 
 func (c *command) queueExplain() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: "explain ID", Short: "Say why a message waits, and until when", Args: exactly("a queue ID"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			server, err := c.server()
-			if err != nil {
-				return err
-			}
-			e, err := server.Explain(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			if c.json {
-				return c.object(e)
-			}
-			head := c.paint(bold, clean(string(e.ID))) + "  " + c.paint(stateStyle(e.State), clean(string(e.State)))
-			if e.NextAt.After(c.now()) {
-				head += ", next event " + both(e.NextAt, c.now())
-			}
-			_, _ = fmt.Fprintln(c.Stdout, head)
-			for _, s := range e.Sentences {
-				_, _ = fmt.Fprint(c.Stdout, wrap(clean(s), "  ", c.columns))
-			}
-			return nil
-		}})
+	language := "en"
+	cmd := &cobra.Command{Use: "explain ID", Short: "Say why a message waits, and until when", Args: exactly("a queue ID")}
+	cmd.Flags().StringVar(&language, "lang", "en", "language of the sentences: `en` or fr")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := knownLanguage(language); err != nil {
+			return err
+		}
+		server, err := c.server()
+		if err != nil {
+			return err
+		}
+		e, err := server.ExplainIn(cmd.Context(), args[0], language)
+		if err != nil {
+			return err
+		}
+		if c.json {
+			return c.object(e)
+		}
+		head := c.paint(bold, clean(string(e.ID))) + "  " + c.paint(stateStyle(e.State), clean(string(e.State)))
+		if e.NextAt.After(c.now()) {
+			head += ", next event " + both(e.NextAt, c.now())
+		}
+		_, _ = fmt.Fprintln(c.Stdout, head)
+		for _, s := range e.Sentences {
+			_, _ = fmt.Fprint(c.Stdout, wrap(clean(s), "  ", c.columns))
+		}
+		return nil
+	}
+	return c.jsonFlag(cmd)
 }
 
 func (c *command) queueRetry() *cobra.Command {
