@@ -80,7 +80,11 @@ func Why(c *locale.Catalog, language string, w shaping.Why) string {
 	if c == nil || !c.Has(w.Key()) {
 		return strings.TrimSpace(strings.Join(append([]string{w.Code}, w.Args...), " "))
 	}
-	return c.Text(language, w.Key(), w.Values())
+	key := w.Key()
+	if w.Code == "operator" && w.Values()["Reason"] == "" {
+		key = "notice.wait.operator" // without a reason
+	}
+	return c.Text(language, key, w.Values())
 }
 
 func (s *server) why(w shaping.Why) string { return Why(s.o.Catalog, locale.English, w) }
