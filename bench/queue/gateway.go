@@ -99,9 +99,11 @@ delivery:
 
 // measureGateway starts a gateway on the queue and lets it deliver some messages.
 func measureGateway(ctx context.Context, dir, program string, n int, row *figures) error {
+	standing, stopSink := context.WithCancel(context.WithoutCancel(ctx)) // the sink outlives the gateway: who loses it at the end would leave it alone at the next start
+	defer stopSink()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	s, addr, err := serveSink(ctx, int64(n))
+	s, addr, err := serveSink(standing, int64(n))
 	if err != nil {
 		return err
 	}
