@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"postern/internal/mail"
-	"postern/internal/shaping"
 )
 
 // maxAnswer bounds what the client reads of one answer.
@@ -189,7 +188,7 @@ func (c *Client) History(ctx context.Context, lane string, limit int) ([]Reactio
 }
 
 // Pools returns the pools of addresses with their warm-ups and floors.
-func (c *Client) Pools(ctx context.Context) ([]shaping.PoolInfo, error) {
+func (c *Client) Pools(ctx context.Context) ([]Pool, error) {
 	out, err := get[Pools](ctx, c, "/v1/pools", nil)
 	return out.Pools, err
 }

@@ -42,6 +42,12 @@ type Reaction struct {
 	Probe       bool      `json:"probe,omitempty" doc:"One message goes first when it ends"`
 	BulkOnly    bool      `json:"bulk_only,omitempty" doc:"Transactional mail goes on"`
 	By          string    `json:"by"`
+	Customer    string    `json:"customer,omitempty" doc:"It stops this customer's mail alone"`
+	Scope       string    `json:"scope,omitempty" enum:"sender,stream,route" doc:"What it stops when that is less than the lane, or the customer's mail on it. sender: mail in the name of the domain in target. stream: mail sent with the login in target. route: mail to the exchangers in target"`
+	Target      string    `json:"target,omitempty" doc:"What the scope is about"`
+	Ended       time.Time `json:"ended,omitzero" doc:"When it ended; absent: it is in force"`
+	EndedBy     string    `json:"ended_by,omitempty" doc:"time, probe, answer, rule, or operator:NAME"`
+	EndedText   string    `json:"ended_text,omitempty" doc:"The same in English"`
 }
 
 // Lanes are the lanes that have work or something in force.
@@ -53,6 +59,19 @@ type Lanes struct {
 type Reactions struct {
 	Reactions []Reaction `json:"reactions" nullable:"false"`
 }
+
+// Pools are the addresses mail leaves from, by the class of mail.
+type Pools struct {
+	Pools []Pool `json:"pools" nullable:"false"`
+}
+
+// What is told of pools.
+type (
+	Pool        = shaping.PoolInfo
+	PoolAddress = shaping.EgressInfo
+	WarmUp      = shaping.WarmUpInfo
+	Floor       = shaping.FloorInfo
+)
 
 // PauseRequest stops a lane.
 type PauseRequest struct {
@@ -90,8 +109,29 @@ func Why(c *locale.Catalog, language string, w shaping.Why) string {
 func (s *server) why(w shaping.Why) string { return Why(s.o.Catalog, locale.English, w) }
 
 func (s *server) reaction(r shaping.Reaction) Reaction {
-	return Reaction{ID: r.ID, Lane: r.Lane.String(), Kind: string(r.Kind), Text: s.why(r.Why), Rule: r.Rule, Evidence: r.Evidence, Started: r.Started, Ends: r.Ends, Factor: r.Factor,
-		Connections: r.Connections, Probe: r.Probe, BulkOnly: r.BulkOnly, By: r.By}
+	out := Reaction{ID: r.ID, Lane: r.Lane.String(), Kind: string(r.Kind), Text: s.why(r.Why), Rule: r.Rule, Evidence: r.Evidence, Started: r.Started, Ends: r.Ends, Factor: r.Factor,
+		Connections: r.Connections, Probe: r.Probe, BulkOnly: r.BulkOnly, By: r.By, Customer: r.Customer, Scope: string(r.Scope), Target: r.Target}
+	if !r.Ended.IsZero() {
+		out.Ended, out.EndedBy, out.EndedText = r.Ended, r.EndedBy, s.endedBy(r.EndedBy)
+	}
+	return out
+}
+
+// endedBy tells people how a reaction ended.
+func (s *server) endedBy(by string) string {
+	name, lifted := strings.CutPrefix(by, "operator:")
+	key := "shaping.ended." + by
+	if lifted {
+		key = "shaping.ended.operator"
+	}
+	if s.o.Catalog == nil || !s.o.Catalog.Has(key) {
+		return by
+	}
+	text := s.o.Catalog.Text(locale.English, key, nil)
+	if lifted {
+		text += " " + name
+	}
+	return text
 }
 
 func (s *server) lane(l shaping.LaneInfo) Lane {
@@ -117,6 +157,25 @@ func (s *server) reactions(context.Context, *none) (*body[Reactions], error) {
 		out.Reactions = append(out.Reactions, s.reaction(r))
 	}
 	return &body[Reactions]{out}, nil
+}
+
+func (s *server) history(ctx context.Context, in *struct {
+	Lane  string `query:"lane" maxLength:"400" doc:"A lane's name, or a provider's for all its lanes; absent: all"`
+	Limit int    `query:"limit" minimum:"1" maximum:"10000" default:"100"`
+}) (*body[Reactions], error) {
+	all, err := s.o.Delivery.History(ctx, in.Lane, in.Limit)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	out := Reactions{Reactions: make([]Reaction, 0, len(all))}
+	for _, r := range all {
+		out.Reactions = append(out.Reactions, s.reaction(r))
+	}
+	return &body[Reactions]{out}, nil
+}
+
+func (s *server) pools(context.Context, *none) (*body[Pools], error) {
+	return &body[Pools]{Pools{append([]Pool{}, s.o.Delivery.Pools()...)}}, nil
 }
 
 func (s *server) pauseLane(ctx context.Context, in *struct {

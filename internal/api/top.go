@@ -78,7 +78,7 @@ func (s *server) top(ctx context.Context, _ *none) (*body[Top], error) {
 	for _, l := range s.o.Delivery.Lanes() {
 		x := &TopLane{Lane: s.lane(l)}
 		x.Stands = standsStill(l.InForce)
-		if len(x.InForce) > 0 {
+		if len(x.InForce) > 0 && x.InForce[0].Scope == "" { // what concerns the whole lane stands first
 			x.Until, x.Because = x.InForce[0].Ends, x.InForce[0].Text
 		}
 		lanes[x.Lane.Lane] = x

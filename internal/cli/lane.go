@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,10 +13,10 @@ import (
 )
 
 func (c *command) lane() *cobra.Command {
-	cmd := branch("lane", "See and steer the lanes mail leaves on", c.laneList(), c.lanePause(), c.laneLift())
+	cmd := branch("lane", "See and steer the lanes mail leaves on", c.laneList(), c.laneHistory(), c.lanePause(), c.laneLift())
 	cmd.Aliases = []string{"lanes"}
 	cmd.Long = "See and steer the lanes mail leaves on.\n\nA lane is the queue towards one provider from one of our addresses. `list` shows those that have work, and what is in " +
-		"force on them and why; `pause` lets nothing leave on one; `lift` ends what is in force."
+		"force on them and why; `history` what has been; `pause` lets nothing leave on one; `lift` ends what is in force."
 	return cmd
 }
 
@@ -55,7 +56,9 @@ func (c *command) laneRow(t *table, l api.Lane) {
 	state := cell{text: "working", style: green}
 	switch {
 	case len(l.InForce) > 0:
-		state = cell{text: laneStates[l.InForce[0].Kind], style: yellow}
+		if state = (cell{text: laneStates[l.InForce[0].Kind], style: yellow}); l.InForce[0].Scope != "" || l.InForce[0].Customer != "" {
+			state.text = "in part " + state.text
+		}
 	case l.Waiting > 0 && l.Connections >= l.Limit:
 		state = cell{text: "all connections busy", style: yellow}
 	case l.Waiting == 0 && l.Busy == 0:
@@ -89,6 +92,49 @@ func (c *command) inForce(r api.Reaction) string {
 		by = " by " + r.By
 	}
 	return fmt.Sprintf("%s. Since %s%s, until %s (%s). To lift it: postern lane lift %s", strings.TrimSuffix(r.Text, "."), clock(r.Started), by, clock(r.Ends), relative(r.Ends, now), r.ID)
+}
+
+func (c *command) laneHistory() *cobra.Command {
+	limit := 100
+	cmd := &cobra.Command{Use: "history [LANE]", Short: "Show what was in force in the last 30 days, and how it ended", Args: cobra.MaximumNArgs(1),
+		Long:    "Show what was in force in the last 30 days and has ended, the latest end first: on which lane, for how long, why, and what ended it. LANE is a lane's name, or a provider's name for all its lanes.",
+		Example: "  postern lane history orange\n  postern lane history --limit 1000 --json"}
+	cmd.Flags().IntVar(&limit, "limit", limit, "at most so many, 1 to 10000")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if limit < 1 || limit > 10_000 {
+			return usagef("--limit is between 1 and 10000")
+		}
+		server, err := c.server()
+		if err != nil {
+			return err
+		}
+		all, err := server.History(cmd.Context(), strings.Join(args, ""), limit)
+		if err != nil {
+			return err
+		}
+		if !c.json && len(all) == 0 {
+			return c.say("Nothing has ended in the last 30 days.")
+		}
+		t := c.table("ENDED", "LANE", "WHAT", "FOR", "HOW IT ENDED")
+		for _, r := range all {
+			if c.json {
+				if err := c.object(r); err != nil {
+					return err
+				}
+				continue
+			}
+			t.row(clock(r.Ended), r.Lane, laneStates[r.Kind], cell{text: short(r.Ended.Sub(r.Started)), right: true}, cmp.Or(r.EndedText, r.EndedBy))
+			t.note(plainText, r.Text)
+			if r.Evidence != "" && r.Kind != "operator" {
+				t.note(dim, "“"+r.Evidence+"”")
+			}
+		}
+		if c.json {
+			return nil
+		}
+		return t.print(c.Stdout)
+	}
+	return c.jsonFlag(cmd)
 }
 
 func (c *command) lanePause() *cobra.Command {

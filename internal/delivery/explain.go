@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -128,6 +129,23 @@ func (d *Delivery) Lanes() []shaping.LaneInfo { return d.shaper.Lanes() }
 
 // InForce returns the reactions in force on the lanes, the newest first.
 func (d *Delivery) InForce() []shaping.Reaction { return d.shaper.InForce() }
+
+// History returns what was in force on a lane and has ended in the last 30 days, the latest end first, at most limit (0: 100). lane is a lane's name, a provider's
+// for all of its lanes, or "" for all.
+func (d *Delivery) History(ctx context.Context, lane string, limit int) ([]shaping.Reaction, error) {
+	return d.shaper.HistoryOf(ctx, lane, limit)
+}
+
+// Pools returns the pools with the state of their addresses.
+func (d *Delivery) Pools() []shaping.PoolInfo {
+	pools := d.shaper.Pools()
+	for _, p := range pools {
+		for i := range p.Egress {
+			p.Egress[i].HELO = cmp.Or(p.Egress[i].HELO, d.o.Hostname)
+		}
+	}
+	return pools
+}
 
 // Lift ends a reaction now; by answers for it ("operator:NAME").
 func (d *Delivery) Lift(ctx context.Context, id, by string) error { return d.shaper.Lift(ctx, id, by) }

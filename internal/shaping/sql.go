@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"postern/internal/store"
 )
@@ -229,6 +230,11 @@ func (s *Shaper) prune(ctx context.Context) {
 
 // History returns the reactions that have ended in the last 30 days, the latest end first, at most limit (0: 100).
 func (s *Shaper) History(ctx context.Context, limit int) ([]Reaction, error) {
+	return s.HistoryOf(ctx, "", limit)
+}
+
+// HistoryOf is History of one lane, by its name, or of a provider's lanes, by the provider's; "" of all.
+func (s *Shaper) HistoryOf(ctx context.Context, lane string, limit int) ([]Reaction, error) {
 	if limit <= 0 {
 		limit = 100
 	}
@@ -237,7 +243,9 @@ func (s *Shaper) History(ctx context.Context, limit int) ([]Reaction, error) {
 		s.keep.mu.Lock()
 		defer s.keep.mu.Unlock()
 		for i := len(s.keep.history) - 1; i >= 0 && len(out) < limit; i-- {
-			out = append(out, s.keep.history[i])
+			if r := s.keep.history[i]; lane == "" || r.Lane.String() == lane || r.Lane.Provider == lane {
+				out = append(out, r)
+			}
 		}
 		return out, nil
 	}
@@ -246,7 +254,8 @@ func (s *Shaper) History(ctx context.Context, limit int) ([]Reaction, error) {
 	}
 	err := s.o.DB.Read(ctx, func(t *store.Tx) error {
 		out = nil
-		rows := t.Query(`SELECT `+reactionColumns+` FROM shaping_reaction WHERE node = ? AND ended > 0 ORDER BY ended DESC, id DESC LIMIT ?`, s.o.Node, limit)
+		rows := t.Query(`SELECT `+reactionColumns+` FROM shaping_reaction WHERE node = ? AND ended > 0 AND (? = '' OR lane = ? OR substr(lane, 1, ?) = ?)
+			ORDER BY ended DESC, id DESC LIMIT ?`, s.o.Node, lane, lane, utf8.RuneCountInString(lane)+1, lane+" ", limit)
 		defer rows.Close()
 		for rows.Next() {
 			r, err := scanReaction(rows)

@@ -190,6 +190,7 @@ type WarmUpInfo struct {
 	Egress   string    `json:"egress"`
 	Provider string    `json:"provider"`
 	Since    time.Time `json:"since"`
+	Title    string    `json:"title"` // of the provider, for people
 	Step     int       `json:"step"`  // days of the plan that are done
 	Steps    int       `json:"steps"` // days of the plan
 	Allowed  int       `json:"allowed"`
@@ -215,7 +216,7 @@ func (s *Shaper) WarmUps() []WarmUpInfo {
 			continue
 		}
 		d := p.days[now/dayLong]
-		out = append(out, WarmUpInfo{Egress: p.egress, Provider: p.provider, Since: since, Step: p.step, Steps: len(s.o.WarmUp), Allowed: allowed,
+		out = append(out, WarmUpInfo{Egress: p.egress, Provider: p.provider, Title: s.titleFor(p.provider), Since: since, Step: p.step, Steps: len(s.o.WarmUp), Allowed: allowed,
 			Used: p.used(now), Accepted: d.accepted, Held: d.bad()})
 	}
 	slices.SortFunc(out, func(a, b WarmUpInfo) int {
@@ -228,9 +229,12 @@ func (s *Shaper) WarmUps() []WarmUpInfo {
 type FloorInfo struct {
 	Egress   string    `json:"egress"`
 	Provider string    `json:"provider"`
+	Title    string    `json:"title"` // of the provider, for people
 	Floor    int       `json:"floor"` // messages a day
 	Days     []int     `json:"days"`  // of the latest whole days, the newest first
 	Since    time.Time `json:"since"`
+	Low      int       `json:"low"`   // whole days in a row, up to yesterday, below the floor; from three on the operator is told
+	Today    int       `json:"today"` // so far
 }
 
 // Floors returns the addresses that once sent enough and have stayed below the floor for three days.
@@ -250,7 +254,7 @@ func (s *Shaper) Floors() []FloorInfo {
 }
 
 func (p *pot) floorInfo(now int64) FloorInfo {
-	f := FloorInfo{Egress: p.egress, Provider: p.provider, Floor: p.floor, Since: time.Unix(0, p.below*dayLong).UTC()}
+	f := FloorInfo{Egress: p.egress, Provider: p.provider, Title: p.s.titleFor(p.provider), Floor: p.floor, Since: time.Unix(0, p.below*dayLong).UTC()}
 	for i := int64(1); i <= floorDays; i++ {
 		f.Days = append(f.Days, p.days[now/dayLong-i].accepted)
 	}
