@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -68,7 +67,7 @@ func (d *Delivery) outcomesOf(c *link, j *job, res smtp.Result, err error) (agai
 	again = true
 	var last smtp.Reply
 	var lastSaid said
-	for i, r := range j.to {
+	for i := range j.to {
 		phase, reply := replyTo(res, i)
 		var s said
 		switch {
@@ -97,7 +96,7 @@ func (d *Delivery) outcomesOf(c *link, j *job, res smtp.Result, err error) (agai
 			d.four.add(j.ID, d.o.Now())
 		}
 		again = again && !s.meaning.Do.Reconnect
-		d.report(j, outcome{to: r, code: s.code, enhanced: s.enhanced, text: s.text, phase: s.phase, meaning: s.meaning, host: c.host, attempted: true, conversation: talk})
+		d.report(j, outcome{to: &j.to[i], code: s.code, enhanced: s.enhanced, text: s.text, phase: s.phase, meaning: s.meaning, host: c.host, attempted: true, conversation: talk})
 	}
 	return again
 }
@@ -135,16 +134,16 @@ func (d *Delivery) failAll(j *job, t trouble, attempted bool) {
 	if m.Category == "" {
 		m = d.o.Knowledge().Classify(provider.Answer{Code: t.code, Enhanced: t.enhanced, Text: t.text, Own: true})
 	}
-	for _, r := range j.to {
-		d.report(j, outcome{to: r, code: t.code, enhanced: t.enhanced, text: t.text, meaning: m, attempted: attempted})
+	for i := range j.to {
+		d.report(j, outcome{to: &j.to[i], code: t.code, enhanced: t.enhanced, text: t.text, meaning: m, attempted: attempted})
 	}
 }
 
 func dotted(e smtp.Enhanced) string {
-	if e == (smtp.Enhanced{}) {
-		return ""
+	if e == (smtp.Enhanced{2, 0, 0}) {
+		return "2.0.0" // nearly always
 	}
-	return fmt.Sprintf("%d.%d.%d", e[0], e[1], e[2])
+	return e.String()
 }
 
 func conversation(ex []smtp.Exchange) []string {

@@ -25,6 +25,7 @@ type link struct {
 	key    shaping.Key
 	route  string
 	sent   int
+	to     []mail.Recipient // space for the envelope
 }
 
 func (d *Delivery) hangUp(ctx context.Context, c *link) {
@@ -64,10 +65,11 @@ func (d *Delivery) attempt(ctx context.Context, c *link, j *job) *link {
 		}
 		env := j.Envelope
 		env.ReversePath = j.from
-		env.Recipients = make([]mail.Recipient, len(j.to))
-		for i, r := range j.to {
-			env.Recipients[i] = r.Recipient
+		c.to = c.to[:0]
+		for i := range j.to {
+			c.to = append(c.to, j.to[i].Recipient)
 		}
+		env.Recipients = c.to
 		res, err := c.Send(ctx, env, data)
 		if errors.Is(err, smtp.ErrNeeds8BitMIME) { // nothing was sent yet
 			seven, ok, trouble := d.sevenBit(j.letter)

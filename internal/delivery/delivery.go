@@ -118,6 +118,7 @@ type Delivery struct {
 	workers sync.WaitGroup
 
 	outcomes chan outcome
+	known    chan struct{} // one for each outcome that is known and not written down
 	parking  parking
 	freed    chan struct{} // something left memory: there is room in the window
 	ending   chan struct{} // closed when no new attempt may begin
@@ -160,7 +161,8 @@ func New(o Options) (*Delivery, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	d := &Delivery{o: o, outcomes: make(chan outcome, maxUnsettled-maxBatch), freed: make(chan struct{}, 1), ending: make(chan struct{})}
+	d := &Delivery{o: o, outcomes: make(chan outcome, maxUnsettled), known: make(chan struct{}, maxUnsettled),
+		freed: make(chan struct{}, 1), ending: make(chan struct{})}
 	d.where.init()
 	d.slots.init(o.Connections)
 	d.stock.init()

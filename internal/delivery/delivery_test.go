@@ -41,7 +41,7 @@ mx 300 IN A 192.0.2.200
 
 // world is a delivery with real rooms around it and an internet of its own: addresses in DNS lead to hosts on loopback.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	dns      *dnstest.Server
 	mainDB   *store.DB
 	spoolDB  *store.DB
@@ -164,14 +164,14 @@ func (w *world) counted(event string) int {
 }
 
 // begin makes a world. zone is added to rootZone; change may alter the options. Delivery runs unless idle.
-func begin(t *testing.T, zone string, change func(*delivery.Options)) *world {
+func begin(t testing.TB, zone string, change func(*delivery.Options)) *world {
 	t.Helper()
 	w := idle(t, zone, change)
 	w.run()
 	return w
 }
 
-func idle(t *testing.T, zone string, change func(*delivery.Options)) *world {
+func idle(t testing.TB, zone string, change func(*delivery.Options)) *world {
 	t.Helper()
 	w := &world{t: t, routes: map[string]string{}, events: map[string]int{}, came: make(chan struct{}, 1)}
 	must := func(err error) {
@@ -337,7 +337,7 @@ type mx struct {
 	open  int
 	most  int
 	came  chan struct{}
-	t     *testing.T
+	t     testing.TB
 }
 
 // hook is a function that a test sets while the server runs.
@@ -358,7 +358,7 @@ func (h *hook[F]) get() F {
 	return h.f
 }
 
-func newMX(t *testing.T, change ...func(*smtp.ServerOptions)) *mx {
+func newMX(t testing.TB, change ...func(*smtp.ServerOptions)) *mx {
 	t.Helper()
 	m := &mx{t: t, came: make(chan struct{}, 10000)}
 	limits := smtp.DefaultLimits()
@@ -468,7 +468,7 @@ func (m *mx) next() got {
 const one = "$ORIGIN there.test.\n@ 300 IN MX 10 mx\nmx 300 IN A 192.0.2.1\n"
 
 // simple is a world with one exchanger.
-func simple(t *testing.T, change func(*delivery.Options), server ...func(*smtp.ServerOptions)) (*world, *mx) {
+func simple(t testing.TB, change func(*delivery.Options), server ...func(*smtp.ServerOptions)) (*world, *mx) {
 	t.Helper()
 	w := begin(t, one, change)
 	m := newMX(t, server...)

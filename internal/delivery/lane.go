@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,12 +31,16 @@ type job struct {
 	since  time.Time // when it came into memory
 	placed bool      // its lane is known; guarded by stock.mu, with those above
 	begun  bool      // a worker has it; guarded by stock.mu
+
+	openOne [1]int  // space of open, for the usual job
+	inStock [1]*job // space of the stock's list
 }
 
 func (d *Delivery) newJob(l *letter, to []spool.Recipient) *job {
-	j := &job{letter: l, to: to, open: make([]int, len(to)), from: l.Envelope.ReversePath, since: d.o.Now()}
-	for i, r := range to {
-		j.open[i] = r.Index
+	j := &job{letter: l, to: to, from: l.Envelope.ReversePath, since: d.o.Now()}
+	j.open = j.openOne[:0]
+	for i := range to {
+		j.open = append(j.open, to[i].Index)
 	}
 	return j
 }
@@ -83,12 +88,17 @@ func (d *Delivery) unsuppressed(ctx context.Context, l *letter, to []spool.Recip
 	if d.o.Suppression == nil || l.Notice {
 		return to
 	}
-	kept := to[:0:0]
+	kept, same := to, true // of to, until one is left out
 	for i, r := range to {
 		e, found, err := d.o.Suppression.Check(ctx, l.Customer, r.Address)
 		if err == nil && !found {
-			kept = append(kept, r)
+			if !same {
+				kept = append(kept, r)
+			}
 			continue
+		}
+		if same {
+			kept, same = slices.Clone(to[:i]), false
 		}
 		j := d.newJob(l, to[i:i+1:i+1])
 		d.stock.add(j)
@@ -130,7 +140,8 @@ func (d *Delivery) place(dst *destination, j *job) {
 	}
 	route := dst.route + " " + e.HELO + " " + d.tlsDemands(dst, j.letter)
 	key := shaping.Key{Egress: e.IP, Provider: dst.site}
-	parts := d.transactions(dst, j)
+	var alone [1]*job
+	parts := d.transactions(dst, j, alone[:0])
 	d.stock.place(j, parts, func(p *job) { p.dst, p.key, p.egress, p.route = dst, key, e, route })
 	for _, p := range parts {
 		select {
@@ -149,27 +160,35 @@ func (d *Delivery) place(dst *destination, j *job) {
 	}
 }
 
-// transactions divides a job: one reverse path each, and as many recipients as the provider and we allow.
-func (d *Delivery) transactions(dst *destination, j *job) []*job {
+// pathOf is the reverse path that a recipient of a job sees.
+func (d *Delivery) pathOf(j *job, r *spool.Recipient) mail.Address {
+	if d.o.ReturnPath != nil {
+		if own, ok := d.o.ReturnPath(&j.Message, r.Index); ok {
+			return own
+		}
+	}
+	return j.from
+}
+
+// transactions divides a job: one reverse path each, and as many recipients as the provider and we allow. The parts are appended to parts.
+func (d *Delivery) transactions(dst *destination, j *job, parts []*job) []*job {
 	most := fewer(d.o.PerMessage, dst.provider.Limits.PerMessage)
 	if d.o.ReturnPath == nil && len(j.to) <= most {
-		return []*job{j}
+		return append(parts, j)
+	}
+	if len(j.to) == 1 {
+		d.stock.readdress(j, d.pathOf(j, &j.to[0]))
+		return append(parts, j)
 	}
 	var paths []mail.Address
 	byPath := map[mail.Address][]spool.Recipient{}
-	for _, r := range j.to {
-		path := j.from
-		if d.o.ReturnPath != nil {
-			if own, ok := d.o.ReturnPath(&j.Message, r.Index); ok {
-				path = own
-			}
-		}
+	for i := range j.to {
+		path := d.pathOf(j, &j.to[i])
 		if byPath[path] == nil {
 			paths = append(paths, path)
 		}
-		byPath[path] = append(byPath[path], r)
+		byPath[path] = append(byPath[path], j.to[i])
 	}
-	var parts []*job
 	for _, path := range paths {
 		for to := byPath[path]; len(to) > 0; {
 			n := min(len(to), most)
@@ -286,9 +305,9 @@ type parking struct {
 func (d *Delivery) park(k shaping.Key, j *job, w shaping.Wait) {
 	p := &d.parking
 	p.mu.Lock()
-	for _, r := range j.to {
-		p.list = append(p.list, outcome{letter: j.letter, to: r, dst: j.dst, lane: k, wait: &w, egress: k.Egress})
-		d.stock.report(j, r.Index)
+	for i := range j.to {
+		p.list = append(p.list, outcome{letter: j.letter, to: &j.to[i], dst: j.dst, lane: k, wait: &w, egress: k.Egress})
+		d.stock.report(j, j.to[i].Index)
 	}
 	p.mu.Unlock()
 	select {

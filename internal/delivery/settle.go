@@ -18,8 +18,8 @@ import (
 // outcome is what an attempt, or the decision to make none, means for one recipient.
 type outcome struct {
 	letter *letter
-	to     spool.Recipient
-	dst    *destination // nil: it never came so far
+	to     *spool.Recipient // not to be changed
+	dst    *destination     // nil: it never came so far
 	lane   shaping.Key
 	egress netip.Addr
 
@@ -38,22 +38,25 @@ type outcome struct {
 func (d *Delivery) report(j *job, o outcome) {
 	o.letter, o.dst, o.lane, o.egress = j.letter, j.dst, j.key, j.key.Egress
 	d.stock.report(j, o.to.Index)
+	d.known <- struct{}{}
 	d.outcomes <- o
 }
 
 // maxUnsettled bounds the outcomes that are known and not yet written down, and with them the duplicates of a crash: besides what
-// was on the wire, at most so many recipients get their message again. maxBatch of them share one commit, maxParked of those that only wait.
+// was on the wire, at most so many recipients get their message again. Half of them share one commit: as many come together meanwhile. maxParked of
+// those that only wait share it too.
 const (
 	maxUnsettled = 256
-	maxBatch     = 192
+	maxBatch     = maxUnsettled / 2
 	maxParked    = 512
 )
 
 // settle writes outcomes down until the channel closes, many in one commit: first the journal, then the notices owed, then the
 // spool forgets. A crash in between repeats facts or notices, it loses none.
 func (d *Delivery) settle(ctx context.Context) {
+	var b batch
 	for open := true; open; {
-		var batch []outcome
+		batch := b.outcomes[:0]
 		select {
 		case o, ok := <-d.outcomes:
 			if open = ok; ok {
@@ -73,23 +76,41 @@ func (d *Delivery) settle(ctx context.Context) {
 				break fill
 			}
 		}
-		batch = append(batch, d.parking.take(maxParked)...)
-		if len(batch) > 0 {
-			d.commit(ctx, batch)
+		attempts := len(batch)
+		if b.outcomes = append(batch, d.parking.take(maxParked)...); len(b.outcomes) > 0 {
+			d.commit(ctx, &b)
+		}
+		for range attempts {
+			<-d.known
 		}
 	}
 	for {
-		batch := d.parking.take(maxParked)
-		if len(batch) == 0 {
+		if b.outcomes = append(b.outcomes[:0], d.parking.take(maxParked)...); len(b.outcomes) == 0 {
 			return
 		}
-		d.commit(ctx, batch)
+		d.commit(ctx, &b)
 	}
+}
+
+// batch is what one commit writes down. Its space is used again and again.
+type batch struct {
+	outcomes []outcome
+	fates    []fate
+	facts    []journal.Fact
+	settled  []spool.Outcome
+}
+
+// clear forgets what was written down and keeps the space.
+func (b *batch) clear() {
+	clear(b.outcomes)
+	clear(b.fates)
+	clear(b.facts)
+	clear(b.settled)
 }
 
 // fate is an outcome decided: what the spool and the journal are told.
 type fate struct {
-	outcome
+	*outcome
 	spool.Outcome
 	kind   journal.Kind
 	silent bool // the journal does not hear of it
@@ -104,7 +125,7 @@ func (f *fate) receiver() string {
 	return f.dst.known
 }
 
-func (d *Delivery) decide(o outcome) fate {
+func (d *Delivery) decide(o *outcome) fate {
 	now := d.o.Now()
 	f := fate{outcome: o, Outcome: spool.Outcome{ID: o.letter.ID, Index: o.to.Index, Code: o.code, Enhanced: o.enhanced, Text: o.text, Host: o.host,
 		Attempted: o.attempted, DelayNotified: o.to.DelayNotified}}
@@ -120,7 +141,7 @@ func (d *Delivery) decide(o outcome) fate {
 		return f
 	default:
 		f.kind = journal.Deferred
-		f.NextAt, over = d.nextAttempt(&o)
+		f.NextAt, over = d.nextAttempt(o)
 	}
 	f.State = spool.Queued
 	if over || f.NextAt.After(o.letter.Expires) {
@@ -139,7 +160,7 @@ func (d *Delivery) decide(o outcome) fate {
 // parked is the fate of a recipient that waits for its turn in a lane: no attempt, and a fact only when the reason is new to it and more than a matter
 // of turns. The answer of its last attempt stays; where there is none the reason stands for it.
 func (d *Delivery) parked(f fate) fate {
-	o, w := &f.outcome, f.wait
+	o, w := f.outcome, f.wait
 	f.kind, f.NextAt, f.Lane, f.Wait = journal.Attempt, w.Until, o.lane.String(), w.Why.String()
 	if now := d.o.Now(); f.NextAt.Before(now.Add(minPark)) {
 		f.NextAt = now.Add(minPark) // it would come back at once, and again
@@ -163,32 +184,33 @@ const (
 // ordinary are the reasons that belong to every queue: others are served first.
 var ordinary = map[string]bool{"full": true, "share": true, "rate": true, "connections": true}
 
-func (d *Delivery) commit(giveUp context.Context, batch []outcome) {
+func (d *Delivery) commit(giveUp context.Context, b *batch) {
 	ctx := context.WithoutCancel(giveUp) // what has begun is finished
-	fates := make([]fate, len(batch))
-	facts := make([]journal.Fact, 0, len(batch))
-	settled := make([]spool.Outcome, len(batch))
-	for i, o := range batch {
-		f := d.decide(o)
-		fates[i], settled[i] = f, f.Outcome
+	defer b.clear()
+	b.fates, b.facts, b.settled = b.fates[:0], b.facts[:0], b.settled[:0]
+	for i := range b.outcomes {
+		b.fates = append(b.fates, d.decide(&b.outcomes[i]))
+		f := &b.fates[i]
+		b.settled = append(b.settled, f.Outcome)
 		if !f.silent {
-			facts = append(facts, d.factOf(f))
+			b.facts = append(b.facts, d.factOf(f))
 		}
 		if f.State.Final() || f.delay {
 			_, _ = d.data(ctx, f.letter) // who is told wants to see it, also where no attempt has read it
 		}
 	}
-	if len(facts) > 0 {
-		d.insist(giveUp, "facts not written", func() error { return d.o.Journal.Append(ctx, facts...) })
+	if len(b.facts) > 0 {
+		d.insist(giveUp, "facts not written", func() error { return d.o.Journal.Append(ctx, b.facts...) })
 	}
-	for _, group := range byLetter(fates) {
+	for _, group := range byLetter(b.fates) {
 		d.insist(giveUp, "notice not queued", func() error { return d.tellSafely(ctx, group) })
 	}
-	d.insist(giveUp, "outcomes not settled", func() error { return d.settleAll(ctx, settled) })
-	d.stock.settle(len(batch))
+	d.insist(giveUp, "outcomes not settled", func() error { return d.settleAll(ctx, b.settled) })
+	d.stock.settle(len(b.outcomes))
 	d.roomMade()
 	now := d.o.Now()
-	for _, f := range fates {
+	for i := range b.fates {
+		f := &b.fates[i]
 		event := string(f.kind)
 		if f.kind == journal.Attempt {
 			event = "parked"
@@ -219,7 +241,7 @@ type Settled struct {
 	Meaning  provider.Meaning
 }
 
-func (f fate) settled(now time.Time) Settled {
+func (f *fate) settled(now time.Time) Settled {
 	return Settled{Message: &f.letter.Message, Head: f.letter.body, Recipient: f.to.Address, At: now, Code: f.outcome.code, Enhanced: f.outcome.enhanced, Text: f.outcome.text,
 		Phase: f.phase, Host: f.outcome.host, Provider: f.receiver(), Meaning: f.meaning}
 }
@@ -265,7 +287,7 @@ func (d *Delivery) insist(giveUp context.Context, what string, f func() error) {
 	}
 }
 
-func (d *Delivery) factOf(f fate) journal.Fact {
+func (d *Delivery) factOf(f *fate) journal.Fact {
 	l, attempt := f.letter, f.to.Attempts
 	if f.attempted {
 		attempt++
@@ -287,9 +309,12 @@ func (d *Delivery) factOf(f fate) journal.Fact {
 }
 
 func byLetter(fates []fate) map[mail.QueueID][]fate {
-	out := make(map[mail.QueueID][]fate)
+	var out map[mail.QueueID][]fate
 	for _, f := range fates {
 		if f.kind == journal.Bounced || f.kind == journal.Expired || f.delay || f.kind == journal.Delivered && f.to.Notify&mail.NotifySuccess != 0 {
+			if out == nil {
+				out = make(map[mail.QueueID][]fate)
+			}
 			out[f.letter.ID] = append(out[f.letter.ID], f)
 		}
 	}
@@ -317,7 +342,7 @@ func (d *Delivery) tell(ctx context.Context, group []fate) error {
 	}
 	var failed, late, done []notice.Failure
 	for _, f := range group {
-		r := f.to
+		r := *f.to
 		r.State, r.Code, r.Enhanced, r.Text, r.Host = f.State, f.outcome.code, f.outcome.enhanced, f.outcome.text, f.outcome.host
 		r.NextAt = f.NextAt
 		if f.attempted {

@@ -33,8 +33,19 @@ func (s *stock) add(j *job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.claimed += len(j.to)
-	s.byID[j.ID] = append(s.byID[j.ID], j)
+	all := s.byID[j.ID]
+	if all == nil {
+		all = j.inStock[:0]
+	}
+	s.byID[j.ID] = append(all, j)
 	s.count++
+}
+
+// readdress gives a job that no lane has yet its reverse path.
+func (s *stock) readdress(j *job, from mail.Address) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	j.from = from
 }
 
 // place replaces a job by those that it was divided into, and gives them their lane.

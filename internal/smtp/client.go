@@ -167,6 +167,9 @@ type Client struct {
 	ext      map[string]string // keyword in upper case -> parameter
 
 	out       []byte // commands not yet written
+	lines     []byte // the commands of the transaction, one after the other
+	ends      []int  // of lines
+	params    []byte // space for the parameters of MAIL
 	data      dataWriter
 	log       transcript
 	needReset bool      // a transaction is open at the peer

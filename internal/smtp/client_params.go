@@ -20,7 +20,8 @@ type clientParameters struct {
 // parameters decides what is said beside the addresses, and refuses a message
 // that needs what the peer does not offer.
 func (c *Client) parameters(env mail.Envelope, shape dataShape) (clientParameters, error) {
-	var p clientParameters
+	p := clientParameters{mail: c.params[:0]}
+	defer func() { c.params = p.mail[:0] }()
 	if _, offered := c.Extension("SIZE"); offered {
 		p.mail = strconv.AppendInt(append(p.mail, " SIZE="...), shape.size, 10)
 	}

@@ -78,11 +78,10 @@ type clientTransaction struct {
 	params  clientParameters
 	result  *Result
 
-	line     []byte // scratch for the command being built
-	asked    int    // commands sent, in the order of step
-	answered int    // replies read
-	accepted int    // recipients with a 2xx
-	goAhead  bool   // DATA was answered 354
+	asked    int  // commands sent, in the order of step
+	answered int  // replies read
+	accepted int  // recipients with a 2xx
+	goAhead  bool // DATA was answered 354
 }
 
 // The commands of a transaction are numbered: 0 is RSET, 1 is MAIL, then one
@@ -95,29 +94,50 @@ const (
 
 func (t *clientTransaction) stepData() int { return stepRcpt + len(t.env.Recipients) }
 
-// command builds the line of one step; it is valid until the next call.
+var (
+	lineReset = []byte("RSET")
+	lineData  = []byte("DATA")
+)
+
+// command is the line of one step, as checkCommands built it.
 func (t *clientTransaction) command(step int) []byte {
-	switch line := t.line[:0]; step {
+	switch step {
 	case stepReset:
-		t.line = append(line, "RSET"...)
-	case stepMail:
-		t.line = t.params.appendMail(line, t.env.ReversePath)
+		return lineReset
 	case t.stepData():
-		t.line = append(line, "DATA"...)
-	default:
-		t.line = t.params.appendRcpt(line, &t.env.Recipients[step-stepRcpt])
+		return lineData
 	}
-	return t.line
+	begin := 0
+	if step > stepMail {
+		begin = t.c.ends[step-stepMail-1]
+	}
+	return t.c.lines[begin:t.c.ends[step-stepMail]]
 }
 
+// checkCommands builds all lines and makes sure that they can be sent.
 func (t *clientTransaction) checkCommands() error {
-	for step := stepMail; step < t.stepData(); step++ {
-		if err := checkCommand(t.command(step)); err != nil {
+	c := t.c
+	if cap(c.lines) > maxKeptLines { // somebody had many recipients
+		c.lines, c.ends = nil, nil
+	}
+	c.lines, c.ends = t.params.appendMail(c.lines[:0], t.env.ReversePath), c.ends[:0]
+	if err := checkCommand(c.lines); err != nil {
+		return err
+	}
+	c.ends = append(c.ends, len(c.lines))
+	for i := range t.env.Recipients {
+		begin := len(c.lines)
+		c.lines = t.params.appendRcpt(c.lines, &t.env.Recipients[i])
+		if err := checkCommand(c.lines[begin:]); err != nil {
 			return err
 		}
+		c.ends = append(c.ends, len(c.lines))
 	}
 	return nil
 }
+
+// maxKeptLines bounds what a connection keeps for the commands of its next transaction, in bytes.
+const maxKeptLines = 16 << 10
 
 // run speaks the whole transaction.
 func (t *clientTransaction) run() error {

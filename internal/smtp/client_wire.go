@@ -121,7 +121,9 @@ func (c *Client) lastWords(phase Phase, cause error) error {
 // reply reads one reply. A 421 finishes the connection but is returned as any
 // other reply; the callers look at c.broken.
 func (c *Client) reply(phase Phase, timeout time.Duration) (Reply, error) {
-	c.deadline(timeout)
+	if !c.in.wholeReply() {
+		c.deadline(timeout)
+	}
 	r, err := ParseReply(c.in)
 	if errors.Is(err, ErrReplySyntax) || errors.Is(err, ErrReplyTooLong) {
 		err = fmt.Errorf("%w: %w", ErrProtocol, err)
@@ -134,6 +136,12 @@ func (c *Client) reply(phase Phase, timeout time.Duration) (Reply, error) {
 		c.fail(phase, replyError(r))
 	}
 	return r, nil
+}
+
+// wholeReply reports that a reply of one line is there already, so that nothing will be read from the peer for it.
+func (l *LineReader) wholeReply() bool {
+	window := l.buf[l.r:l.w]
+	return len(window) > 4 && window[3] == ' ' && bytes.IndexByte(window, '\n') > 0
 }
 
 // exchange sends one command and reads its reply.

@@ -40,21 +40,19 @@ func (e Enhanced) String() string {
 
 // ParseEnhanced reads "class.subject.detail" with class 2, 4 or 5 and numbers of one to three digits (RFC 3463 2).
 func ParseEnhanced(s string) (Enhanced, bool) {
-	parts := strings.Split(s, ".")
-	if len(parts) != 3 {
-		return Enhanced{}, false
-	}
 	var e Enhanced
-	for i, p := range parts {
-		if len(p) == 0 || len(p) > 3 {
+	for i := range e {
+		part, rest, more := strings.Cut(s, ".")
+		if len(part) == 0 || len(part) > 3 || more != (i < len(e)-1) {
 			return Enhanced{}, false
 		}
-		for _, c := range []byte(p) {
+		for _, c := range []byte(part) {
 			if c < '0' || c > '9' {
 				return Enhanced{}, false
 			}
 			e[i] = e[i]*10 + int(c-'0')
 		}
+		s = rest
 	}
 	if e[0] != 2 && e[0] != 4 && e[0] != 5 {
 		return Enhanced{}, false
