@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"postern/internal/store"
 	"postern/internal/store/fsx/crashfs"
@@ -141,31 +142,31 @@ func TestBrokenFailsFast(t *testing.T) {
 // TestSlowDisk holds a sync until many Writes wait: they must then share few syncs.
 func TestSlowDisk(t *testing.T) {
 	t.Parallel()
-	db, disk := openDisk(t)
-	release := make(chan struct{})
-	var syncs atomic.Int64
-	disk.Before(func(op crashfs.Op) error {
-		if op.Kind == "sync" && syncs.Add(1) == 1 {
-			<-release
-		}
-		return nil
-	})
-	var started, wg sync.WaitGroup
-	for i := range 101 {
-		started.Add(1)
-		wg.Go(func() {
-			started.Done()
-			if err := pair(t.Context(), db, fmt.Sprint(i), 10); err != nil {
-				t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		db, disk := openDisk(t)
+		release := make(chan struct{})
+		var syncs atomic.Int64
+		disk.Before(func(op crashfs.Op) error {
+			if op.Kind == "sync" && syncs.Add(1) == 1 {
+				<-release
 			}
+			return nil
 		})
-	}
-	started.Wait()
-	close(release)
-	wg.Wait()
-	if n := syncs.Load(); n > 60 {
-		t.Errorf("%d syncs for 101 concurrent Writes", n)
-	}
+		var wg sync.WaitGroup
+		for i := range 101 {
+			wg.Go(func() {
+				if err := pair(t.Context(), db, fmt.Sprint(i), 10); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait() // all of them wait, the first for its sync
+		close(release)
+		wg.Wait()
+		if n := syncs.Load(); n > 60 {
+			t.Errorf("%d syncs for 101 concurrent Writes", n)
+		}
+	})
 }
 
 func TestCancelledWriteDoesNotHappen(t *testing.T) {
