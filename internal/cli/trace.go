@@ -219,7 +219,7 @@ func (c *command) listStories(order []mail.QueueID, newest map[mail.QueueID]api.
 		f := newest[id]
 		text := f.Subject
 		if f.Code != 0 || text == "" {
-			text = answer(f)
+			text = happened(f)
 		}
 		t.row(id, clock(f.At), cell{text: word(f), style: stateStyle(f.State)}, f.Recipient, text)
 	}
@@ -231,26 +231,6 @@ func (c *command) listStories(order []mail.QueueID, newest map[mail.QueueID]api.
 		text += ". There are more: --limit 1000, or a shorter --since"
 	}
 	return c.say("%s", text)
-}
-
-// word is what a fact is called: the state it brought, else its kind.
-func word(f api.Fact) string {
-	if f.State != "" && f.Kind != "released" {
-		return string(f.State)
-	}
-	return string(f.Kind)
-}
-
-// answer is what was said, by whom.
-func answer(f api.Fact) string {
-	text := f.Text
-	if f.Code != 0 {
-		text = strings.Join(strings.Fields(fmt.Sprintf("%d %s %s", f.Code, f.Enhanced, strings.TrimPrefix(f.Text, f.Enhanced))), " ")
-	}
-	if f.Host != "" {
-		text = f.Host + ": " + text
-	}
-	return text
 }
 
 // story prints the life of one message.
@@ -277,7 +257,7 @@ func (c *command) story(id mail.QueueID, facts []api.Fact) error {
 		if f.Kind == "accepted" || f.Kind == "held" || f.Kind == "rejected" || f.Kind == "retested" {
 			details = append(details, points(f.Score)+" points")
 		}
-		if text := answer(f); text != "" {
+		if text := happened(f); text != "" {
 			details = append(details, text)
 		}
 		if f.ClientIP != "" && (f.Kind == "accepted" || f.Kind == "rejected" || f.Kind == "recovered") {
@@ -286,7 +266,7 @@ func (c *command) story(id mail.QueueID, facts []api.Fact) error {
 		if f.Actor != "" && f.Actor != "rule" {
 			details = append(details, "by "+f.Actor)
 		}
-		if !f.NextAt.IsZero() {
+		if !f.NextAt.IsZero() && f.Kind != "listed" {
 			what := "next attempt "
 			if f.Kind == "held" {
 				what = "until "

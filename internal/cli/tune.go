@@ -293,7 +293,11 @@ func (c *command) printSettings(facts []api.Fact, more bool) error {
 	}
 	t := c.table("TIME", "WHAT", "FOR", "BY", "CHANGE")
 	for _, f := range facts {
-		t.row(clock(f.At), word(f), whose(f.Customer, "database"), author(f.Actor, ""), f.Text)
+		text := f.Text
+		if f.Recipient != "" {
+			text = f.Recipient + ": " + happened(f)
+		}
+		t.row(clock(f.At), word(f), whose(f.Customer, "database"), author(f.Actor, ""), text)
 	}
 	if err := t.print(c.Stdout); err != nil || !more {
 		return err
