@@ -164,7 +164,7 @@ func (l *lane) title() string {
 	if l.p != nil && l.p.Title != "" && l.p.Name == l.key.Provider {
 		return l.p.Title
 	}
-	return siteTitle(l.key.Provider)
+	return l.s.titleFor(l.key.Provider) // a lane that a person stopped may have had no mail yet
 }
 
 // why makes a reason that names the receiver first.
