@@ -2,6 +2,7 @@ package shaping
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ const (
 	saveEvery   = 5 * time.Second
 	sweepEvery  = time.Minute
 	savedSoon   = int64(200 * time.Millisecond)
+	flushTime   = 10 * time.Second        // an attempt to write waits for the database so long
 	failOpen    = int64(30 * time.Second) // a database that is out for longer does not hold up mail
 	keepHistory = 30 * 24 * time.Hour
 	historyOf   = 200 // kept in memory when there is no database
@@ -26,7 +28,7 @@ type keeper struct {
 	failed atomic.Bool  // the latest attempt to write
 	kick   chan struct{}
 
-	flushing sync.Mutex // one writer at a time, so that an older state never replaces a newer one
+	flushing chan struct{} // held by the one writer there is, so that an older state never replaces a newer one
 
 	mu      sync.Mutex
 	writes  map[string]Reaction // by ID, the latest state
@@ -34,6 +36,18 @@ type keeper struct {
 	loaded  map[string]*laneRows
 	history []Reaction // without a database
 }
+
+// lock waits for the writer before; a database that hangs must not keep others longer than their time.
+func (k *keeper) lock(ctx context.Context) error {
+	select {
+	case k.flushing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (k *keeper) unlock() { <-k.flushing }
 
 // laneRows is what is stored of a lane's counts.
 type laneRows struct {
@@ -327,10 +341,15 @@ func (v *saving) saved(now int64, ok bool) {
 }
 
 // flush writes everything that waits.
-func (s *Shaper) flush(ctx context.Context, last bool) {
+func (s *Shaper) flush(whole context.Context, last bool) {
+	ctx, cancel := context.WithTimeout(whole, flushTime)
+	defer cancel()
 	err := s.flushReactions(ctx)
-	s.keep.flushing.Lock()
-	defer s.keep.flushing.Unlock()
+	if e := s.keep.lock(ctx); e != nil {
+		s.flushed(whole, last, e)
+		return
+	}
+	defer s.keep.unlock()
 	var lanes []*saving
 	for _, l := range s.all() {
 		l.mu.Lock()
@@ -356,6 +375,11 @@ func (s *Shaper) flush(ctx context.Context, last bool) {
 			v.saved(s.now(), err == nil)
 		}
 	}
+	s.flushed(whole, last, err)
+}
+
+// flushed notes how an attempt to write ended.
+func (s *Shaper) flushed(ctx context.Context, last bool, err error) {
 	switch {
 	case err == nil:
 		s.keep.asked.Store(0)
@@ -372,8 +396,10 @@ func (s *Shaper) flushReactions(ctx context.Context) error {
 	if s.o.DB == nil {
 		return nil
 	}
-	s.keep.flushing.Lock()
-	defer s.keep.flushing.Unlock()
+	if err := s.keep.lock(ctx); err != nil {
+		return fmt.Errorf("shaping: store what is in force: %w", err)
+	}
+	defer s.keep.unlock()
 	s.keep.mu.Lock()
 	writes := s.keep.writes
 	s.keep.writes = nil

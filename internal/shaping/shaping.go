@@ -246,7 +246,7 @@ func New(o Options) (*Shaper, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Shaper{o: o, pools: make(map[string]*Pool), warm: make(map[string]time.Time), lanes: make(map[Key]*lane), pots: make(map[potKey]*pot)}
-	s.keep.kick = make(chan struct{}, 1)
+	s.keep.kick, s.keep.flushing = make(chan struct{}, 1), make(chan struct{}, 1)
 	var problems []error
 	for i := range o.Pools {
 		p := &o.Pools[i]

@@ -213,6 +213,8 @@ func (s *Shaper) prune(ctx context.Context) {
 		return
 	}
 	now := s.o.Now()
+	ctx, cancel := context.WithTimeout(ctx, flushTime)
+	defer cancel()
 	err := s.o.DB.Write(ctx, func(t *store.Tx) error {
 		if _, err := t.Exec(`DELETE FROM shaping_reaction WHERE node = ? AND ended > 0 AND ended < ?`, s.o.Node, now.Add(-keepHistory)); err != nil {
 			return err
