@@ -34,6 +34,12 @@ func TestLanes(t *testing.T) {
 	if all, err := g.client.Reactions(ctx); err != nil || len(all) != 0 {
 		t.Errorf("still in force: %+v, %v", all, err)
 	}
+	for lane, n := range map[string]int{"": 1, "orange": 1, "orang": 0, "orange 192.0.2.1": 0} {
+		past, err := g.client.History(ctx, lane, 10)
+		if err != nil || len(past) != n || n > 0 && (past[0].ID != made[0].ID || past[0].EndedBy != "operator:alice" || past[0].EndedText == "" || past[0].Ended.IsZero()) {
+			t.Errorf("history of %q: %+v, %v", lane, past, err)
+		}
+	}
 	if _, err := g.client.Lift(ctx, made[0].ID); kind(t, err) != "not-found" {
 		t.Errorf("lifted twice: %v", err)
 	}

@@ -243,6 +243,8 @@ func TestGoldenOutputs(t *testing.T) {
 		{"lanes", []string{"lane", "list"}},
 		{"lane-pause", []string{"lane", "pause", "orange", "--for", "2h", "--reason", "their postmaster asked"}},
 		{"lane-list", []string{"lane", "list"}},
+		{"lane-history-none", []string{"lane", "history", "orange"}},
+		{"pool-list", []string{"pool", "list"}},
 		{"customer-list", []string{"customer", "list"}},
 		{"customer-show", []string{"customer", "show", "shop"}},
 		{"credential-list-none", []string{"credential", "list"}},
@@ -267,7 +269,7 @@ func TestJSONLines(t *testing.T) {
 	g.deferred(t, id, hostile)
 	g.put(t, "b", true)
 	for _, args := range [][]string{{"queue", "list"}, {"queue", "show", string(id)}, {"queue", "explain", string(id)}, {"trace", "bob@remote.example"},
-		{"status"}, {"lane", "pause", "sfr", "--reason", hostile}, {"lane", "list"}, {"customer", "list"}, {"customer", "show", "shop"}, {"credential", "add", "shop"}, {"credential", "list"},
+		{"status"}, {"lane", "pause", "sfr", "--reason", hostile}, {"lane", "list"}, {"pool", "list"}, {"customer", "list"}, {"customer", "show", "shop"}, {"credential", "add", "shop"}, {"credential", "list"},
 		{"dkim", "new", "shop.example", "--algorithm", "both"}, {"dkim", "list"}, {"queue", "retry", string(id)}} {
 		code, out, errs := g.run(t.Context(), append(args, "--json")...)
 		if code != 0 || errs != "" || out == "" {
@@ -295,7 +297,7 @@ func TestHostileTextNeverReachesATerminal(t *testing.T) {
 	g.deferred(t, id, hostile)
 	held := g.put(t, hostile, true)
 	for _, args := range [][]string{{"queue", "list"}, {"queue", "show", string(id)}, {"queue", "show", string(held)}, {"queue", "explain", string(id)},
-		{"queue", "explain", string(held)}, {"lane", "pause", "orange", "--reason", hostile}, {"lane", "list"}, {"lane", "pause", hostile}, {"lane", "lift", hostile}, {"trace", "bob@remote.example"}, {"trace", hostile}, {"queue", "show", hostile}, {hostile}, {"queue", "hold", hostile},
+		{"queue", "explain", string(held)}, {"lane", "pause", "orange", "--reason", hostile}, {"lane", "list"}, {"lane", "pause", hostile}, {"lane", "history", hostile}, {"lane", "lift", hostile}, {"trace", "bob@remote.example"}, {"trace", hostile}, {"queue", "show", hostile}, {hostile}, {"queue", "hold", hostile},
 		{"customer", "show", hostile}, {"customer", "add", hostile}, {"dkim", "new", hostile}, {"scan", hostile}, {"config", "explain", hostile}} {
 		_, out, errs := g.run(t.Context(), args...)
 		harmless(t, fmt.Sprint(args), out)
