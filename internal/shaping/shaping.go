@@ -17,9 +17,12 @@
 // An item: Offer -> waiting -> Take -> being sent -> Observe per answer -> Done; or it is parked, by the answer of Offer or later by Options.Park. A
 // worker: Options.Hire -> Take ... -> Leave. A reaction: in force -> over, or -> probing (one message goes first) -> over or in force again.
 //
+// A reaction stops the lane, or less (Scope): a sender whom an answer is about, or the exchangers of a provider's one customer that nobody answers at (a
+// route). What less than a lane is stopped waits in the spool, so that the lane's memory and connections stay with the others.
+//
 // # Who calls it
 //
-// delivery; the faces read Lanes, InForce, History, Explain, WarmUps and Floors, and call PauseLane and Lift through it.
+// delivery; the faces read Lanes, InForce, History, Explain and Pools, and call PauseLane and Lift through it.
 //
 // # How it fails
 //
