@@ -332,6 +332,9 @@ func (d *Delivery) feed(ctx context.Context) {
 		if next, err := d.o.Spool.NextDue(ctx); err == nil && !next.IsZero() && room > 0 {
 			wait = min(wait, max(next.Sub(d.o.Now()), time.Millisecond))
 		}
+		if room <= 0 {
+			wait = min(wait, shortly) // there may be room again without anything ending
+		}
 		timer.Reset(wait)
 		select {
 		case <-ctx.Done():
@@ -341,6 +344,9 @@ func (d *Delivery) feed(ctx context.Context) {
 		}
 	}
 }
+
+// shortly is how long the feed waits when memory has no room.
+const shortly = 100 * time.Millisecond
 
 // roomMade wakes the feed, which may have found no room.
 func (d *Delivery) roomMade() {

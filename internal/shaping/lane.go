@@ -516,10 +516,11 @@ func (s *Shaper) weight(customer string) int {
 // Room is how many more messages memory has room for: a caller claims no more than that. It is none for a moment while a lane fills memory of which one
 // cannot yet tell whether it is fast.
 func (s *Shaper) Room() int {
-	if s.now() < s.patience.Load() {
+	held := int(s.held.Load())
+	if held > s.o.Window/4 && s.now() < s.patience.Load() {
 		return 0
 	}
-	return max(s.o.Window-int(s.held.Load()), 0)
+	return max(s.o.Window-held, 0)
 }
 
 // Take is called by a worker of the lane and waits for the next item that may leave now, one of the same route first where fairness allows. route is that of the
