@@ -88,10 +88,21 @@ func meaning(b *report.Bounce, r *report.BounceRecipient, receiver string, k *pr
 			m = n
 		}
 	}
-	if m.Rule != "" && (m.Category != provider.UserUnknown && m.Category != provider.Filtered || certain(r.Status)) {
+	if (r.Phase == "data" || r.Phase == "end") && !telling(m) { // an unknown user told too late: settle says what that is worth
+		answer.Phase = ""
+		if n := k.Classify(answer); n.Category == provider.UserUnknown && telling(n) {
+			m = n
+		}
+	}
+	if r.Type == "x-unix" && !telling(m) { // a program ended badly: texts around it are about something else, but may say so
+		for line := range strings.SplitSeq(r.Explained, "\n") {
+			if n := k.Classify(provider.Answer{Text: line}); r.Diagnostic == "" && n.Category == provider.MailerError {
+				return settle(n, r)
+			}
+		}
 		return settle(m, r)
 	}
-	if r.Type == "x-unix" && m.Rule == "" { // a program ended badly: texts around it are about something else
+	if m.Rule != "" && (m.Category != provider.UserUnknown && m.Category != provider.Filtered || certain(r.Status)) {
 		return settle(m, r)
 	}
 	// The reporting system explains it in its own words, or the text does that stands before the recipients.
@@ -137,7 +148,8 @@ func settle(m provider.Meaning, r *report.BounceRecipient) provider.Meaning {
 	switch {
 	case m.Rule == "any/access-denied" && r.Phase == "mail":
 		m.Category, m.Advice = provider.Rejected, nil // refused in answer to MAIL: it is about the sender
-	case (m.Rule == "any/unknown-user" || m.Rule == "docomo/at-rcpt") && r.Phase != "rcpt" && !certain(r.Status):
+	case m.Rule == "any/recipient-refused" && (r.Phase == "data" || r.Phase == "end"),
+		(m.Rule == "any/unknown-user" || m.Rule == "docomo/at-rcpt") && r.Phase != "rcpt" && !certain(r.Status):
 		// Nobody knows whether the server said so in answer to RCPT. Filters say the same of recipients that exist.
 		m.Category, m.Permanent, m.Advice = provider.Filtered, false, nil
 	case m.Rule != "":
