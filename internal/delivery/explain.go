@@ -64,6 +64,13 @@ func (d *Delivery) Standings(w spool.Work) []Standing {
 			s.Stage, s.Until = StageHeld, w.HoldUntil
 		case r.Lane != "" && r.NextAt.After(now):
 			s.Stage = StageParked
+			if k, err := shaping.ParseKey(r.Lane); err == nil { // it is looked at before the lane opens, when its sender must be told
+				if wait, still := d.shaper.Held(k); still && wait.Until.After(s.Until) {
+					if s.Until = wait.Until; s.Until.After(w.Expires) {
+						s.Until = w.Expires
+					}
+				}
+			}
 			if r.Wait != "" {
 				s.Why = []shaping.Why{shaping.ParseWhy(r.Wait)}
 			}

@@ -231,11 +231,19 @@ func TestExpiresWhileParked(t *testing.T) {
 		}
 		b.host("a.test", "mx.there.test", "203.0.113.1")
 		id := b.send("shop", "you@a.test")
-		b.pass(30 * time.Hour)
-		if n := len(home.arrived()); n != 1 {
-			t.Errorf("%d notices after 30 h; expected that it is late", n)
+		b.pass(3 * time.Hour)
+		w, s, err := b.Explain(context.Background(), id)
+		if err != nil || len(s) != 1 || s[0].Stage != delivery.StageParked || s[0].Until.Before(time.Now().Add(12*time.Hour)) || w.Recipients[0].NextAt.After(w.Received.Add(4*time.Hour)) {
+			t.Errorf("after 3 h: %+v %v", s, err)
 		}
-		b.pass(20 * time.Hour)
+		if n := len(home.arrived()); n != 0 {
+			t.Errorf("%d notices after 3 h", n)
+		}
+		b.pass(2 * time.Hour)
+		if n := len(home.arrived()); n != 1 {
+			t.Errorf("%d notices after 5 h; expected that it is late", n)
+		}
+		b.pass(45 * time.Hour)
 		if f := b.facts(id, journal.Expired); len(f) != 1 || f[0].Attempt != 0 {
 			t.Errorf("expired: %+v", f)
 		}

@@ -151,8 +151,14 @@ func (d *Delivery) decide(o *outcome) fate {
 		}
 		f.NextAt = o.letter.Expires // one last attempt at the end
 	}
-	if after := d.tune.Load().DelayNotice; after > 0 && !o.to.DelayNotified && !o.letter.Notice && now.Sub(o.letter.Received) >= after {
-		f.delay, f.DelayNotified = true, true
+	if after := d.tune.Load().DelayNotice; after > 0 && !o.to.DelayNotified && !o.letter.Notice {
+		due := o.letter.Received.Add(after)
+		switch {
+		case !now.Before(due):
+			f.delay, f.DelayNotified = true, true
+		case o.wait != nil && standing[o.wait.Why.Code] && f.NextAt.After(due):
+			f.NextAt = due // the lane may stand still for days; the sender is told in time
+		}
 	}
 	return f
 }
