@@ -10,13 +10,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/mail"
 	"postern/internal/provider"
 )
 
-// destination is where the mail of one recipient domain goes, as DNS said a moment ago. It does not change.
+// destination is where the mail of one recipient domain goes, as DNS said a moment ago. What it says does not change.
 type destination struct {
 	domain   mail.Domain
 	provider *provider.Provider // what it takes; never nil
@@ -28,6 +29,21 @@ type destination struct {
 	hosts    []exchanger        // in the order to try them
 	why      *trouble           // why there is nowhere to go; hosts is empty then
 	until    time.Time          // asked again then
+
+	latest atomic.Pointer[routeName] // nearly all its mail has the same
+}
+
+// routeName is the name of a destination's connections that greet by one name and meet the same demands on TLS.
+type routeName struct{ helo, demands, name string }
+
+// routeOf is such a name.
+func (x *destination) routeOf(helo, demands string) string {
+	r := x.latest.Load()
+	if r == nil || r.helo != helo || r.demands != demands {
+		r = &routeName{helo, demands, x.route + " " + helo + " " + demands}
+		x.latest.Store(r)
+	}
+	return r.name
 }
 
 // exchanger is one host of a destination with its addresses.

@@ -138,7 +138,7 @@ func (d *Delivery) place(dst *destination, j *job) {
 	if e.HELO == "" {
 		e.HELO = d.o.Hostname
 	}
-	route := dst.route + " " + e.HELO + " " + d.tlsDemands(dst, j.letter)
+	route := dst.routeOf(e.HELO, d.tlsDemands(dst, j.letter))
 	key := shaping.Key{Egress: e.IP, Provider: dst.site}
 	var alone [1]*job
 	parts := d.transactions(dst, j, alone[:0])
@@ -176,9 +176,12 @@ func (d *Delivery) transactions(dst *destination, j *job, parts []*job) []*job {
 	if d.o.ReturnPath == nil && len(j.to) <= most {
 		return append(parts, j)
 	}
-	if len(j.to) == 1 {
-		d.stock.readdress(j, d.pathOf(j, &j.to[0]))
-		return append(parts, j)
+	if path, ok := d.onePath(j); ok {
+		if len(j.to) <= most {
+			d.stock.readdress(j, path)
+			return append(parts, j)
+		}
+		return d.divide(parts, j, j.to, path, most)
 	}
 	var paths []mail.Address
 	byPath := map[mail.Address][]spool.Recipient{}
@@ -190,13 +193,30 @@ func (d *Delivery) transactions(dst *destination, j *job, parts []*job) []*job {
 		byPath[path] = append(byPath[path], j.to[i])
 	}
 	for _, path := range paths {
-		for to := byPath[path]; len(to) > 0; {
-			n := min(len(to), most)
-			p := d.newJob(j.letter, to[:n:n])
-			p.from, p.since = path, j.since
-			parts = append(parts, p)
-			to = to[n:]
+		parts = d.divide(parts, j, byPath[path], path, most)
+	}
+	return parts
+}
+
+// onePath is the reverse path of all recipients of a job; ok is false when they have several.
+func (d *Delivery) onePath(j *job) (path mail.Address, ok bool) {
+	path = d.pathOf(j, &j.to[0])
+	for i := 1; i < len(j.to) && d.o.ReturnPath != nil; i++ {
+		if d.pathOf(j, &j.to[i]) != path {
+			return mail.Address{}, false
 		}
+	}
+	return path, true
+}
+
+// divide makes jobs of at most most recipients each.
+func (d *Delivery) divide(parts []*job, j *job, to []spool.Recipient, path mail.Address, most int) []*job {
+	for len(to) > 0 {
+		n := min(len(to), most)
+		p := d.newJob(j.letter, to[:n:n])
+		p.from, p.since = path, j.since
+		parts = append(parts, p)
+		to = to[n:]
 	}
 	return parts
 }
