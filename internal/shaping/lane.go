@@ -70,6 +70,22 @@ type lane struct {
 type waiter struct {
 	ch    chan Item // closed when there will be nothing
 	route string
+	late  *time.Timer
+}
+
+// waiter makes a waiter that is late after d. It goes back by release, unless its channel was closed.
+func (s *Shaper) waiter(route string, d time.Duration) *waiter {
+	if w, ok := s.waiters.Get().(*waiter); ok {
+		w.route = route
+		w.late.Reset(d)
+		return w
+	}
+	return &waiter{ch: make(chan Item, 1), route: route, late: time.NewTimer(d)}
+}
+
+func (s *Shaper) release(w *waiter) {
+	w.late.Stop()
+	s.waiters.Put(w)
 }
 
 // hurryAfter is how long a message waits for a busy connection before another one is opened for it.
@@ -561,16 +577,17 @@ func (s *Shaper) Take(ctx context.Context, k Key, route string, idle time.Durati
 		l.unlock()
 		return Item{}, false
 	}
-	w := &waiter{ch: make(chan Item, 1), route: route}
+	w := s.waiter(route, wait)
 	l.waiters = append(l.waiters, w)
 	l.pump(now)
 	l.unlock()
-	t := time.NewTimer(wait)
-	defer t.Stop()
 	select {
 	case it, ok = <-w.ch:
+		if ok {
+			s.release(w)
+		}
 		return it, ok
-	case <-t.C:
+	case <-w.late.C:
 	case <-ctx.Done():
 	}
 	l.mu.Lock()
@@ -578,10 +595,13 @@ func (s *Shaper) Take(ctx context.Context, k Key, route string, idle time.Durati
 	for i, o := range l.waiters {
 		if o == w {
 			l.waiters = append(l.waiters[:i], l.waiters[i+1:]...)
+			s.release(w)
 			return Item{}, false
 		}
 	}
-	it, ok = <-w.ch // handed over meanwhile
+	if it, ok = <-w.ch; ok { // handed over meanwhile
+		s.release(w)
+	}
 	return it, ok
 }
 

@@ -222,6 +222,7 @@ type Shaper struct {
 	// patience is until when nothing more is claimed: a lane that fills memory is being measured.
 	patience atomic.Int64
 	drained  atomic.Bool
+	waiters  sync.Pool // of *waiter, not in use
 
 	potMu sync.Mutex
 	pots  map[potKey]*pot
