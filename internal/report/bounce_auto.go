@@ -64,6 +64,9 @@ func (r *bounceReader) origins() origin {
 	if len(r.dsn.Recipients) > 0 {
 		points += 3
 	}
+	if h.Has("X-MLServer") && strings.Contains(from, "-admin@") { // a mailing list's own notices (fml)
+		points += 2
+	}
 	switch {
 	case strings.HasPrefix(subject, "re:"), strings.HasPrefix(subject, "fwd:"):
 		points--
@@ -86,7 +89,7 @@ var (
 		"user unknown", "unknown user", "no such user", "mailbox full", "mailbox is full", "over quota", "quota", "does not exist", "may not exist", "doesn't exist", "permission to post",
 		"konnte nicht", "nicht zugestellt", "unzustellbar", "n'a pas pu", "non remis", "pas été remis", "échec de la remise", "no ha podido", "no se pudo", "no pudo ser", "non è stato", "impossibile",
 		"não foi", "não pôde", "配信できません", "送信に失敗", "送信できません", "配送できません", "届けることができません", "投稿", "не может быть доставлено", "не доставлено", "无法", "無法", "niet worden bezorgd", "kunde inte",
-		"550 ", "554 ", "553 ", "552 ", "5.1.1", "duplicated message-id", "mail loop", "message loop", "has been frozen", "message frozen"}
+		"550 ", "554 ", "553 ", "552 ", "5.1.1", "duplicated message-id", "not a member of this mailing list", "not member article", "loop back warning", "loop condition", "security alert", "reject mail from", "reject spammers", "mail loop", "message loop", "has been frozen", "message frozen"}
 	delaying = []string{"has been delayed", "is delayed", "been delayed", "warning message only", "you do not need to resend", "do not need to resend", "will be retried", "delivery attempts will continue", "still undelivered after",
 		"has not yet been delivered", "not been delivered after", "will continue to try", "will keep trying", "could not be delivered yet", "temporarily undeliver", "wird weiterhin versucht", "verzögert", "a été retardé", "est retardé",
 		"se seguirá intentando", "配信が遅れ"}

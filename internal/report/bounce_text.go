@@ -359,7 +359,7 @@ func isName(s string) bool {
 var recipientLabels = []string{
 	"recipient", "address", "user", "mailbox", "account", "undeliver", "unknown", "fail", "deliver", "reach", "empfänger", "destinat", "destinacion", "dest", "relayed to", "rcpt",
 	"following", "adresse", "dirección", "direccion", "宛先", "受信者", "получател", "was not", "could not", "rejected", "message to", "mail to", "sent to", "full", "invalid", "quota",
-	"exceed", "disabled", "unable",
+	"exceed", "disabled", "unable", "loop", "reject mail",
 }
 
 func isRecipientLabel(label string) bool {
@@ -397,7 +397,7 @@ func mentions(before, after string) bool {
 	if strings.HasSuffix(before, "from") || strings.HasSuffix(before, "by") {
 		return false
 	}
-	for _, w := range [...]string{"deliver", "recipient", "mailbox", "user", "account", "reach", "message to", "mail to", "email to", "sent to", "rcpt", "address", "fail", "rejected", "undeliver", "problem", "error", "remis", "destinat", "zustell", "empfänger", "bounce", "unable", "could not", "duplicate"} {
+	for _, w := range [...]string{"deliver", "recipient", "mailbox", "user", "account", "reach", "message to", "mail to", "email to", "sent to", "rcpt", "address", "fail", "rejected", "undeliver", "problem", "error", "remis", "destinat", "zustell", "empfänger", "bounce", "unable", "could not", "duplicate", "member of this mailing list"} {
 		if strings.Contains(before, w) {
 			return true
 		}
