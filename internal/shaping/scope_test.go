@@ -133,7 +133,7 @@ func TestASendersProbe(t *testing.T) {
 		if risked != 2 {
 			t.Errorf("%d messages met the refusal; the first and the probe are 2", risked)
 		}
-		if f := r.s.InForce(); len(f) != 1 || f[0].Ends.Sub(time.Now()) < 40*time.Minute {
+		if f := r.s.InForce(); len(f) != 1 || time.Until(f[0].Ends) < 40*time.Minute {
 			t.Errorf("the probe failed and in force is %+v", f)
 		}
 		r.mu.Lock()
