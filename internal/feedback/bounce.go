@@ -143,6 +143,12 @@ func gone(c provider.Category) bool {
 	return c == provider.UserUnknown || c == provider.HostUnknown || c == provider.HasMoved || c == provider.NotAccept
 }
 
+// sorted is what sending systems file a failure under (PowerMTA), for answers that say nothing themselves. That an address does not exist is not taken
+// from there.
+var sorted = map[string]provider.Category{"policy-related": provider.PolicyViolation, "spam-related": provider.SpamDetected, "spam-block": provider.Blocked, "quota-issues": provider.MailboxFull,
+	"inactive-mailbox": provider.Suspend, "message-expired": provider.Expired, "no-answer-from-host": provider.NetworkError, "bad-connection": provider.NetworkError, "routing-errors": provider.SystemError,
+	"content-related": provider.ContentError, "virus-related": provider.VirusDetected, "relaying-issues": provider.NoRelaying}
+
 // settle holds a meaning against how it was told.
 func settle(m provider.Meaning, r *report.BounceRecipient) provider.Meaning {
 	switch {
@@ -153,6 +159,8 @@ func settle(m provider.Meaning, r *report.BounceRecipient) provider.Meaning {
 		// Nobody knows whether the server said so in answer to RCPT. Filters say the same of recipients that exist.
 		m.Category, m.Permanent, m.Advice = provider.Filtered, false, nil
 	case m.Rule != "":
+	case sorted[r.Sorted] != "":
+		m = provider.Meaning{Category: sorted[r.Sorted]}
 	case r.Type == "x-unix":
 		m = provider.Meaning{Category: provider.MailerError, Party: provider.OfProvider}
 	case r.Action == report.Delayed || r.Action == "expired":

@@ -60,6 +60,7 @@ type BounceRecipient struct {
 	Explained  string
 	Type       string // of the diagnostic, lower case: "smtp", "x-unix"…; "" not told
 	RemoteMTA  string // host that answered; "" not told
+	Sorted     string // under what the reporting system files it, in its own words; "" not told
 }
 
 // Original is the returned message, as much of it as came back.

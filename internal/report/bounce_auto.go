@@ -144,6 +144,9 @@ func (r *bounceReader) automatic() (BounceKind, bool) {
 	} else if v == "bulk" || v == "junk" {
 		signs++
 	}
+	if strings.EqualFold(h.Get("X-Apple-Action"), "vacation") {
+		signs += 2
+	}
 	if h.Has("X-Auto-Response-Suppress") {
 		signs++
 	}

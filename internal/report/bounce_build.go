@@ -11,7 +11,7 @@ func (r *bounceReader) fromStatus(t *textRead) {
 	single := len(r.dsn.Recipients) == 1
 	for i := range r.dsn.Recipients {
 		d := &r.dsn.Recipients[i]
-		x := BounceRecipient{Address: d.Final, Text: untyped(d.FinalText), Action: d.Action, Status: d.Status, RemoteMTA: bareHost(d.RemoteMTA)}
+		x := BounceRecipient{Address: d.Final, Text: untyped(d.FinalText), Action: d.Action, Status: d.Status, RemoteMTA: bareHost(d.RemoteMTA), Sorted: d.Sorted}
 		if original := untyped(d.OriginalText); original != "" {
 			if x.Text == "" || strings.IndexByte(x.Text, '@') < 0 && strings.IndexByte(original, '@') > 0 {
 				x.Address, x.Text = d.Original, original

@@ -74,7 +74,7 @@ func (r *textReader) line(line string, at int) {
 	if t == "" || r.conversation(line, t) {
 		return
 	}
-	if strings.HasPrefix(t, "--") || strings.HasPrefix(t, "__") || strings.HasPrefix(t, "==") || mimeNoise(t) {
+	if strings.HasPrefix(t, "--") && !strings.HasPrefix(t, "-- ") || strings.HasPrefix(t, "__") || strings.HasPrefix(t, "==") || mimeNoise(t) {
 		return
 	}
 	if host, ok := cutFold(strings.TrimPrefix(t, "... "), "while talking to "); ok {
@@ -272,7 +272,7 @@ func recipientLine(t string) (address, rest string, certain bool) {
 	if strings.IndexByte(t, '@') < 0 {
 		return "", "", false
 	}
-	for _, bullet := range [...]string{">>> ", "* ", "- ", "• ", "> "} {
+	for _, bullet := range [...]string{">>> ", "* ", "-- ", "- ", "• ", "> "} {
 		if s, ok := strings.CutPrefix(t, bullet); ok {
 			t = strings.TrimSpace(s)
 			break

@@ -142,7 +142,7 @@ func (d *DSN) readField(name, value string, current *int) {
 		}
 		return
 	case "final-recipient", "original-recipient", "action", "status", "remote-mta",
-		"diagnostic-code", "last-attempt-date", "will-retry-until":
+		"diagnostic-code", "last-attempt-date", "will-retry-until", "x-powermta-bouncecategory":
 	default:
 		return
 	}
@@ -157,6 +157,8 @@ func (d *DSN) readField(name, value string, current *int) {
 	}
 	r := &d.Recipients[*current]
 	switch name {
+	case "x-powermta-bouncecategory":
+		first(&r.Sorted, strings.ToLower(value))
 	case "final-recipient":
 		r.FinalText = value
 		r.Final = typed(value)

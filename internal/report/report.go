@@ -87,6 +87,7 @@ type DSNRecipient struct {
 	Action         string    // Failed, Delayed, Delivered, Relayed or Expanded; lower case
 	Status         string    // RFC 3463 code, for example "5.1.1"
 	Remark         string    // what stands behind the status in brackets; only read
+	Sorted         string    // under what the reporting system files it (X-PowerMTA-BounceCategory); only read
 	RemoteMTA      string    // host that answered, without "dns;"; empty: none did
 	DiagnosticCode string    // "type; text", for example "smtp; 550 5.1.1 unknown"
 	LastAttempt    time.Time // zero: not said
