@@ -143,7 +143,9 @@ func (r *bounceReader) complete(x *BounceRecipient, s *said, t *textRead, single
 		if x.Phase != "" {
 			break
 		}
-		x.Phase = findPhase(strings.ToLower(strings.Join(strings.Fields(where), " ")))
+		if x.Phase = findPhase(strings.ToLower(strings.Join(strings.Fields(where), " "))); x.Phase == "" {
+			x.Phase = commandAlone(where)
+		}
 	}
 	class := byte(0)
 	if x.Status != "" {

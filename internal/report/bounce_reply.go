@@ -157,6 +157,17 @@ func findPhase(low string) string {
 	return ""
 }
 
+// commandAlone returns the step of a command that has a line of its own, "" if none does. Some programs name the refused command so.
+func commandAlone(s string) string {
+	for line := range strings.SplitSeq(s, "\n") {
+		switch line = strings.TrimSpace(line); line {
+		case "HELO", "EHLO", "MAIL", "MAIL FROM", "RCPT", "RCPT TO", "DATA":
+			return commandPhase(line)
+		}
+	}
+	return ""
+}
+
 // commandPhase is the step of a command.
 func commandPhase(command string) string {
 	if len(command) < 4 {
