@@ -89,7 +89,10 @@ func TestFloodLeavesRoom(t *testing.T) {
 			last = b.send("shop", numbered("u%d@a.test", i))
 		}
 		b.pass(20 * time.Second)
-		if s := b.stands(last); s.Stage != delivery.StageParked && s.Stage != delivery.StageDue || s.Until.IsZero() {
+		switch s := b.stands(last); {
+		case s.Stage == delivery.StageWaiting && len(s.Why) > 0: // in memory already, behind others
+		case (s.Stage == delivery.StageParked || s.Stage == delivery.StageDue) && !s.Until.IsZero():
+		default:
 			t.Errorf("the last of the flood: %+v", s)
 		}
 		for i := range 10 {
