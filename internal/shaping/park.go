@@ -205,7 +205,7 @@ func (l *lane) admit(now int64, st *stream, it *Item) *Wait {
 		}
 	case float64(st.n)*1e9/rate < float64(soon):
 		return nil
-	case l.fast(now) && (s.held < window/10 || len(l.shares) == 1):
+	case l.fast(now) && f.tail <= now && (s.held < window/10 || len(l.shares) == 1):
 		// Memory empties by itself, and nobody has most of it: to wait a moment costs less than to send back and fetch again.
 		if held >= roomOf(window) {
 			l.s.patience.Store(now + briefly)
