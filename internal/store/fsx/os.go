@@ -98,5 +98,13 @@ func (osFS) Lock(name string) (io.Closer, error) {
 		}
 		return nil, errors.Join(&fs.PathError{Op: "lock", Path: name, Err: err}, closeErr)
 	}
-	return f, nil
+	return lockFile{f}, nil
+}
+
+// lockFile gives its lock back before it closes: a child that is being started holds the file too, for the moment between fork and exec.
+type lockFile struct{ *os.File }
+
+// Close ends the lock.
+func (l lockFile) Close() error {
+	return errors.Join(unix.Flock(int(l.Fd()), unix.LOCK_UN), l.File.Close())
 }
