@@ -1,7 +1,6 @@
 package shaping
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -28,7 +27,6 @@ type lane struct {
 	workers  int // hired and not left
 	coming   int // of them, those who have not yet asked for work
 	waiters  []*waiter
-	only     *node // the message that alone may begin now
 	lastTake int64
 	paceNext int64 // by the pace in force
 
@@ -265,11 +263,7 @@ func (l *lane) blockedUntil(now int64, s *share, c Class) (at int64, why Why) {
 	}
 	light := s == nil || l.light(s, now)
 	for _, w := range l.windows {
-		limit := w.limit
-		if !light {
-			limit -= w.reserve
-		}
-		if t := w.next(now, l.lastTake, 0, light); t != never && t > max(at, now) && w.sum >= limit {
+		if t := w.next(now, l.lastTake, 0, light); t != never && t > max(at, now) && w.sum >= w.open(light) {
 			at, why = t, l.why(w.code, amountOf(w))
 		}
 	}
@@ -305,10 +299,11 @@ func (l *lane) pump(now int64) {
 	at, w := int64(0), (*window)(nil)
 	for l.ready() {
 		var due *node
-		if at, w, due = l.due(now); due == nil || len(l.waiters) == 0 {
+		var alone bool
+		if at, w, due, alone = l.due(now); due == nil || len(l.waiters) == 0 {
 			break
 		}
-		l.give(due, now)
+		l.give(due, alone, now)
 	}
 	switch {
 	case !l.ready():
@@ -331,29 +326,26 @@ func (l *lane) pump(now int64) {
 	l.arm(now, at)
 }
 
-// due is the message that may begin now: the one whose turn it is, or, where its customer has had much and must wait, one of a customer who has had little.
-// Without one, at is when there will be.
-func (l *lane) due(now int64) (at int64, w *window, n *node) {
-	n = l.turn()
+// due is the message that may begin now: the one whose turn it is, or, where its customer has had much and must wait, one of a customer who has had little;
+// alone says that then nobody else's may. Without one, at is when there will be.
+func (l *lane) due(now int64) (at int64, w *window, n *node, alone bool) {
 	if at, w = l.permit(now, false); at <= now {
-		return at, w, n
+		return at, w, l.turn(), false
 	}
 	if len(l.windows) == 0 {
-		return at, w, nil
+		return at, w, nil, false
 	}
 	if n = l.lightTurn(now); n == nil {
-		return at, w, nil
+		return at, w, nil, false
 	}
-	soon, sw := l.permit(now, true)
-	if soon > now {
-		return soon, sw, nil
+	if at, w = l.permit(now, true); at > now {
+		return at, w, nil, false
 	}
-	l.only = n
-	return soon, sw, n
+	return at, w, n, true
 }
 
 // give hands a message to the worker that fits it best.
-func (l *lane) give(due *node, now int64) {
+func (l *lane) give(due *node, alone bool, now int64) {
 	i := len(l.waiters) - 1
 	for j := i; j >= 0; j-- {
 		if l.waiters[j].route == due.Route {
@@ -363,17 +355,17 @@ func (l *lane) give(due *node, now int64) {
 	}
 	to := l.waiters[i]
 	l.waiters = append(l.waiters[:i], l.waiters[i+1:]...)
-	to.ch <- l.choose(due, to.route, now)
+	to.ch <- l.start(due, alone, to.route, now)
 }
 
-// choose takes the message out that a worker of a route gets, and counts it as being sent: the one that is due, or one near its turn on the worker's route.
-func (l *lane) choose(due *node, route string, now int64) (it Item) {
-	if due == l.only { // nobody else may use what is left
+// start takes the message out that a worker of a route gets, and counts it as being sent: the one that is due, or, unless that one alone may begin, one near its turn
+// on the worker's route.
+func (l *lane) start(due *node, alone bool, route string, now int64) (it Item) {
+	if alone {
 		it = l.take(due)
 	} else {
 		it = l.pick(route)
 	}
-	l.only = nil
 	l.begin(now)
 	if len(l.windows) > 0 {
 		l.share(it.Customer).used.add(now, l.windows)
@@ -482,195 +474,4 @@ func (l *lane) end(now int64) {
 		delete(l.s.lanes, l.key)
 	}
 	l.s.mu.Unlock()
-}
-
-// Offer gives an item to a lane. nil: it is taken. p is the lane's provider. Otherwise the item comes back at Wait.Until.
-func (s *Shaper) Offer(k Key, p *provider.Provider, it Item) *Wait {
-	l := s.lane(k, true)
-	defer l.unlock()
-	now := s.now()
-	if s.drained.Load() {
-		return &Wait{Until: time.Unix(0, now), Why: l.why("full")}
-	}
-	if l.p != p {
-		l.setProvider(p)
-	}
-	if l.stand.next != 0 && now >= l.stand.next {
-		l.review(now)
-	}
-	it.Class = min(max(it.Class, Transactional), Bulk)
-	c := l.share(it.Customer)
-	if c == nil {
-		c = l.makeShare(it.Customer, s.weight(it.Customer))
-		if l.customerPause(it.Customer) != nil {
-			c.paused = true
-		}
-	}
-	if r := l.stopped(now, &it); r != nil {
-		w := r.away(now)
-		return &w
-	}
-	st := c.stream(it.Class, it.Stream)
-	if w := l.admit(now, st, &it); w != nil {
-		return w
-	}
-	s.held.Add(1)
-	c.held++
-	l.probes(now, &it)
-	l.push(st, it)
-	l.pump(now)
-	return nil
-}
-
-func (s *Shaper) weight(customer string) int {
-	if s.o.Weight == nil {
-		return 1
-	}
-	return s.o.Weight(customer)
-}
-
-// Room is how many more messages memory has room for: a caller claims no more than that. It is none for a moment while a lane fills memory of which one
-// cannot yet tell whether it is fast.
-func (s *Shaper) Room() int {
-	held := int(s.held.Load())
-	if held > s.o.Window/4 && s.now() < s.patience.Load() {
-		return 0
-	}
-	return max(s.o.Window-held, 0)
-}
-
-// Take is called by a worker of the lane and waits for the next item that may leave now, one of the same route first where fairness allows. route is that of the
-// open connection, "" without one. It waits idle at most. ok is false when the worker must end its connection and call Leave.
-func (s *Shaper) Take(ctx context.Context, k Key, route string, idle time.Duration) (it Item, ok bool) {
-	l := s.lane(k, false)
-	if l == nil {
-		return Item{}, false
-	}
-	if route == "" && l.coming > 0 {
-		l.coming--
-	}
-	now := s.now()
-	if l.stand.next != 0 && now >= l.stand.next {
-		l.review(now)
-	}
-	if s.drained.Load() || l.workers > l.limit() || ctx.Err() != nil {
-		l.unlock()
-		return Item{}, false
-	}
-	wait := idle
-	if l.ready() {
-		at, _, due := l.due(now)
-		if due != nil {
-			it := l.choose(due, route, now)
-			l.pump(now)
-			l.unlock()
-			return it, true
-		}
-		if at != never && at-now > int64(idle) {
-			l.pump(now)
-			l.unlock()
-			return Item{}, false
-		}
-		wait += 50 * time.Millisecond
-	}
-	if wait <= 0 {
-		l.unlock()
-		return Item{}, false
-	}
-	w := s.waiter(route, wait)
-	l.waiters = append(l.waiters, w)
-	l.pump(now)
-	l.unlock()
-	select {
-	case it, ok = <-w.ch:
-		if ok {
-			s.release(w)
-		}
-		return it, ok
-	case <-w.late.C:
-	case <-ctx.Done():
-	}
-	l.mu.Lock()
-	defer l.unlock()
-	for i, o := range l.waiters {
-		if o == w {
-			l.waiters = append(l.waiters[:i], l.waiters[i+1:]...)
-			s.release(w)
-			return Item{}, false
-		}
-	}
-	if it, ok = <-w.ch; ok { // handed over meanwhile
-		s.release(w)
-	}
-	return it, ok
-}
-
-// Leave counts a worker out that Hire asked for.
-func (s *Shaper) Leave(k Key) {
-	l := s.lane(k, false)
-	if l == nil {
-		return
-	}
-	defer l.unlock()
-	now := s.now()
-	if l.hired == l.total && l.ready() {
-		l.hireAfter = now + hurryAfter
-	}
-	l.workers = max(l.workers-1, 0)
-	l.coming = min(l.coming, l.workers)
-	l.pump(now)
-	l.end(now)
-}
-
-// Done counts an item out of memory, after its outcomes were observed.
-func (s *Shaper) Done(k Key, it Item) {
-	s.held.Add(-1)
-	l := s.lane(k, false)
-	if l == nil {
-		return
-	}
-	defer l.unlock()
-	now := s.now()
-	l.busy = max(l.busy-1, 0)
-	l.unprobe(&it)
-	for _, w := range l.windows {
-		w.add(now, 1)
-	}
-	l.dirty = true
-	if l.meter.done(now) {
-		l.trim(now)
-	}
-	if c := l.share(it.Customer); c != nil {
-		c.held = max(c.held-1, 0)
-		l.callBack(now, c)
-	}
-	l.pump(now)
-	l.end(now)
-}
-
-// Drain gives back all items that have not begun and lets no worker take another.
-func (s *Shaper) Drain() []Item {
-	s.drained.Store(true)
-	var out []Item
-	for _, l := range s.all() {
-		l.mu.Lock()
-		for _, c := range l.shares {
-			for _, st := range c.streams {
-				for st.head != nil {
-					out = append(out, l.remove(st.head))
-					c.held--
-				}
-			}
-		}
-		for _, w := range l.waiters {
-			close(w.ch)
-		}
-		l.waiters = nil
-		if l.timer != nil {
-			l.timer.Stop()
-		}
-		l.unlock()
-	}
-	s.held.Add(-int64(len(out)))
-	return out
 }

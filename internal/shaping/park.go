@@ -79,22 +79,14 @@ func (m *meter) now(now int64) float64 {
 }
 
 // ceiling is the messages a second that the limits allow for long; +Inf without limits.
-func (l *lane) ceiling() float64 {
-	r := math.Inf(1)
-	for _, w := range l.windows {
-		if w.limit > 0 {
-			r = min(r, float64(w.limit)*1e9/float64(w.span))
-		}
-	}
-	return r
-}
+func (l *lane) ceiling() float64 { return l.lasting(true) }
 
-// lasting is the same for customers who have had much: they leave the reserve to others.
-func (l *lane) lasting() float64 {
+// lasting is the same for customers who have had little (light), or for the others: they leave the reserve.
+func (l *lane) lasting(light bool) float64 {
 	r := math.Inf(1)
 	for _, w := range l.windows {
 		if w.limit > 0 {
-			r = min(r, float64(w.limit-w.reserve)*1e9/float64(w.span))
+			r = min(r, float64(w.open(light))*1e9/float64(w.span))
 		}
 	}
 	return r
@@ -102,7 +94,7 @@ func (l *lane) lasting() float64 {
 
 // rate is the messages a second that leave the lane, as far as can be told; +Inf when nothing is known.
 func (l *lane) rate(now int64) float64 {
-	r := l.lasting()
+	r := l.lasting(false)
 	if p := l.pace(); p > 0 {
 		r = min(r, p/60)
 	}

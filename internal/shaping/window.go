@@ -84,6 +84,14 @@ func (w *window) add(now int64, n int) {
 	w.q = append(w.q, slot{no, n})
 }
 
+// open is what of the limit a message may use.
+func (w *window) open(light bool) int {
+	if light {
+		return w.limit
+	}
+	return w.limit - w.reserve
+}
+
 // next returns the earliest moment another message may begin, when last is when the one before did and busy are being sent; 0 is at once. light
 // is said for a message of a customer who has had little: it may use the reserve, and is not spread.
 func (w *window) next(now, last int64, busy int, light bool) int64 {
@@ -91,10 +99,7 @@ func (w *window) next(now, last int64, busy int, light bool) int64 {
 		return 0
 	}
 	w.roll(now)
-	used, limit := w.sum+busy, w.limit
-	if !light {
-		limit -= w.reserve
-	}
+	used, limit := w.sum+busy, w.open(light)
 	if used < w.free || light && w.reserve > 0 && used < limit {
 		return 0
 	}
@@ -114,7 +119,7 @@ func (w *window) next(now, last int64, busy int, light bool) int64 {
 
 // spread is the smallest pause between messages with which the limit is not run into before used messages leave the span.
 func (w *window) spread(now int64, used int) int64 {
-	gap, avail := int64(0), w.limit-w.reserve-used
+	gap, avail := int64(0), w.open(false)-used
 	for i := w.head; i < len(w.q); i++ {
 		if avail > 0 {
 			gap = max(gap, (w.expiry(w.q[i].no)-now)/int64(avail))
@@ -122,7 +127,7 @@ func (w *window) spread(now int64, used int) int64 {
 		avail += w.q[i].n
 	}
 	if avail > 0 {
-		gap = max(gap, w.span/int64(max(w.limit-w.reserve, avail)))
+		gap = max(gap, w.span/int64(max(w.open(false), avail)))
 	}
 	return gap
 }
