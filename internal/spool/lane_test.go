@@ -184,38 +184,34 @@ func TestHurryMixed(t *testing.T) {
 }
 
 func TestHurryOtherNode(t *testing.T) {
-	storetest.Each(t, store.SpoolSchema(), func(t *testing.T, db *store.DB) {
-		if db.Engine() == "sqlite" {
-			t.Skip("one node")
+	db := storetest.Postgres(t, store.SpoolSchema()) // SQLite serves one node
+	owner := open(t, db, nil)
+	desk := open(t, db, nil, func(o *spool.Options) { o.Node = "two" })
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	must(t, owner.Start(t.Context()))
+	go func() { ended <- owner.Run(ctx) }()
+	m := put(t, owner, message(time.Now(), 10))
+	claim(t, owner, 10)
+	must(t, owner.Settle(t.Context(), parked(m, 0, time.Now().Add(time.Hour), "l")))
+	if n, err := desk.Hurry(t.Context(), "l", 0); n != 1 || err != nil {
+		t.Errorf("hurried %d, %v; want 1", n, err)
+	}
+	var got []spool.Work
+	for len(got) == 0 {
+		select {
+		case <-owner.Wake():
+		case <-time.After(20 * time.Second):
+			t.Fatal("the owner heard nothing")
 		}
-		owner := open(t, db, nil)
-		desk := open(t, db, nil, func(o *spool.Options) { o.Node = "two" })
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		must(t, owner.Start(t.Context()))
-		go func() { ended <- owner.Run(ctx) }()
-		m := put(t, owner, message(time.Now(), 10))
-		claim(t, owner, 10)
-		must(t, owner.Settle(t.Context(), parked(m, 0, time.Now().Add(time.Hour), "l")))
-		if n, err := desk.Hurry(t.Context(), "l", 0); n != 1 || err != nil {
-			t.Errorf("hurried %d, %v; want 1", n, err)
-		}
-		var got []spool.Work
-		for len(got) == 0 {
-			select {
-			case <-owner.Wake():
-			case <-time.After(20 * time.Second):
-				t.Fatal("the owner heard nothing")
-			}
-			got = claim(t, owner, 10)
-		}
-		wantIDs(t, got, m)
-		if w := claim(t, desk, 10); len(w) != 0 {
-			t.Errorf("the other node claims it")
-		}
-		cancel()
-		must(t, <-ended)
-	})
+		got = claim(t, owner, 10)
+	}
+	wantIDs(t, got, m)
+	if w := claim(t, desk, 10); len(w) != 0 {
+		t.Errorf("the other node claims it")
+	}
+	cancel()
+	must(t, <-ended)
 }
 
 func TestBacklogs(t *testing.T) {
