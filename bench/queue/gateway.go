@@ -14,57 +14,34 @@ import (
 	"syscall"
 	"time"
 
-	"postern/internal/mail"
-	"postern/internal/smtp"
+	"postern/bench/sink"
 )
 
-// sink takes everything, and notes when.
-type sink struct {
+// arrivals is what came out at the end, and when.
+type arrivals struct {
 	from, to    int64 // the messages between which the gateway is measured, when its start is over
 	got         atomic.Int64
 	first       chan struct{}
 	begin, done chan struct{} // at from and to
 }
 
-func (s *sink) NewSession(context.Context, *smtp.Conn) (smtp.Session, error) {
-	return sinkSession{s}, nil
-}
-
-type sinkSession struct{ s *sink }
-
-func (sinkSession) Mail(context.Context, *smtp.Transaction) error { return nil }
-
-func (sinkSession) Rcpt(context.Context, *smtp.Transaction, mail.Recipient) error { return nil }
-
-func (k sinkSession) Data(context.Context, *smtp.Transaction, []byte) (smtp.Reply, error) {
-	switch k.s.got.Add(1) {
+// took counts a message.
+func (s *arrivals) took() {
+	switch s.got.Add(1) {
 	case 1:
-		close(k.s.first)
-	case k.s.from:
-		close(k.s.begin)
-	case k.s.to:
-		close(k.s.done)
+		close(s.first)
+	case s.from:
+		close(s.begin)
+	case s.to:
+		close(s.done)
 	}
-	return smtp.Reply{}, nil
 }
-
-func (sinkSession) Close() {}
 
 // serveSink listens on a free port.
-func serveSink(ctx context.Context, to int64) (*sink, string, error) {
-	s := &sink{from: to / 6, to: to, first: make(chan struct{}), begin: make(chan struct{}), done: make(chan struct{})}
-	limits := smtp.DefaultLimits()
-	limits.ConnectionsPerIP, limits.ConnectionsPerNetwork, limits.NewPerMinutePerIP, limits.Messages, limits.Junk = -1, -1, -1, -1, 1<<30
-	server, err := smtp.NewServer(smtp.ServerOptions{Hostname: "sink.bench.test", Handler: s, Limits: limits})
-	if err != nil {
-		return nil, "", err
-	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, "", err
-	}
-	go func() { _ = server.Serve(ctx, l) }()
-	return s, l.Addr().String(), nil
+func serveSink(ctx context.Context, to int64) (*arrivals, string, error) {
+	s := &arrivals{from: to / 6, to: to, first: make(chan struct{}), begin: make(chan struct{}), done: make(chan struct{})}
+	addr, err := sink.Serve(ctx, "127.0.0.1:0", s.took)
+	return s, addr, err
 }
 
 // freeAddr is an address on which nobody listens.

@@ -14,7 +14,6 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -27,6 +26,7 @@ import (
 	"syscall"
 	"time"
 
+	"postern/bench/sink"
 	"postern/internal/dns/dnstest"
 	"postern/internal/mail"
 	"postern/internal/smtp"
@@ -66,8 +66,9 @@ func main() {
 		fail(serveZone(ctx))
 		return
 	}
-	s := &sink{want: int64(*messages), all: make(chan struct{})}
-	fail(s.start(ctx, *sinkAt))
+	s := &arrivals{want: int64(*messages), all: make(chan struct{})}
+	_, err := sink.Serve(ctx, *sinkAt, s.took)
+	fail(err)
 	r, err := run(ctx, s, *target, *messages, *size, *sessions, *perConn, *pid, *wait)
 	fail(err)
 	r.Name = *name
@@ -110,8 +111,8 @@ func serveZone(ctx context.Context) error {
 	return nil
 }
 
-// sink is the server at the end: it counts messages and forgets them.
-type sink struct {
+// arrivals is what came out at the end, and when.
+type arrivals struct {
 	want int64
 	got  atomic.Int64
 	last atomic.Int64 // unix nanoseconds of the last arrival
@@ -119,41 +120,13 @@ type sink struct {
 	once sync.Once
 }
 
-func (s *sink) start(ctx context.Context, addr string) error {
-	limits := smtp.DefaultLimits()
-	limits.ConnectionsPerIP, limits.ConnectionsPerNetwork, limits.NewPerMinutePerIP, limits.Messages, limits.Junk = -1, -1, -1, -1, 1<<30
-	server, err := smtp.NewServer(smtp.ServerOptions{Hostname: "sink.bench.test", Handler: s, Limits: limits})
-	if err != nil {
-		return err
+// took counts a message.
+func (s *arrivals) took() {
+	s.last.Store(time.Now().UnixNano())
+	if s.got.Add(1) == s.want {
+		s.once.Do(func() { close(s.all) })
 	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
-	}
-	go func() { _ = server.Serve(ctx, l) }()
-	return nil
 }
-
-// NewSession is smtp.Handler's.
-func (s *sink) NewSession(context.Context, *smtp.Conn) (smtp.Session, error) {
-	return sinkSession{s}, nil
-}
-
-type sinkSession struct{ s *sink }
-
-func (sinkSession) Mail(context.Context, *smtp.Transaction) error { return nil }
-
-func (sinkSession) Rcpt(context.Context, *smtp.Transaction, mail.Recipient) error { return nil }
-
-func (k sinkSession) Data(context.Context, *smtp.Transaction, []byte) (smtp.Reply, error) {
-	k.s.last.Store(time.Now().UnixNano())
-	if k.s.got.Add(1) == k.s.want {
-		k.s.once.Do(func() { close(k.s.all) })
-	}
-	return smtp.Reply{}, nil
-}
-
-func (sinkSession) Close() {}
 
 // letter is a message of about size bytes: plain text in lines of 70 characters, each message with an own Message-ID.
 func letter(size, n int) []byte {
@@ -167,7 +140,7 @@ func letter(size, n int) []byte {
 	return []byte(b.String())
 }
 
-func run(ctx context.Context, s *sink, target string, messages, size, sessions, perConn, pid int, wait time.Duration) (result, error) {
+func run(ctx context.Context, s *arrivals, target string, messages, size, sessions, perConn, pid int, wait time.Duration) (result, error) {
 	addr, err := netip.ParseAddrPort(target)
 	if err != nil {
 		return result{}, err
