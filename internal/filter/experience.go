@@ -106,7 +106,7 @@ func checkReputation(ctx context.Context, s *scan) {
 
 // behaviour is the score that a sender answers for, and that his mean is made of: without what only the operator can mend, without
 // the tests that compare him with his past already, which a good mean would forgive, and without the test string, which says nothing of
-// anybody.
+// anybody. It is whole thousandths: checks end in any order, and the last bit of a sum follows it.
 func (s *scan) behaviour() float64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *scan) behaviour() float64 {
 			sum += h.Points
 		}
 	}
-	return math.Min(MaxScore, sum)
+	return math.Min(MaxScore, thousandth(sum))
 }
 
 // sender is whose past counts. A login answers for him, or a valid signature that the message arrives with and that fits From:

@@ -3,6 +3,7 @@ package filter
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -185,6 +186,22 @@ func BenchmarkExperience(b *testing.B) {
 	for b.Loop() {
 		if _, err := f.Run(b.Context(), in); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// TestBehaviourInAnyOrder: checks end in any order, and a sum of floats follows it in the last bit; what a sender answers for does not.
+func TestBehaviourInAnyOrder(t *testing.T) {
+	points := []float64{1, 0.1, -0.001, -0.1, -0.1, -0.1, 0.7, 2.3, 0.2}
+	want := 3.999
+	for n := range 500 {
+		s := &scan{settings: &settings{}}
+		rand.New(rand.NewPCG(uint64(n), 0)).Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
+		for _, p := range points {
+			s.hits = append(s.hits, Hit{Test: "X", Points: p})
+		}
+		if got := s.behaviour(); got != want {
+			t.Fatalf("%v: %v, want %v", points, got, want)
 		}
 	}
 }
