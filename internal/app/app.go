@@ -51,6 +51,7 @@ import (
 	"postern/internal/store"
 	"postern/internal/suppression"
 	"postern/internal/tlspolicy"
+	"postern/internal/user"
 )
 
 // Options is what New needs beside the configuration.
@@ -77,6 +78,7 @@ type App struct {
 	rules           *filter.RuleBook
 	receivers       atomic.Pointer[provider.Knowledge]
 	accounts        *account.Ledger
+	users           *user.Ledger
 	journal         *journal.Journal
 	learn           *learn.Ledger
 	suppression     *suppression.Ledger
@@ -140,7 +142,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 		what string
 		do   func(context.Context, *config.Config) error
 	}{
-		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"accounts", a.openAccounts},
+		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"accounts", a.openAccounts}, {"users", a.openUsers},
 		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"return addresses", a.openReturning}, {"intake and delivery", a.openWorks},
 		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"services", a.openServices}, {"pages", a.openFaces},
 	} {
@@ -477,7 +479,9 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	desk := a.intake.Desk()
 	a.metrics.desk = desk
 	pages, err = portal.New(portal.Options{Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,
-		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log})
+		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log,
+		Users: a.users, Accounts: a.accounts, Journal: a.journal, Spool: a.spool, Delivery: a.delivery, Filter: a.filter, Suppression: a.suppression,
+		Alarms: a.alarms, Knowledge: a.knowledge})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -29,7 +29,15 @@ func newLimiter(every time.Duration, burst int) *limiter {
 // take counts a request. It returns 0 when the request is within the limit, else how long to wait; refused requests do not
 // count.
 func (l *limiter) take(client netip.Prefix, now time.Time) time.Duration {
-	slot := maphash.Comparable(l.seed, client) % slots
+	return l.takeSlot(maphash.Comparable(l.seed, client)%slots, now)
+}
+
+// takeName is take for a user who is signed in.
+func (l *limiter) takeName(id string, now time.Time) time.Duration {
+	return l.takeSlot(maphash.String(l.seed, id)%slots, now)
+}
+
+func (l *limiter) takeSlot(slot uint64, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	arrival := max(l.next[slot], now.UnixNano()) + int64(l.every)

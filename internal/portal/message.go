@@ -18,7 +18,6 @@ import (
 // messagePage is the page of one message.
 type messagePage struct {
 	page
-	Banner   *banner
 	Subject  string
 	State    state
 	Gauge    *gauge // nil: not tested
@@ -361,7 +360,7 @@ func (s *site) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err == nil {
-		http.Redirect(w, r, p.site.prefix+"/m/"+r.PathValue("token")+p.query("done", act), http.StatusSeeOther)
+		http.Redirect(w, r, p.site.prefix+"/m/"+r.PathValue("token")+p.ask("done", act), http.StatusSeeOther)
 		return
 	}
 	s.refused(w, r, p, v.ID, err, question)

@@ -4,13 +4,17 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
+	"postern/internal/account"
 	"postern/internal/locale"
+	"postern/internal/user"
 )
 
 // page is what every template gets: texts in one language, and links that keep it.
@@ -20,6 +24,14 @@ type page struct {
 	Chosen bool   // named by the address, so links keep it
 	Path   string // of this page, for the language switch; empty: no switch
 	Title  string
+
+	Who      *user.Principal   // nil: not signed in
+	Customer *account.Customer // whose page it is; nil: nobody's in particular
+	Menu     []menuGroup
+	Banner   *banner        // what the last act said
+	Scripts  []string       // paths of scripts that the page may do without
+	zone     *time.Location // of the visitor; nil: the clock's
+	query    url.Values     // of the address, kept by the language switch
 }
 
 // page begins a page in the language that the address names, else in lang.
@@ -49,12 +61,25 @@ func (p page) In(lang string) page {
 	return p
 }
 
-// URL returns the address of one of our paths.
-func (p page) URL(path string) string {
-	if p.Chosen {
-		return p.site.prefix + path + "?lang=" + p.Lang
+// URL returns the address of one of our paths, which may have a query, with pairs of name and value added to it.
+func (p page) URL(path string, pairs ...string) string {
+	q := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
 	}
-	return p.site.prefix + path
+	if p.Chosen {
+		q.Set("lang", p.Lang)
+	}
+	if len(q) == 0 {
+		return p.site.prefix + path
+	}
+	separator := "?"
+	if strings.Contains(path, "?") {
+		separator = "&"
+	}
+	return p.site.prefix + path + separator + q.Encode()
 }
 
 // OtherLang is the language of the switch, Switch its address.
@@ -66,7 +91,14 @@ func (p page) OtherLang() string {
 }
 
 // Switch is the address of this page in the other language.
-func (p page) Switch() string { return p.site.prefix + p.Path + "?lang=" + p.OtherLang() }
+func (p page) Switch() string {
+	q := maps.Clone(p.query)
+	if q == nil {
+		q = url.Values{}
+	}
+	q.Set("lang", p.OtherLang())
+	return p.site.prefix + p.Path + "?" + q.Encode()
+}
 
 // Style, Icon and Host are the same on every page.
 func (p page) Style() string { return p.site.prefix + p.site.style }
@@ -104,7 +136,15 @@ func (p page) points(f float64) string {
 
 // date writes a moment in the clock's zone.
 func (p page) date(t time.Time) string {
-	return locale.Date(p.Lang, t.In(p.site.o.Now().Location()))
+	return locale.Date(p.Lang, t.In(p.location()))
+}
+
+// location is the zone in which the visitor reads times.
+func (p page) location() *time.Location {
+	if p.zone != nil {
+		return p.zone
+	}
+	return p.site.o.Now().Location()
 }
 
 // render writes a page, or the plainest of all pages when its template fails.
@@ -134,7 +174,8 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, status int, kind str
 }
 
 func (s *site) failWith(w http.ResponseWriter, r *http.Request, status int, kind string, pairs ...any) {
-	p := s.page(r, locale.Match(r.Header.Get("Accept-Language")))
+	x, _ := visitorOf(r)
+	p := s.pageFor(r, x)
 	e := errorPage{page: p, Heading: p.T("error." + kind + ".heading"), What: p.T("error."+kind+".what", pairs...), Do: p.T("error." + kind + ".do")}
 	e.Title = p.T("error.title", "Heading", e.Heading)
 	s.render(w, status, "error.html", e)
@@ -150,17 +191,22 @@ func (s *site) busy(w http.ResponseWriter, r *http.Request, wait time.Duration) 
 // startPage is the page of the bare address: in both languages, for it knows nobody.
 type startPage struct {
 	page
-	Pages []page
+	Pages  []page
+	SignIn bool // there is a sign-in
 }
 
 func (s *site) start(w http.ResponseWriter, r *http.Request) {
+	if x, ok := visitorOf(r); ok {
+		http.Redirect(w, r, s.pageFor(r, x).URL(homeOf(x.who)), http.StatusSeeOther)
+		return
+	}
 	p := s.page(r, locale.Match(r.Header.Get("Accept-Language")))
 	p.Title = p.T("start.title", "Host", s.o.Hostname)
-	s.render(w, http.StatusOK, "start.html", startPage{page: p, Pages: []page{p.In(p.Lang), p.In(p.OtherLang())}})
+	s.render(w, http.StatusOK, "start.html", startPage{page: p, Pages: []page{p.In(p.Lang), p.In(p.OtherLang())}, SignIn: s.o.Users != nil})
 }
 
-// query returns the address's query with one more field, keeping the language.
-func (p page) query(name, value string) string {
+// ask returns the address's query with one more field, keeping the language.
+func (p page) ask(name, value string) string {
 	q := url.Values{name: {value}}
 	if p.Chosen {
 		q.Set("lang", p.Lang)

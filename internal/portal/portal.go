@@ -45,10 +45,18 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/account"
+	"postern/internal/alarm"
+	"postern/internal/delivery"
 	"postern/internal/filter"
 	"postern/internal/intake"
+	"postern/internal/journal"
 	"postern/internal/locale"
 	"postern/internal/notice"
+	"postern/internal/provider"
+	"postern/internal/spool"
+	"postern/internal/suppression"
+	"postern/internal/user"
 )
 
 // Options is what New needs. Desk, Catalog and Links are required.
@@ -60,6 +68,17 @@ type Options struct {
 	Hostname string // the gateway's name, on every page
 	Logger   *slog.Logger
 	Now      func() time.Time // default time.Now; times are shown in its zone
+
+	// What the pages behind the sign-in show. Without Users there are none of them; with Users, all others are required but where it says so.
+	Users       *user.Ledger
+	Accounts    *account.Ledger
+	Journal     *journal.Journal
+	Spool       *spool.Spool
+	Delivery    *delivery.Delivery
+	Filter      *filter.Filter
+	Suppression *suppression.Ledger
+	Alarms      *alarm.Alarms              // nil: none stand
+	Knowledge   func() *provider.Knowledge // the receivers that are known now
 }
 
 // Bounds of requests.
@@ -82,8 +101,11 @@ type site struct {
 	assets    map[string]asset
 	style     string // path of the style sheet, with its hash
 	icon      string
-	views     *limiter // all requests
-	acts      *limiter // POST
+	views     *limiter         // all requests of unknown visitors
+	acts      *limiter         // their POST
+	known     *limiter         // all requests of a user who is signed in
+	bodies    map[string]int64 // bytes of a request, by the pattern of its route; others: maxBody
+	mux       *http.ServeMux
 }
 
 // asset is a file served as it is, under a name that holds its hash: it may be kept for ever.
@@ -104,7 +126,8 @@ func New(o Options) (http.Handler, error) {
 		o.Now = time.Now
 	}
 	s := &site{o: o, tests: make(map[string]filter.Test), assets: make(map[string]asset),
-		views: newLimiter(time.Second, 40), acts: newLimiter(3*time.Second, 10)}
+		views: newLimiter(time.Second, 40), acts: newLimiter(3*time.Second, 10),
+		known: newLimiter(100*time.Millisecond, 300), bodies: make(map[string]int64)}
 	for _, t := range filter.Tests() {
 		s.tests[t.Name] = t
 	}
@@ -151,6 +174,13 @@ func (s *site) asset(name, kind string) (string, error) {
 // handler joins routes and guards, outermost first: headers, prefix, size, rate, origin.
 func (s *site) handler(origin string) (http.Handler, error) {
 	mux := http.NewServeMux()
+	s.mux = mux
+	for _, rt := range s.routes() {
+		mux.HandleFunc(rt.pattern(), s.guarded(rt))
+		if rt.body > 0 {
+			s.bodies[rt.pattern()] = rt.body
+		}
+	}
 	mux.HandleFunc("GET /{$}", s.start)
 	mux.HandleFunc("GET /m/{token}", s.message)
 	mux.HandleFunc("GET /m/{token}/{act}", s.back)
@@ -169,7 +199,7 @@ func (s *site) handler(origin string) (http.Handler, error) {
 	foreign.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, http.StatusForbidden, "foreign")
 	}))
-	return s.headers(s.unprefixed(s.bounded(s.limited(foreign.Handler(mux))))), nil
+	return s.headers(s.unprefixed(s.bounded(s.identified(s.limited(foreign.Handler(mux)))))), nil
 }
 
 // headers sets what every answer carries.
@@ -209,12 +239,16 @@ func (s *site) unprefixed(next http.Handler) http.Handler {
 // bounded refuses requests that announce too much and cuts those that send it unannounced.
 func (s *site) bounded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.ContentLength > maxBody {
+		most := int64(maxBody)
+		if _, pattern := s.mux.Handler(r); s.bodies[pattern] > 0 {
+			most = s.bodies[pattern]
+		}
+		if r.ContentLength > most {
 			w.Header().Set("Connection", "close")
 			s.fail(w, r, http.StatusRequestEntityTooLarge, "large")
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 		next.ServeHTTP(w, r)
 	})
 }
@@ -227,6 +261,14 @@ func (s *site) limited(next http.Handler) http.Handler {
 			return
 		}
 		now, client := s.o.Now(), clientOf(r)
+		if x, ok := visitorOf(r); ok {
+			if wait := s.known.takeName(x.who.ID, now); wait > 0 {
+				s.busy(w, r, wait)
+				return
+			}
+			next.ServeHTTP(w, r)
+			return
+		}
 		wait := s.views.take(client, now)
 		if wait == 0 && r.Method != http.MethodGet && r.Method != http.MethodHead {
 			wait = s.acts.take(client, now)
