@@ -88,6 +88,9 @@ const (
 	actTime     = 45 * time.Second
 )
 
+// policy is what browsers may load for our pages, and where they may send forms.
+const policy = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+
 //go:embed templates static
 var files embed.FS
 
@@ -101,6 +104,7 @@ type site struct {
 	assets    map[string]asset
 	style     string // path of the style sheet, with its hash
 	icon      string
+	scripts   map[string]string // paths of scripts, with their hashes, by file name
 	views     *limiter         // all requests of unknown visitors
 	acts      *limiter         // their POST
 	known     *limiter         // all requests of a user who is signed in
@@ -127,7 +131,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	s := &site{o: o, tests: make(map[string]filter.Test), assets: make(map[string]asset),
 		views: newLimiter(time.Second, 40), acts: newLimiter(3*time.Second, 10),
-		known: newLimiter(100*time.Millisecond, 300), bodies: make(map[string]int64)}
+		known: newLimiter(100*time.Millisecond, 300), bodies: make(map[string]int64), scripts: make(map[string]string)}
 	for _, t := range filter.Tests() {
 		s.tests[t.Name] = t
 	}
@@ -154,6 +158,17 @@ func New(o Options) (http.Handler, error) {
 	}
 	if s.icon, err = s.asset("icon.svg", "image/svg+xml"); err != nil {
 		return nil, err
+	}
+	scripts, err := files.ReadDir("static")
+	if err != nil {
+		return nil, fmt.Errorf("portal: %w", err)
+	}
+	for _, f := range scripts {
+		if strings.HasSuffix(f.Name(), ".js") {
+			if s.scripts[f.Name()], err = s.asset(f.Name(), "text/javascript; charset=utf-8"); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return s.handler(origin)
 }
@@ -206,7 +221,7 @@ func (s *site) handler(origin string) (http.Handler, error) {
 func (s *site) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		h.Set("Content-Security-Policy", policy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")

@@ -176,6 +176,12 @@ func (v *visit) show(status int, name string, data any) {
 	v.s.render(v.w, status, name, data)
 }
 
+// script adds a script of static/ to the page, and lets this one page run it and ask this site. Call it before show. Pages must do without it.
+func (v *visit) script(name string) {
+	v.page.Scripts = append(v.page.Scripts, v.s.prefix+v.s.scripts[name])
+	v.w.Header().Set("Content-Security-Policy", policy+"; script-src 'self'; connect-src 'self'")
+}
+
 // missing answers that there is no such thing, or that it is somebody else's.
 func (v *visit) missing() {
 	v.status = http.StatusNotFound
