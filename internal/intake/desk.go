@@ -232,11 +232,16 @@ func (d *Desk) held(ctx context.Context, id mail.QueueID) (View, error) {
 // threshold is released at once: it is now what any new message would be. The sender's test does not release what waits for the
 // operator (forOperator), and a message in which a virus was found is for the operator to test.
 func (d *Desk) Retest(ctx context.Context, id mail.QueueID, actor string) (View, error) {
+	return d.RetestFor(ctx, id, actor, actor == bySender)
+}
+
+// RetestFor is Retest in the name of anybody; sender: he is bound to what the sender may do.
+func (d *Desk) RetestFor(ctx context.Context, id mail.QueueID, actor string, sender bool) (View, error) {
 	v, err := d.held(ctx, id)
 	if err != nil {
 		return v, err
 	}
-	if actor == bySender && v.Verdict.Locked { // a scanner that is away for a while would set the virus free
+	if sender && v.Verdict.Locked { // a scanner that is away for a while would set the virus free
 		return v, ErrNotAllowed
 	}
 	if !d.mayTest(id) {
@@ -273,7 +278,7 @@ func (d *Desk) Retest(ctx context.Context, id mail.QueueID, actor string) (View,
 		return v, fmt.Errorf("retest %s: %w", id, err)
 	}
 	d.in.o.Count("retested")
-	if !verdict.Held && (actor != bySender || !v.forOperator()) {
+	if !verdict.Held && (!sender || !v.forOperator()) {
 		if err := d.release(ctx, work, "rule", verdict.Score); err != nil {
 			return v, err
 		}
@@ -382,6 +387,11 @@ func (d *Desk) Drop(ctx context.Context, id mail.QueueID, actor string) (View, e
 
 // Ask sends the sender's question about a held message to the operator, once per message.
 func (d *Desk) Ask(ctx context.Context, id mail.QueueID, question string) (View, error) {
+	return d.AskAs(ctx, id, question, bySender)
+}
+
+// AskAs is Ask in the name of one of the customer's users.
+func (d *Desk) AskAs(ctx context.Context, id mail.QueueID, question, actor string) (View, error) {
 	v, err := d.held(ctx, id)
 	if err != nil {
 		return v, err
@@ -393,7 +403,7 @@ func (d *Desk) Ask(ctx context.Context, id mail.QueueID, question string) (View,
 	if err != nil {
 		return v, fmt.Errorf("ask about %s: %w", id, err)
 	}
-	f := d.fact(journal.Asked, work, bySender)
+	f := d.fact(journal.Asked, work, actor)
 	f.Text = clipText(question, 1000)
 	if err := d.in.o.Journal.Append(ctx, f); err != nil {
 		return v, fmt.Errorf("ask about %s: %w", id, err)
