@@ -51,6 +51,7 @@ import (
 	"time"
 
 	"postern/internal/mail"
+	"postern/internal/password"
 	"postern/internal/store"
 )
 
@@ -115,7 +116,7 @@ type Ledger struct {
 	tuning       Tuning     // of the configuration file tuningSource; guarded by refreshing
 	tuningSource string
 	state        atomic.Pointer[snapshot]
-	gate         *gate
+	gate         *password.Gate
 }
 
 // New checks the options and makes a ledger. It does not read the database: Refresh, SyncConfig and Run do.
@@ -140,7 +141,7 @@ func New(o Options) (*Ledger, error) {
 		l.pools[DefaultPool] = Pool{Name: DefaultPool}
 	}
 	var err error
-	if l.gate, err = newGate(); err != nil {
+	if l.gate, err = password.NewGate(rememberFor); err != nil {
 		return nil, err
 	}
 	l.state.Store(newSnapshot(rows{}))

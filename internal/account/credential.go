@@ -11,8 +11,12 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/password"
 	"postern/internal/store"
 )
+
+// rememberFor is how long a password found right is not computed again.
+const rememberFor = 5 * time.Minute
 
 // Bounds of what is looked at when somebody logs in. Generated names and passwords are far below.
 const (
@@ -60,7 +64,7 @@ func randomText(bytes int) (string, error) {
 
 // AddCredential makes a user name and a password of 160 random bits for a customer. Both use letters, digits
 // and - only. The password is returned here and never again. Error: ErrNotFound for an unknown customer.
-func (l *Ledger) AddCredential(ctx context.Context, customer, label string) (user, password string, err error) {
+func (l *Ledger) AddCredential(ctx context.Context, customer, label string) (user, secret string, err error) {
 	if len(label) > maxLabel || strings.ContainsFunc(label, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return "", "", fmt.Errorf("account: label: expected at most %d bytes on one line", maxLabel)
 	}
@@ -68,10 +72,10 @@ func (l *Ledger) AddCredential(ctx context.Context, customer, label string) (use
 	if err != nil {
 		return "", "", err
 	}
-	if password, err = randomText(20); err != nil {
+	if secret, err = randomText(20); err != nil {
 		return "", "", err
 	}
-	hash, err := l.gate.hasher.hash(ctx, password, newCost)
+	hash, err := l.gate.Hash(ctx, secret, password.Standard())
 	if err != nil {
 		return "", "", err
 	}
@@ -90,7 +94,7 @@ func (l *Ledger) AddCredential(ctx context.Context, customer, label string) (use
 	if err != nil {
 		return "", "", err
 	}
-	return user, password, nil
+	return user, secret, nil
 }
 
 // RevokeCredential ends a credential at once. Revoking twice is no error. Error: ErrNotFound.
@@ -126,8 +130,8 @@ func (l *Ledger) Credential(user string) (c Credential, ok bool) {
 }
 
 // Authenticate is AuthenticateFrom for callers that have no client IP: failures count against the user only.
-func (l *Ledger) Authenticate(ctx context.Context, user, password string) (Credential, Customer, error) {
-	return l.AuthenticateFrom(ctx, netip.Addr{}, user, password)
+func (l *Ledger) Authenticate(ctx context.Context, user, secret string) (Credential, Customer, error) {
+	return l.AuthenticateFrom(ctx, netip.Addr{}, user, secret)
 }
 
 // AuthenticateFrom checks a user name (in any case) and a password given by a client IP.
@@ -140,14 +144,10 @@ func (l *Ledger) Authenticate(ctx context.Context, user, password string) (Crede
 //
 // A password found right is remembered for five minutes as an HMAC under a key that lives in this process
 // only, and forgotten when the stored hash changes: argon2 per message would cost more than the message.
-func (l *Ledger) AuthenticateFrom(ctx context.Context, ip netip.Addr, user, password string) (Credential, Customer, error) {
-	now := l.now()
+func (l *Ledger) AuthenticateFrom(ctx context.Context, ip netip.Addr, user, secret string) (Credential, Customer, error) {
 	user = strings.ToLower(user)
-	if len(user) > maxUser || len(password) > maxPassword {
-		user, password = "", ""
-	}
-	if !l.gate.admits(user, ip, now) {
-		return Credential{}, Customer{}, ErrThrottled
+	if len(user) > maxUser || len(secret) > maxPassword {
+		user, secret = "", ""
 	}
 	s := l.state.Load()
 	var stored string
@@ -155,12 +155,15 @@ func (l *Ledger) AuthenticateFrom(ctx context.Context, ip netip.Addr, user, pass
 	if credential != nil && !credential.Revoked {
 		stored = credential.Hash
 	}
-	if stored == "" || !l.gate.remembers(user, password, stored, now) {
-		if err := l.check(ctx, attempt{user, password, stored, ip}); err != nil {
-			return Credential{}, Customer{}, err
-		}
+	switch err := l.gate.Check(ctx, password.Attempt{User: user, Password: secret, Stored: stored, IP: ip}, l.now); {
+	case errors.Is(err, password.ErrThrottled):
+		return Credential{}, Customer{}, ErrThrottled
+	case errors.Is(err, password.ErrDenied):
+		return Credential{}, Customer{}, ErrDenied
+	case err != nil:
+		return Credential{}, Customer{}, err
 	}
-	l.gate.succeeded(user, ip, now)
+	l.gate.Succeeded(user, ip, l.now())
 	customer, ok := s.customers[credential.Customer]
 	switch {
 	case !ok:
@@ -169,34 +172,6 @@ func (l *Ledger) AuthenticateFrom(ctx context.Context, ip netip.Addr, user, pass
 		return credential.shown(), *customer, ErrSuspended
 	}
 	return credential.shown(), *customer, nil
-}
-
-// attempt is one login to look at.
-type attempt struct {
-	user, password, stored string
-	ip                     netip.Addr
-}
-
-// check computes the hash when its turn comes. What others found out meanwhile counts: a flood of parallel guesses
-// gets no more tries than a queue of them, and many sessions starting at once with the same password cost one hash.
-func (l *Ledger) check(ctx context.Context, a attempt) error {
-	release, err := l.gate.hasher.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	now := l.now()
-	switch {
-	case !l.gate.admits(a.user, a.ip, now):
-		return ErrThrottled
-	case a.stored != "" && l.gate.remembers(a.user, a.password, a.stored, now):
-		return nil
-	case !verify(a.password, a.stored):
-		l.gate.failed(a.user, a.ip, now)
-		return ErrDenied
-	}
-	l.gate.remember(a.user, a.password, a.stored, now)
-	return nil
 }
 
 // IsRefusal reports whether err is an answer about the login itself rather than a failure to find it out.

@@ -1,6 +1,7 @@
-package account
+package password
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -12,7 +13,6 @@ import (
 
 // The gate's figures.
 const (
-	rememberFor     = 5 * time.Minute  // a password found right
 	failureWindow   = 15 * time.Minute // failures older than this no longer count towards the limit
 	failuresPerUser = 5
 	failuresPerIP   = 20 // a /32 or a /64
@@ -22,10 +22,11 @@ const (
 	maxRemembered   = 10_000         // entries of each table
 )
 
-// gate stands before the password check: it remembers who was right, who was wrong and when. It lives in
-// memory; a restart forgets.
-type gate struct {
-	hasher hasher
+// Gate stands before the password check: it remembers who was right, who was wrong and when. It lives in
+// memory; a restart forgets. Its methods may be called concurrently. Make one with NewGate.
+type Gate struct {
+	Hasher
+	keep   time.Duration
 	secret []byte // key of the HMACs, random per process
 
 	mu    sync.Mutex
@@ -47,9 +48,12 @@ type failures struct {
 	blocked time.Time // until; zero: not yet
 }
 
-func newGate() (*gate, error) {
-	g := &gate{
-		hasher: newHasher(),
+// NewGate returns a gate that knows nobody yet. A password found right is remembered for keep, as an HMAC under a key that lives in
+// this process only, and forgotten when the stored hash changes; 0: it is computed every time.
+func NewGate(keep time.Duration) (*Gate, error) {
+	g := &Gate{
+		Hasher: NewHasher(),
+		keep:   keep,
 		secret: make([]byte, 32),
 		right:  map[[sha256.Size]byte]time.Time{},
 		users:  map[string]*failures{},
@@ -57,9 +61,46 @@ func newGate() (*gate, error) {
 		known:  map[knownPair]time.Time{},
 	}
 	if _, err := rand.Read(g.secret); err != nil {
-		return nil, fmt.Errorf("account: random bytes: %w", err)
+		return nil, fmt.Errorf("password: random bytes: %w", err)
 	}
 	return g, nil
+}
+
+// Attempt is one password to look at.
+type Attempt struct {
+	User, Password string
+	Stored         string     // the user's hash; "" when there is no such user, or he has no password
+	IP             netip.Addr // of the client; the zero address: failures count against the user only
+}
+
+// Check looks at a password. ErrDenied for what does not fit, at the same cost whether the user exists or not; ErrThrottled when
+// the gate is shut. What others found out while it waited for its turn counts: a flood of parallel guesses gets no more tries than a queue of
+// them, and many sessions that start at once with the same password cost one hash. A password that fits does not open the gate: Succeeded does.
+func (g *Gate) Check(ctx context.Context, a Attempt, now func() time.Time) error {
+	at := now()
+	if !g.Admits(a.User, a.IP, at) {
+		return ErrThrottled
+	}
+	if a.Stored != "" && g.remembers(a.User, a.Password, a.Stored, at) {
+		return nil
+	}
+	release, err := g.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	at = now()
+	switch {
+	case !g.Admits(a.User, a.IP, at):
+		return ErrThrottled
+	case a.Stored != "" && g.remembers(a.User, a.Password, a.Stored, at):
+		return nil
+	case !g.verify(a.Password, a.Stored):
+		g.Failed(a.User, a.IP, at)
+		return ErrDenied
+	}
+	g.remember(a.User, a.Password, a.Stored, at)
+	return nil
 }
 
 // network is the unit failures of client IPs are counted by; the zero prefix for no address.
@@ -76,8 +117,8 @@ func network(ip netip.Addr) netip.Prefix {
 	return p
 }
 
-// admits reports whether this pair may try a password now.
-func (g *gate) admits(user string, ip netip.Addr, now time.Time) bool {
+// Admits reports whether this pair of user and client may try a password now. The zero address counts for the user only.
+func (g *Gate) Admits(user string, ip netip.Addr, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	from := network(ip)
@@ -90,10 +131,29 @@ func (g *gate) admits(user string, ip netip.Addr, now time.Time) bool {
 	return true
 }
 
-func (g *gate) failed(user string, ip netip.Addr, now time.Time) {
+// Failed counts a failure: five of a user within 15 minutes, or twenty of a client network (an IPv4 address or an IPv6 /64), shut the gate
+// for a minute, doubling with each further one up to four hours.
+func (g *Gate) Failed(user string, ip netip.Addr, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	count(g.users, user, failuresPerUser, now)
+	if from := network(ip); from.IsValid() {
+		count(g.ips, from, failuresPerIP, now)
+	}
+}
+
+// AdmitsNetwork and FailedNetwork are Admits and Failed where nobody is named: a guessed token says no user.
+func (g *Gate) AdmitsNetwork(ip netip.Addr, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := g.ips[network(ip)]
+	return f == nil || !now.Before(f.blocked)
+}
+
+// FailedNetwork counts a failure of a client network.
+func (g *Gate) FailedNetwork(ip netip.Addr, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	if from := network(ip); from.IsValid() {
 		count(g.ips, from, failuresPerIP, now)
 	}
@@ -131,9 +191,9 @@ func (f *failures) over(now time.Time) bool {
 	return now.Sub(f.last) > memory
 }
 
-// succeeded forgets the user's failures and notes the address he came from. Failures of the address stay: one right
-// password does not clear a guesser.
-func (g *gate) succeeded(user string, ip netip.Addr, now time.Time) {
+// Succeeded forgets the user's failures and notes the network he came from: for 24 hours the failures of others do not stop him there.
+// Failures of the network stay: one right password does not clear a guesser.
+func (g *Gate) Succeeded(user string, ip netip.Addr, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.users, user)
@@ -146,7 +206,7 @@ func (g *gate) succeeded(user string, ip netip.Addr, now time.Time) {
 	}
 }
 
-func (g *gate) digest(user, password, stored string) (sum [sha256.Size]byte) {
+func (g *Gate) digest(user, password, stored string) (sum [sha256.Size]byte) {
 	mac := hmac.New(sha256.New, g.secret)
 	for _, s := range []string{user, password, stored} {
 		// The length goes first, so that no two triples read the same.
@@ -156,19 +216,22 @@ func (g *gate) digest(user, password, stored string) (sum [sha256.Size]byte) {
 	return sum
 }
 
-func (g *gate) remembers(user, password, stored string, now time.Time) bool {
+func (g *Gate) remembers(user, password, stored string, now time.Time) bool {
 	sum := g.digest(user, password, stored)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return now.Before(g.right[sum])
 }
 
-func (g *gate) remember(user, password, stored string, now time.Time) {
+func (g *Gate) remember(user, password, stored string, now time.Time) {
+	if g.keep <= 0 {
+		return
+	}
 	sum := g.digest(user, password, stored)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	makeRoom(g.right, func(until time.Time) time.Time { return until }, now.After)
-	g.right[sum] = now.Add(rememberFor)
+	g.right[sum] = now.Add(g.keep)
 }
 
 // makeRoom keeps a table below its bound: what has expired goes first, then the oldest.
