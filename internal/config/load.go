@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"postern/internal/tree"
 )
 
 // Source is what a configuration is read from besides its own text. The zero Source is the machine's.
@@ -58,7 +60,7 @@ func (s Source) Load(paths ...string) (*Config, error) {
 			case ".yaml":
 				names = append(names, name)
 			case ".yml":
-				warnings = append(warnings, Problem{Origin: Origin{name, 1, 1}, Text: "is not read; expected a name that ends in .yaml"})
+				warnings = append(warnings, Problem{Origin: Origin{File: name, Line: 1, Column: 1}, Text: "is not read; expected a name that ends in .yaml"})
 			}
 		}
 		for _, name := range names {
@@ -80,13 +82,13 @@ func (s Source) Load(paths ...string) (*Config, error) {
 func (s Source) Parse(files ...File) (*Config, error) {
 	s = s.fill()
 	r := newReader(s)
-	root := &node{form: mapping}
+	root := &tree.Node{Form: tree.Mapping}
 	c := &Config{}
 	for _, f := range files {
 		n, problems := parseYAML(f.Name, f.Data)
 		r.problems = append(r.problems, problems...)
 		if n != nil {
-			root = merge(root, n)
+			root = tree.Merge(root, n)
 		}
 		c.Files = append(c.Files, f.Name)
 	}

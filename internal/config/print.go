@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"postern/internal/tree"
 )
 
 // Example returns a configuration file with every key, its meaning, unit and default. It loads, and says the same as no
@@ -330,7 +332,7 @@ func (c *Config) Explain(path string) (text string, ok bool) {
 	}
 	row, ok := p.rows[pattern]
 	if !ok {
-		text = fmt.Sprintf("there is no key %s", clip(path))
+		text = fmt.Sprintf("there is no key %s", tree.Clip(path))
 		if near := nearest(path, sortedKeys(p.rows)); near != "" {
 			text += "; did you mean " + near + "?"
 		}

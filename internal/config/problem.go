@@ -5,22 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"postern/internal/tree"
 )
 
 // Origin is where a value comes from. The zero Origin is the built-in default.
-type Origin struct {
-	File   string
-	Line   int
-	Column int // in characters, from 1
-}
-
-// String is "default" or "file:line".
-func (o Origin) String() string {
-	if o.File == "" {
-		return "default"
-	}
-	return fmt.Sprintf("%s:%d", o.File, o.Line)
-}
+type Origin = tree.Place
 
 // Problem is one fault or doubt.
 type Problem struct {

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"postern/internal/tree"
 )
 
 // maxItems bounds lists and freely named mappings.
@@ -19,11 +21,11 @@ type reader struct {
 	readFile func(string) ([]byte, error)
 	problems Problems
 	origins  map[string]Origin
-	defaults map[string]*node // of rows already needed
+	defaults map[string]*tree.Node // of rows already needed
 }
 
 func newReader(s Source) *reader {
-	r := &reader{rows: map[string]Key{}, kinds: kinds(), env: s.Env, readFile: s.ReadFile, origins: map[string]Origin{}, defaults: map[string]*node{}}
+	r := &reader{rows: map[string]Key{}, kinds: kinds(), env: s.Env, readFile: s.ReadFile, origins: map[string]Origin{}, defaults: map[string]*tree.Node{}}
 	for _, k := range Table() {
 		r.rows[k.Path] = k
 	}
@@ -46,20 +48,20 @@ func (p place) name(name string) place {
 }
 
 func (r *reader) bad(at Origin, p place, format string, args ...any) {
-	if len(r.problems) >= maxProblems {
+	if len(r.problems) >= tree.MaxFaults {
 		return
 	}
-	r.problems = append(r.problems, Problem{Origin: at, Key: clip(p.path), Text: fmt.Sprintf(format, args...)})
+	r.problems = append(r.problems, Problem{Origin: at, Key: tree.Clip(p.path), Text: fmt.Sprintf(format, args...)})
 }
 
 // read fills v from n.
-func (r *reader) read(n *node, v reflect.Value, p place) {
-	r.origins[p.path] = n.at
-	switch n.form {
-	case broken:
+func (r *reader) read(n *tree.Node, v reflect.Value, p place) {
+	r.origins[p.path] = n.At
+	switch n.Form {
+	case tree.Broken:
 		return
-	case nothing:
-		r.bad(n.at, p, "has no value; give it one or remove the key")
+	case tree.Nothing:
+		r.bad(n.At, p, "has no value; give it one or remove the key")
 		return
 	}
 	if _, plain := r.kinds[v.Type()]; plain {
@@ -78,9 +80,9 @@ func (r *reader) read(n *node, v reflect.Value, p place) {
 	}
 }
 
-func (r *reader) readStruct(n *node, v reflect.Value, p place) {
-	if n != nil && n.form != mapping {
-		r.bad(n.at, p, "found %s; expected key: value lines", n.form)
+func (r *reader) readStruct(n *tree.Node, v reflect.Value, p place) {
+	if n != nil && n.Form != tree.Mapping {
+		r.bad(n.At, p, "found %s; expected key: value lines", n.Form)
 		return
 	}
 	var names []string
@@ -91,25 +93,25 @@ func (r *reader) readStruct(n *node, v reflect.Value, p place) {
 		}
 	}
 	if n != nil {
-		if len(n.entries) > maxItems {
-			r.bad(n.at, p, "more than %d keys", maxItems)
+		if len(n.Entries) > maxItems {
+			r.bad(n.At, p, "more than %d keys", maxItems)
 			return
 		}
-		for _, e := range n.entries {
+		for _, e := range n.Entries {
 			r.checkKnown(e, names, p)
 		}
 	}
 	for _, f := range fields(v.Type()) {
-		var e *entry
+		var e *tree.Entry
 		if n != nil {
-			e = n.get(f.name)
+			e = n.Entry(f.name)
 		}
 		target, at := v.Field(f.index), p.key(f.name)
 		switch {
 		case f.secret:
 			r.readSecret(n, e, target, p, f.name)
 		case e != nil:
-			r.read(e.value, target, at)
+			r.read(e.Value, target, at)
 		default:
 			r.readDefault(n, target, at)
 		}
@@ -117,21 +119,21 @@ func (r *reader) readStruct(n *node, v reflect.Value, p place) {
 }
 
 // checkKnown complains about a key that nobody reads, and says which was probably meant.
-func (r *reader) checkKnown(e entry, names []string, p place) {
+func (r *reader) checkKnown(e tree.Entry, names []string, p place) {
 	for _, name := range names {
-		if e.key == name {
+		if e.Key == name {
 			return
 		}
 	}
-	if len(r.problems) >= maxProblems {
+	if len(r.problems) >= tree.MaxFaults {
 		return
 	}
 	hint := ""
-	if near := nearest(e.key, names); near != "" {
+	if near := nearest(e.Key, names); near != "" {
 		hint = "; did you mean " + near + "?"
 	} else {
 		for _, row := range Table() {
-			if row.Path == e.key || strings.HasSuffix(row.Path, "."+e.key) {
+			if row.Path == e.Key || strings.HasSuffix(row.Path, "."+e.Key) {
 				hint = "; did you mean " + strings.NewReplacer("[]", "", ".*", "").Replace(row.Path) + "?"
 				break
 			}
@@ -141,11 +143,11 @@ func (r *reader) checkKnown(e entry, names []string, p place) {
 	if p.path == "" {
 		expected = "one of " + expected
 	}
-	r.bad(e.at, p.key(e.key), "this key does not exist here; expected %s%s", expected, hint)
+	r.bad(e.At, p.key(e.Key), "this key does not exist here; expected %s%s", expected, hint)
 }
 
 // readDefault fills v from the table. A struct's keys have defaults of their own.
-func (r *reader) readDefault(parent *node, v reflect.Value, p place) {
+func (r *reader) readDefault(parent *tree.Node, v reflect.Value, p place) {
 	row := r.rows[p.pattern]
 	r.origins[p.path] = Origin{}
 	if v.Kind() == reflect.Struct {
@@ -157,7 +159,7 @@ func (r *reader) readDefault(parent *node, v reflect.Value, p place) {
 	if row.Required {
 		at := Origin{}
 		if parent != nil {
-			at = parent.at
+			at = parent.At
 		}
 		r.bad(at, p, "is missing; expected %s", row.Unit)
 		return
@@ -174,39 +176,39 @@ func (r *reader) readDefault(parent *node, v reflect.Value, p place) {
 }
 
 // defaultNode is the default of a row as a tree that stands in no file.
-func defaultNode(row Key) *node {
+func defaultNode(row Key) *tree.Node {
 	root, problems := parseYAML("", []byte("v: "+row.Default))
 	if len(problems) > 0 {
 		panic("config: default of " + row.Path + ": " + problems.Error())
 	}
-	n := root.get("v").value
+	n := root.Entry("v").Value
 	forget(n)
 	return n
 }
 
 // forget takes the places out of a tree that no file holds.
-func forget(n *node) {
-	n.at = Origin{}
-	for i := range n.entries {
-		n.entries[i].at = Origin{}
-		forget(n.entries[i].value)
+func forget(n *tree.Node) {
+	n.At = Origin{}
+	for i := range n.Entries {
+		n.Entries[i].At = Origin{}
+		forget(n.Entries[i].Value)
 	}
-	for _, item := range n.items {
+	for _, item := range n.Items {
 		forget(item)
 	}
 }
 
-func (r *reader) readList(n *node, v reflect.Value, p place) {
-	items := n.items
+func (r *reader) readList(n *tree.Node, v reflect.Value, p place) {
+	items := n.Items
 	_, plain := r.kinds[v.Type().Elem()]
 	switch {
-	case n.form == scalar && plain:
-		items = []*node{n}
-	case n.form != list:
-		r.bad(n.at, p, "found %s; expected a list", n.form)
+	case n.Form == tree.Scalar && plain:
+		items = []*tree.Node{n}
+	case n.Form != tree.List:
+		r.bad(n.At, p, "found %s; expected a list", n.Form)
 		return
 	case len(items) > maxItems:
-		r.bad(n.at, p, "more than %d items", maxItems)
+		r.bad(n.At, p, "more than %d items", maxItems)
 		return
 	}
 	row := r.rows[p.pattern]
@@ -214,7 +216,7 @@ func (r *reader) readList(n *node, v reflect.Value, p place) {
 	seen := map[any]bool{}
 	for i, item := range items {
 		at := p.item(i)
-		r.origins[at.path] = item.at
+		r.origins[at.path] = item.At
 		if !plain {
 			r.read(item, v.Index(i), at)
 			continue
@@ -226,46 +228,46 @@ func (r *reader) readList(n *node, v reflect.Value, p place) {
 		}
 		value := v.Index(i).Interface()
 		if _, repeats := value.(time.Duration); seen[value] && !repeats {
-			r.bad(item.at, at, "%s stands in the list already", clip(item.text))
+			r.bad(item.At, at, "%s stands in the list already", tree.Clip(item.Text))
 		}
 		seen[value] = true
 	}
 }
 
-func (r *reader) readMap(n *node, v reflect.Value, p place) {
-	if n.form != mapping {
-		r.bad(n.at, p, "found %s; expected name: value lines", n.form)
+func (r *reader) readMap(n *tree.Node, v reflect.Value, p place) {
+	if n.Form != tree.Mapping {
+		r.bad(n.At, p, "found %s; expected name: value lines", n.Form)
 		return
 	}
-	if len(n.entries) > maxItems {
-		r.bad(n.at, p, "more than %d names", maxItems)
+	if len(n.Entries) > maxItems {
+		r.bad(n.At, p, "more than %d names", maxItems)
 		return
 	}
 	v.Set(reflect.MakeMap(v.Type()))
-	for _, e := range n.entries {
-		at := p.name(e.key)
-		if e.key == "" || len(e.key) > 253 || oneLine(e.key) != nil {
-			r.bad(e.at, p, "%q cannot be a name; expected up to 253 characters on one line", clip(e.key))
+	for _, e := range n.Entries {
+		at := p.name(e.Key)
+		if e.Key == "" || len(e.Key) > 253 || oneLine(e.Key) != nil {
+			r.bad(e.At, p, "%q cannot be a name; expected up to 253 characters on one line", tree.Clip(e.Key))
 			continue
 		}
 		value := reflect.New(v.Type().Elem()).Elem()
-		r.read(e.value, value, at)
-		v.SetMapIndex(reflect.ValueOf(e.key), value)
+		r.read(e.Value, value, at)
+		v.SetMapIndex(reflect.ValueOf(e.Key), value)
 	}
 }
 
 // readScalar reads one plain value and holds it to its row.
-func (r *reader) readScalar(n *node, v reflect.Value, p place, row Key) {
+func (r *reader) readScalar(n *tree.Node, v reflect.Value, p place, row Key) {
 	k := r.kinds[v.Type()]
 	expected := k.expected
 	if len(row.Enum) > 0 {
 		expected = "one of " + strings.Join(row.Enum, ", ")
 	}
-	if n.form == broken {
+	if n.Form == tree.Broken {
 		return
 	}
-	if n.form != scalar {
-		r.bad(n.at, p, "found %s; expected %s", n.form, expected)
+	if n.Form != tree.Scalar {
+		r.bad(n.At, p, "found %s; expected %s", n.Form, expected)
 		return
 	}
 	text, quoted, ok := r.expand(n, p)
@@ -276,7 +278,7 @@ func (r *reader) readScalar(n *node, v reflect.Value, p place, row Key) {
 		return // written out as empty, as the example does
 	}
 	if text == "" {
-		r.bad(n.at, p, "is empty; expected %s", expected)
+		r.bad(n.At, p, "is empty; expected %s", expected)
 		return
 	}
 	value, err := k.parse(text, quoted)
@@ -285,23 +287,23 @@ func (r *reader) readScalar(n *node, v reflect.Value, p place, row Key) {
 		if hint != "" {
 			hint = "; did you mean" + hint
 		}
-		r.bad(n.at, p, "%s; expected %s%s", what, expected, hint)
+		r.bad(n.At, p, "%s; expected %s%s", what, expected, hint)
 		return
 	}
 	if s, isText := value.(string); isText && len(row.Enum) > 0 && !r.inEnum(n, s, p, row.Enum) {
 		return
 	}
 	if s, isText := value.(string); isText && (row.Unit == "file" || row.Unit == "folder") {
-		value = beside(n.at, s)
+		value = beside(n.At, s)
 	}
 	if fault := r.outOfRange(k, value, row); fault != "" {
-		r.bad(n.at, p, "%s %s", clip(text), fault)
+		r.bad(n.At, p, "%s %s", tree.Clip(text), fault)
 		return
 	}
 	v.Set(reflect.ValueOf(value))
 }
 
-func (r *reader) inEnum(n *node, s string, p place, enum []string) bool {
+func (r *reader) inEnum(n *tree.Node, s string, p place, enum []string) bool {
 	for _, allowed := range enum {
 		if s == allowed {
 			return true
@@ -311,7 +313,7 @@ func (r *reader) inEnum(n *node, s string, p place, enum []string) bool {
 	if near := nearest(s, enum); near != "" {
 		hint = "; did you mean " + near + "?"
 	}
-	r.bad(n.at, p, "%q is not known; expected one of %s%s", clip(s), strings.Join(enum, ", "), hint)
+	r.bad(n.At, p, "%q is not known; expected one of %s%s", tree.Clip(s), strings.Join(enum, ", "), hint)
 	return false
 }
 
@@ -334,66 +336,66 @@ func (r *reader) outOfRange(k kind, value any, row Key) string {
 }
 
 // expand replaces ${NAME} by the environment's text.
-func (r *reader) expand(n *node, p place) (text string, quoted, ok bool) {
-	if envForm.MatchString(n.text) {
-		name := n.text[2 : len(n.text)-1]
+func (r *reader) expand(n *tree.Node, p place) (text string, quoted, ok bool) {
+	if envForm.MatchString(n.Text) {
+		name := n.Text[2 : len(n.Text)-1]
 		value, found := r.env(name)
 		if !found {
-			r.bad(n.at, p, "the environment variable %s is not set; set it or write the value", name)
+			r.bad(n.At, p, "the environment variable %s is not set; set it or write the value", name)
 			return "", false, false
 		}
 		return value, true, true
 	}
-	if strings.Contains(n.text, "${") {
-		r.bad(n.at, p, "only a whole value may be ${NAME}; expected one variable and nothing around it")
+	if strings.Contains(n.Text, "${") {
+		r.bad(n.At, p, "only a whole value may be ${NAME}; expected one variable and nothing around it")
 		return "", false, false
 	}
-	return n.text, n.quoted, true
+	return n.Text, n.Quoted, true
 }
 
 // maxSecret bounds a secret file: it holds one line.
 const maxSecret = 4096
 
 // readSecret reads NAME_file, or NAME when that is ${VARIABLE}.
-func (r *reader) readSecret(n *node, e *entry, v reflect.Value, parent place, name string) {
+func (r *reader) readSecret(n *tree.Node, e *tree.Entry, v reflect.Value, parent place, name string) {
 	plain := strings.TrimSuffix(name, "_file")
 	p, direct := parent.key(name), parent.key(plain)
-	var d *entry
+	var d *tree.Entry
 	if n != nil {
-		d = n.get(plain)
+		d = n.Entry(plain)
 	}
 	r.origins[p.path] = Origin{}
 	switch {
 	case d != nil && e != nil:
-		r.bad(d.at, direct, "stands beside %s; expected one of them", name)
+		r.bad(d.At, direct, "stands beside %s; expected one of them", name)
 	case d != nil:
-		r.origins[p.path] = d.value.at
-		if d.value.form != scalar || !envForm.MatchString(d.value.text) {
-			r.bad(d.value.at, direct, "a secret may not stand in the configuration; put it into a file and name that with %s, or write ${NAME} to take it from the environment", name)
+		r.origins[p.path] = d.Value.At
+		if d.Value.Form != tree.Scalar || !envForm.MatchString(d.Value.Text) {
+			r.bad(d.Value.At, direct, "a secret may not stand in the configuration; put it into a file and name that with %s, or write ${NAME} to take it from the environment", name)
 			return
 		}
-		if text, _, ok := r.expand(d.value, direct); ok {
-			r.setSecret(d.value.at, direct, v, text)
+		if text, _, ok := r.expand(d.Value, direct); ok {
+			r.setSecret(d.Value.At, direct, v, text)
 		}
 	case e != nil:
-		r.origins[p.path] = e.value.at
-		if e.value.form == broken {
+		r.origins[p.path] = e.Value.At
+		if e.Value.Form == tree.Broken {
 			return
 		}
-		if e.value.form != scalar {
-			r.bad(e.value.at, p, "found %s; expected the name of a file", e.value.form)
+		if e.Value.Form != tree.Scalar {
+			r.bad(e.Value.At, p, "found %s; expected the name of a file", e.Value.Form)
 			return
 		}
-		path, _, ok := r.expand(e.value, p)
+		path, _, ok := r.expand(e.Value, p)
 		if !ok || path == "" {
 			return
 		}
-		data, err := r.readFile(beside(e.value.at, path))
+		data, err := r.readFile(beside(e.Value.At, path))
 		if err != nil {
-			r.bad(e.value.at, p, "cannot be read (%s); expected a file Postern's user may read", clip(err.Error()))
+			r.bad(e.Value.At, p, "cannot be read (%s); expected a file Postern's user may read", tree.Clip(err.Error()))
 			return
 		}
-		r.setSecret(e.value.at, p, v, strings.TrimRight(string(data), "\r\n"))
+		r.setSecret(e.Value.At, p, v, strings.TrimRight(string(data), "\r\n"))
 	}
 }
 

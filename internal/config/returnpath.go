@@ -6,6 +6,7 @@ import (
 
 	"postern/internal/account"
 	"postern/internal/mail"
+	"postern/internal/tree"
 )
 
 // minReturnKey is the least length of a key of return addresses, in characters.
@@ -26,7 +27,7 @@ func (v *validation) returnPath() {
 		v.doubt("delivery.return_path.domain", "%s is this gateway's own name, and answers to its notices go there too; a name of its own is clearer, like bounce.%s", r.Domain, r.Domain)
 	}
 	if _, err := mail.ParseAddress(r.Complaints + "@example.org"); err != nil || strings.HasPrefix(strings.ToLower(r.Complaints), "b-") {
-		v.bad("delivery.return_path.complaints", "%q is no local part of an address; expected a name like fbl", clip(r.Complaints))
+		v.bad("delivery.return_path.complaints", "%q is no local part of an address; expected a name like fbl", tree.Clip(r.Complaints))
 	}
 	used := r.Domain != ""
 	for i, c := range v.Config.Customers {
@@ -41,7 +42,7 @@ func (v *validation) returnPath() {
 			used = true
 			a := v.account(c)
 			if account.CheckDomain(a.ReturnDomain()) == nil && !a.Below(a.ReturnDomain()) {
-				v.bad(path, "%s is none of the customer's domains, nor below one; expected a domain like bounce.DOMAIN", clip(c.ReturnPath))
+				v.bad(path, "%s is none of the customer's domains, nor below one; expected a domain like bounce.DOMAIN", tree.Clip(c.ReturnPath))
 			}
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+
+	"postern/internal/tree"
 )
 
 // Schema returns the JSON Schema (2020-12) of the configuration, for editors. It knows keys, types, values and
@@ -108,23 +110,23 @@ func (s schemer) describe(schema map[string]any, row Key) map[string]any {
 }
 
 // plainJSON is a tree as encoding/json writes it; numbers and booleans keep their kind.
-func plainJSON(n *node) any {
-	switch n.form {
-	case mapping:
+func plainJSON(n *tree.Node) any {
+	switch n.Form {
+	case tree.Mapping:
 		m := map[string]any{}
-		for _, e := range n.entries {
-			m[e.key] = plainJSON(e.value)
+		for _, e := range n.Entries {
+			m[e.Key] = plainJSON(e.Value)
 		}
 		return m
-	case list:
-		items := make([]any, len(n.items))
+	case tree.List:
+		items := make([]any, len(n.Items))
 		for i := range items {
-			items[i] = plainJSON(n.items[i])
+			items[i] = plainJSON(n.Items[i])
 		}
 		return items
 	}
-	if !n.quoted && (n.text == "true" || n.text == "false" || intForm.MatchString(n.text) || floatForm.MatchString(n.text)) {
-		return json.RawMessage(n.text)
+	if !n.Quoted && (n.Text == "true" || n.Text == "false" || intForm.MatchString(n.Text) || floatForm.MatchString(n.Text)) {
+		return json.RawMessage(n.Text)
 	}
-	return n.text
+	return n.Text
 }

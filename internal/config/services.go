@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"postern/internal/account"
+	"postern/internal/tree"
 )
 
 // Endpoint is where a service for other programs listens: an address and port, or a unix socket.
@@ -95,12 +96,12 @@ func parseEndpoint(s string) (Endpoint, error) {
 	path, socket := strings.CutPrefix(s, "unix:")
 	switch {
 	case !socket && strings.HasPrefix(s, "/"):
-		return Endpoint{}, fmt.Errorf("%q is a file; did you mean unix:%s?", clip(s), clip(s))
+		return Endpoint{}, fmt.Errorf("%q is a file; did you mean unix:%s?", tree.Clip(s), tree.Clip(s))
 	case !socket:
 		a, err := parseAddrPort(s)
 		return Endpoint{Addr: a}, err
 	case !filepath.IsAbs(path) || path != filepath.Clean(path):
-		return Endpoint{}, fmt.Errorf("%q is no whole path of a file", clip(s))
+		return Endpoint{}, fmt.Errorf("%q is no whole path of a file", tree.Clip(s))
 	case len(path) > maxSocketPath:
 		return Endpoint{}, fmt.Errorf("the path of a socket may have %d characters, this one has %d", maxSocketPath, len(path))
 	}

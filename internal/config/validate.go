@@ -13,6 +13,7 @@ import (
 	"postern/internal/alarm"
 	"postern/internal/mail"
 	"postern/internal/opinion"
+	"postern/internal/tree"
 )
 
 // validation looks at what single keys cannot tell: whether the values fit one another and the world.
@@ -24,11 +25,11 @@ type validation struct {
 }
 
 func (v *validation) bad(path, format string, args ...any) {
-	v.faults = append(v.faults, Problem{v.place(path), clip(path), fmt.Sprintf(format, args...)})
+	v.faults = append(v.faults, Problem{v.place(path), tree.Clip(path), fmt.Sprintf(format, args...)})
 }
 
 func (v *validation) doubt(path, format string, args ...any) {
-	v.warnings = append(v.warnings, Problem{v.place(path), clip(path), fmt.Sprintf(format, args...)})
+	v.warnings = append(v.warnings, Problem{v.place(path), tree.Clip(path), fmt.Sprintf(format, args...)})
 }
 
 // place returns where the key stands, or the closest key above it that stands anywhere.
@@ -70,7 +71,7 @@ func (v *validation) alarms() {
 			v.bad(path+".secret_file", "the secret has %d bytes; expected a file with at least 16", len(h.Secret))
 		}
 		if names[h.Name] && h.Name != "" {
-			v.bad(path+".name", "%q stands in the list already", clip(h.Name))
+			v.bad(path+".name", "%q stands in the list already", tree.Clip(h.Name))
 		}
 		names[h.Name] = true
 	}
@@ -198,15 +199,15 @@ func (v *validation) certificate() {
 	}
 	cert, err := v.source.ReadFile(t.CertFile)
 	if err != nil {
-		v.bad("tls.cert_file", "cannot be read (%s); expected a file Postern's user may read", clip(err.Error()))
+		v.bad("tls.cert_file", "cannot be read (%s); expected a file Postern's user may read", tree.Clip(err.Error()))
 	}
 	key, keyErr := v.source.ReadFile(t.KeyFile)
 	if keyErr != nil {
-		v.bad("tls.key_file", "cannot be read (%s); expected a file Postern's user may read", clip(keyErr.Error()))
+		v.bad("tls.key_file", "cannot be read (%s); expected a file Postern's user may read", tree.Clip(keyErr.Error()))
 	}
 	if err == nil && keyErr == nil {
 		if _, err := tls.X509KeyPair(cert, key); err != nil {
-			v.bad("tls.cert_file", "certificate and key do not work (%s); expected PEM files that belong together", clip(err.Error()))
+			v.bad("tls.cert_file", "certificate and key do not work (%s); expected PEM files that belong together", tree.Clip(err.Error()))
 		}
 	}
 }
@@ -227,7 +228,7 @@ func (v *validation) portal() {
 	}
 	u, err := url.Parse(v.Web.BaseURL)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		v.bad("web.base_url", "%q is no address of a web site; expected https://mail.example.org, with a path if need be", clip(v.Web.BaseURL))
+		v.bad("web.base_url", "%q is no address of a web site; expected https://mail.example.org, with a path if need be", tree.Clip(v.Web.BaseURL))
 		return
 	}
 	ip, err := netip.ParseAddr(u.Hostname())
@@ -268,7 +269,7 @@ func (v *validation) customers() {
 			if near := nearest(c.Pool, sortedKeys(v.Delivery.Pools)); near != "" {
 				hint = "; did you mean " + near + "?"
 			}
-			v.bad(path+".pool", "%q is not defined; expected a name of delivery.pools%s", clip(c.Pool), hint)
+			v.bad(path+".pool", "%q is not defined; expected a name of delivery.pools%s", tree.Clip(c.Pool), hint)
 		}
 		for j, n := range c.Networks {
 			at := fmt.Sprintf("%s.networks[%d]", path, j)
@@ -383,7 +384,7 @@ func (v *validation) scanners() {
 	c, r := v.Filter.Clamd, v.Filter.Rspamd
 	if c.Address != "" {
 		if err := opinion.CheckClamdAddress(c.Address); err != nil {
-			v.bad("filter.clamd.address", "%q: %s; expected unix:/run/clamav/clamd.ctl or 127.0.0.1:3310", clip(c.Address), err)
+			v.bad("filter.clamd.address", "%q: %s; expected unix:/run/clamav/clamd.ctl or 127.0.0.1:3310", tree.Clip(c.Address), err)
 		}
 	}
 	if r.URL != "" {
@@ -457,7 +458,7 @@ func (v *validation) delivery() {
 	for _, name := range sortedKeys(d.Pools) {
 		path := "delivery.pools." + name
 		if !poolName.MatchString(name) {
-			v.bad(path, "%q cannot be a pool's name; expected a-z, 0-9 and -", clip(name))
+			v.bad(path, "%q cannot be a pool's name; expected a-z, 0-9 and -", tree.Clip(name))
 		}
 		if len(d.Pools[name]) == 0 && !v.told(path) {
 			v.bad(path, "the pool has no address; expected at least one ip, or no pool of that name")
@@ -469,7 +470,7 @@ func (v *validation) delivery() {
 			}
 			seen[e.IP] = true
 			if e.WarmSince != "" && e.Warm().IsZero() {
-				v.bad(fmt.Sprintf("%s[%d].warm_since", path, i), "%q is no date; expected one like 2026-11-20", clip(e.WarmSince))
+				v.bad(fmt.Sprintf("%s[%d].warm_since", path, i), "%q is no date; expected one like 2026-11-20", tree.Clip(e.WarmSince))
 			}
 		}
 	}
@@ -484,7 +485,7 @@ func (v *validation) poolOptions(d Delivery) {
 		}
 		o := d.PoolOptions[name].Overflow
 		if _, ok := d.Pools[o]; o != "" && (!ok && o != account.DefaultPool || o == name) {
-			v.bad(path+".overflow", "%q cannot stand here; expected the name of another pool of delivery.pools", clip(o))
+			v.bad(path+".overflow", "%q cannot stand here; expected the name of another pool of delivery.pools", tree.Clip(o))
 		}
 	}
 	for i, n := range d.WarmUp {
@@ -511,7 +512,7 @@ func (v *validation) smarthost(s Smarthost) {
 	ip, err := netip.ParseAddr(s.Host)
 	isAddress := err == nil
 	if _, err := mail.ParseDomain(s.Host); err != nil && !isAddress {
-		v.bad(at+"host", "%q is no host name or address; expected smtp.example.org (the port has its own key)", clip(s.Host))
+		v.bad(at+"host", "%q is no host name or address; expected smtp.example.org (the port has its own key)", tree.Clip(s.Host))
 	}
 	here := s.Host == "localhost" || isAddress && ip.IsLoopback()
 	switch {

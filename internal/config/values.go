@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"postern/internal/mail"
+	"postern/internal/tree"
 )
 
 // kind is one type of plain value: how it is read, what to expect, and how it looks in JSON Schema.
@@ -81,7 +82,7 @@ func scalarKinds() map[reflect.Type]kind {
 				if s == "true" || s == "false" {
 					return s == "true", nil
 				}
-				return nil, fmt.Errorf("%q is neither", clip(s))
+				return nil, fmt.Errorf("%q is neither", tree.Clip(s))
 			},
 		},
 		reflect.TypeFor[int](): {
@@ -89,7 +90,7 @@ func scalarKinds() map[reflect.Type]kind {
 			parse: func(s string, _ bool) (any, error) {
 				n, err := strconv.Atoi(s)
 				if err != nil || !intForm.MatchString(s) {
-					return nil, fmt.Errorf("%q cannot be read", clip(s))
+					return nil, fmt.Errorf("%q cannot be read", tree.Clip(s))
 				}
 				return n, nil
 			},
@@ -101,7 +102,7 @@ func scalarKinds() map[reflect.Type]kind {
 			parse: func(s string, _ bool) (any, error) {
 				f, err := strconv.ParseFloat(s, 64)
 				if err != nil || !floatForm.MatchString(s) {
-					return nil, fmt.Errorf("%q cannot be read", clip(s))
+					return nil, fmt.Errorf("%q cannot be read", tree.Clip(s))
 				}
 				return f, nil
 			},
@@ -141,7 +142,7 @@ func networkKinds() map[reflect.Type]kind {
 			parse: func(s string, _ bool) (any, error) {
 				a, err := netip.ParseAddr(s)
 				if err != nil || a.Zone() != "" || a.Is4In6() {
-					return nil, fmt.Errorf("%q cannot be read", clip(s))
+					return nil, fmt.Errorf("%q cannot be read", tree.Clip(s))
 				}
 				return a, nil
 			},
@@ -156,7 +157,7 @@ func networkKinds() map[reflect.Type]kind {
 				if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
 					return nil, fmt.Errorf("%q is an address; did you mean %s?", s, netip.PrefixFrom(a, a.BitLen()))
 				}
-				return nil, fmt.Errorf("%q cannot be read", clip(s))
+				return nil, fmt.Errorf("%q cannot be read", tree.Clip(s))
 			},
 		},
 		reflect.TypeFor[mail.Domain](): {
@@ -165,7 +166,7 @@ func networkKinds() map[reflect.Type]kind {
 			parse: func(s string, _ bool) (any, error) {
 				d, err := mail.ParseDomain(s)
 				if err != nil {
-					return nil, fmt.Errorf("%q cannot be read (%s)", clip(s), clip(err.Error()))
+					return nil, fmt.Errorf("%q cannot be read (%s)", tree.Clip(s), tree.Clip(err.Error()))
 				}
 				return d, nil
 			},
@@ -176,7 +177,7 @@ func networkKinds() map[reflect.Type]kind {
 			parse: func(s string, _ bool) (any, error) {
 				a, err := mail.ParseAddress(s)
 				if err != nil || a.IsNull() {
-					return nil, fmt.Errorf("%q cannot be read", clip(s))
+					return nil, fmt.Errorf("%q cannot be read", tree.Clip(s))
 				}
 				return a, nil
 			},
@@ -194,16 +195,16 @@ func oneLine(s string) error {
 func parseDuration(s string) (time.Duration, error) {
 	if !durationForm.MatchString(s) {
 		if intForm.MatchString(s) {
-			return 0, fmt.Errorf("%q has no unit; did you mean %ss?", clip(s), clip(s))
+			return 0, fmt.Errorf("%q has no unit; did you mean %ss?", tree.Clip(s), tree.Clip(s))
 		}
-		return 0, fmt.Errorf("%q cannot be read", clip(s))
+		return 0, fmt.Errorf("%q cannot be read", tree.Clip(s))
 	}
 	units := map[string]time.Duration{"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
 	var total time.Duration
 	for _, m := range durationPart.FindAllStringSubmatch(s, -1) {
 		n, err := strconv.ParseInt(m[1], 10, 64)
 		if err != nil || n > int64(math.MaxInt64-total)/int64(units[m[2]]) {
-			return 0, fmt.Errorf("%q is longer than a human life", clip(s))
+			return 0, fmt.Errorf("%q is longer than a human life", tree.Clip(s))
 		}
 		total += time.Duration(n) * units[m[2]]
 	}
@@ -239,14 +240,14 @@ var sizeUnits = []struct {
 func parseSize(s string) (Size, error) {
 	if !sizeForm.MatchString(s) {
 		if intForm.MatchString(s) {
-			return 0, fmt.Errorf("%q has no unit; did you mean %sMB?", clip(s), clip(s))
+			return 0, fmt.Errorf("%q has no unit; did you mean %sMB?", tree.Clip(s), tree.Clip(s))
 		}
 		for _, u := range sizeUnits {
 			if n := len(s) - len(u.name); n > 0 && strings.EqualFold(s[n:], u.name) && sizeForm.MatchString(strings.TrimSpace(s[:n])+u.name) {
-				return 0, fmt.Errorf("%q has an unknown unit; did you mean %s%s?", clip(s), strings.TrimSpace(s[:n]), u.name)
+				return 0, fmt.Errorf("%q has an unknown unit; did you mean %s%s?", tree.Clip(s), strings.TrimSpace(s[:n]), u.name)
 			}
 		}
-		return 0, fmt.Errorf("%q cannot be read", clip(s))
+		return 0, fmt.Errorf("%q cannot be read", tree.Clip(s))
 	}
 	for _, u := range sizeUnits {
 		if number, ok := strings.CutSuffix(s, u.name); ok {
@@ -257,7 +258,7 @@ func parseSize(s string) (Size, error) {
 			break
 		}
 	}
-	return 0, fmt.Errorf("%q is too large", clip(s))
+	return 0, fmt.Errorf("%q is too large", tree.Clip(s))
 }
 
 // formatSize is parseSize's inverse.
@@ -276,25 +277,25 @@ func parseAddrPort(s string) (netip.AddrPort, error) {
 	a, err := netip.ParseAddrPort(s)
 	switch {
 	case err == nil && a.Port() == 0:
-		return a, fmt.Errorf("%q has port 0", clip(s))
+		return a, fmt.Errorf("%q has port 0", tree.Clip(s))
 	case err == nil && a.Addr().Is4In6():
-		return a, fmt.Errorf("%q is IPv4 written as IPv6; did you mean %s?", clip(s), netip.AddrPortFrom(a.Addr().Unmap(), a.Port()))
+		return a, fmt.Errorf("%q is IPv4 written as IPv6; did you mean %s?", tree.Clip(s), netip.AddrPortFrom(a.Addr().Unmap(), a.Port()))
 	case err == nil:
 		return a, nil
 	}
 	host, port, found := strings.Cut(s, ":")
 	switch {
 	case found && host == "" && intForm.MatchString(port):
-		return a, fmt.Errorf("%q has no address; did you mean 0.0.0.0:%s (all IPv4) or [::]:%s (all)?", clip(s), clip(port), clip(port))
+		return a, fmt.Errorf("%q has no address; did you mean 0.0.0.0:%s (all IPv4) or [::]:%s (all)?", tree.Clip(s), tree.Clip(port), tree.Clip(port))
 	case found && host == "localhost" && intForm.MatchString(port):
-		return a, fmt.Errorf("%q has a name; did you mean 127.0.0.1:%s?", clip(s), clip(port))
+		return a, fmt.Errorf("%q has a name; did you mean 127.0.0.1:%s?", tree.Clip(s), tree.Clip(port))
 	case intForm.MatchString(s):
-		return a, fmt.Errorf("%q has no address; did you mean 127.0.0.1:%s?", clip(s), clip(s))
+		return a, fmt.Errorf("%q has no address; did you mean 127.0.0.1:%s?", tree.Clip(s), tree.Clip(s))
 	}
 	if ip, err := netip.ParseAddr(s); err == nil {
-		return a, fmt.Errorf("%q has no port; did you mean %s?", clip(s), strings.TrimSuffix(netip.AddrPortFrom(ip, 0).String(), "0")+"PORT")
+		return a, fmt.Errorf("%q has no port; did you mean %s?", tree.Clip(s), strings.TrimSuffix(netip.AddrPortFrom(ip, 0).String(), "0")+"PORT")
 	}
-	return a, fmt.Errorf("%q cannot be read", clip(s))
+	return a, fmt.Errorf("%q cannot be read", tree.Clip(s))
 }
 
 // bareWord are texts that YAML reads as what they are without quotes.

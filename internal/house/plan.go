@@ -15,6 +15,7 @@ var Plan = []Room{
 	{"0 Ground", "dns", "The one resolver: cache, limits, timeouts, three answers (found, nothing, try later), DNSSEC status.", nil},
 	{"0 Ground", "store", "Opens SQLite or PostgreSQL, runs numbered migrations, transactions, wake-ups. Hides the dialect, knows no table's meaning.", nil},
 	{"0 Ground", "locale", "French and English sentences, files per room and language, complete by test.", nil},
+	{"0 Ground", "tree", "Reads YAML into a tree in which every key and value knows its place. Knows no keys.", nil},
 
 	{"1 Trades", "smtp", "The wire: replies, enhanced codes, limits, server session, client connection.", []string{"mail"}},
 	{"1 Trades", "spf", "SPF (RFC 7208), thin over the library.", []string{"dns", "mail"}},
@@ -25,7 +26,7 @@ var Plan = []Room{
 	{"1 Trades", "opinion", "Asks another scanner about a message: clamd, rspamd. One question, one answer, no policy.", nil},
 	{"1 Trades", "listen", "The life of a listener for other programs: who may connect, the sessions that are open, an end in order.", nil},
 	{"1 Trades", "report", "Formats that come back: bounces, complaints, automatic answers, delivery status notifications; read and written.", []string{"mail"}},
-	{"1 Trades", "provider", "Knowledge of receivers as data: who is behind an exchanger, limits, retry schedule, what an answer means.", []string{"mail"}},
+	{"1 Trades", "provider", "Knowledge of receivers as data: who is behind an exchanger, limits, retry schedule, what an answer means.", []string{"mail", "tree"}},
 	{"1 Trades", "returnpath", "Our own return addresses: made, signed, read back.", []string{"mail"}},
 
 	{"1 Trades", "password", "Passwords: argon2id for few at a time, and a gate that slows down who guesses.", nil},
@@ -61,7 +62,7 @@ var Plan = []Room{
 	{"3 Faces", "cli", "The same acts from a shell: through the running server's socket, or directly where no server is needed.",
 		[]string{"account", "api", "app", "config", "dkim", "feedback", "locale", "mail", "provider", "report", "shaping", "user", "world"}},
 
-	{"4 Roof", "config", "Reads the YAML, refuses what it does not know, gathers each room's own settings.", []string{"account", "alarm", "mail", "opinion", "smtp"}},
+	{"4 Roof", "config", "Reads the YAML, refuses what it does not know, gathers each room's own settings.", []string{"account", "alarm", "mail", "opinion", "smtp", "tree"}},
 	{"4 Roof", "app", "Builds every room, starts and stops them in order; the only place that knows all.",
 		[]string{"account", "alarm", "api", "config", "delivery", "dkim", "dns", "dnsbl", "feedback", "filter", "intake", "journal", "learn", "locale", "mail", "milter", "notice", "opinion", "portal", "provider", "report", "reputation", "returnpath", "rules", "shaping", "smtp", "spamd", "spool", "store", "suppression", "tlspolicy", "user", "webhook"}},
 	{"4 Roof", "world", "A small internet on loopback: DNS, providers with their manners, senders. Used by `postern demo` and end-to-end tests.",

@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"postern/internal/tree"
 )
 
 //go:embed knowledge/*.yaml
@@ -26,7 +28,7 @@ const anyName = "any"
 // replaced. The error is of type Faults when files were read and not understood: it names file and line of every fault.
 func Load(dirs []string) (*Knowledge, error) {
 	g := &gatherer{}
-	var files []*node
+	var files []*tree.Node
 	read := func(from fs.FS, prefix, glob string, set int) error {
 		names, err := fs.Glob(from, glob)
 		if err != nil {
@@ -67,7 +69,7 @@ func Load(dirs []string) (*Knowledge, error) {
 // Parse reads files by their names, without our own knowledge: for what checks files, and for tests.
 func Parse(files map[string][]byte) (*Knowledge, error) {
 	g := &gatherer{}
-	var roots []*node
+	var roots []*tree.Node
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		if root := g.parse(name, 1, files[name]); root != nil {
 			roots = append(roots, root)
@@ -77,40 +79,40 @@ func Parse(files map[string][]byte) (*Knowledge, error) {
 }
 
 // assemble puts files together, the later ones over the earlier.
-func (g *gatherer) assemble(files []*node) (*Knowledge, error) {
+func (g *gatherer) assemble(files []*tree.Node) (*Knowledge, error) {
 	k := &Knowledge{groups: map[string]string{}, texts: map[string]map[string]string{}}
-	merged := map[string]*node{}
+	merged := map[string]*tree.Node{}
 	var order []string
-	slices.SortStableFunc(files, func(a, b *node) int { return cmp.Compare(has(a, "name"), has(b, "name")) }) // what others name first
+	slices.SortStableFunc(files, func(a, b *tree.Node) int { return cmp.Compare(has(a, "name"), has(b, "name")) }) // what others name first
 	for _, f := range files {
-		if f.get("name") == nil && (f.get("groups") != nil || f.get("advice") != nil) {
+		if f.Get("name") == nil && (f.Get("groups") != nil || f.Get("advice") != nil) {
 			reader{gatherer: g, name: "shared texts"}.shared(f, k)
 			continue
 		}
-		name := f.get("name")
-		if name == nil || name.form != scalar || !plainName(name.text) {
-			g.bad(f.at, "name: is missing or no plain word; write the provider's name in small letters, such as name: orange")
+		name := f.Get("name")
+		if name == nil || name.Form != tree.Scalar || !plainName(name.Text) {
+			g.bad(f.At, "name: is missing or no plain word; write the provider's name in small letters, such as name: orange")
 			continue
 		}
-		if merged[name.text] == nil {
-			merged[name.text] = f
-			order = append(order, name.text)
+		if merged[name.Text] == nil {
+			merged[name.Text] = f
+			order = append(order, name.Text)
 			continue
 		}
-		g.overlay(merged[name.text], f)
+		g.overlay(merged[name.Text], f)
 	}
 	slices.Sort(order)
-	places := map[*Provider]place{}
+	places := map[*Provider]tree.Place{}
 	for _, name := range order {
-		r := reader{g, name, map[string]place{}, k.texts}
+		r := reader{g, name, map[string]tree.Place{}, k.texts}
 		if name == anyName {
 			k.any = r.anyRules(merged[name])
 			continue
 		}
 		p := r.provider(merged[name])
-		places[p] = merged[name].at
+		places[p] = merged[name].At
 		if p.Group != "" && k.groups[p.Group] == "" {
-			g.bad(merged[name].at, "%s: group %q is not known; name it under groups: with a title", name, clip(p.Group))
+			g.bad(merged[name].At, "%s: group %q is not known; name it under groups: with a title", name, tree.Clip(p.Group))
 		}
 		if name == "default" {
 			k.fallback = p
@@ -122,7 +124,7 @@ func (g *gatherer) assemble(files []*node) (*Knowledge, error) {
 		k.fallback = &Provider{Name: "default", Title: "default"}
 	}
 	k.providers = append(k.providers, k.fallback)
-	k.who = newDirectory(g, k.providers, func(p *Provider) place { return places[p] })
+	k.who = newDirectory(g, k.providers, func(p *Provider) tree.Place { return places[p] })
 	k.byName = map[string]*Provider{}
 	k.chains = map[string]*chain{}
 	for _, p := range k.providers {
@@ -140,8 +142,8 @@ func (g *gatherer) assemble(files []*node) (*Knowledge, error) {
 	return k, nil
 }
 
-func has(n *node, key string) int {
-	if n.get(key) == nil {
+func has(n *tree.Node, key string) int {
+	if n.Get(key) == nil {
 		return 0
 	}
 	return 1
@@ -158,9 +160,9 @@ func (k *Knowledge) tryOperators(g *gatherer) {
 			switch {
 			case got.Rule == r.ID:
 			case got.Rule == "":
-				g.bad(r.at, "%s: its test line %q does not reach it, nor any other rule; compare text, code and enhanced", r.ID, clip(line))
+				g.bad(r.at, "%s: its test line %q does not reach it, nor any other rule; compare text, code and enhanced", r.ID, tree.Clip(line))
 			default:
-				g.bad(r.at, "%s: its test line %q reaches %s, which stands before it; put it higher or make that one narrower", r.ID, clip(line), got.Rule)
+				g.bad(r.at, "%s: its test line %q reaches %s, which stands before it; put it higher or make that one narrower", r.ID, tree.Clip(line), got.Rule)
 			}
 		}
 	}
@@ -188,40 +190,40 @@ func plainName(s string) bool {
 }
 
 // overlay lays a file over what is known under its name.
-func (g *gatherer) overlay(under, over *node) {
-	for _, e := range over.entries {
-		old := under.get(e.key)
+func (g *gatherer) overlay(under, over *tree.Node) {
+	for _, e := range over.Entries {
+		old := under.Get(e.Key)
 		switch {
-		case e.key == "answers" && old != nil && old.form == list && e.value.form == list:
-			under.put(entry{e.key, e.at, overAnswers(old, e.value)})
-		case e.key == "sources" && old != nil && old.form == list && e.value.form == list:
-			under.put(entry{e.key, old.at, &node{form: list, at: old.at, items: slices.Concat(old.items, e.value.items)}})
-		case old != nil && old.form == mapping && e.value.form == mapping:
-			for _, x := range e.value.entries {
-				was := old.get(x.key)
-				if e.key == "who" && was != nil && was.form == list && x.value.form == list {
-					x.value = &node{form: list, at: was.at, items: slices.Concat(was.items, x.value.items)}
+		case e.Key == "answers" && old != nil && old.Form == tree.List && e.Value.Form == tree.List:
+			under.Put(tree.Entry{Key: e.Key, At: e.At, Value: overAnswers(old, e.Value)})
+		case e.Key == "sources" && old != nil && old.Form == tree.List && e.Value.Form == tree.List:
+			under.Put(tree.Entry{Key: e.Key, At: old.At, Value: &tree.Node{Form: tree.List, At: old.At, Items: slices.Concat(old.Items, e.Value.Items)}})
+		case old != nil && old.Form == tree.Mapping && e.Value.Form == tree.Mapping:
+			for _, x := range e.Value.Entries {
+				was := old.Get(x.Key)
+				if e.Key == "who" && was != nil && was.Form == tree.List && x.Value.Form == tree.List {
+					x.Value = &tree.Node{Form: tree.List, At: was.At, Items: slices.Concat(was.Items, x.Value.Items)}
 				}
-				old.put(x)
+				old.Put(x)
 			}
 		default:
-			under.put(e)
+			under.Put(e)
 		}
 	}
 }
 
 // overAnswers puts the later rules first and leaves out the earlier ones whose ids they take.
-func overAnswers(under, over *node) *node {
+func overAnswers(under, over *tree.Node) *tree.Node {
 	taken := map[string]bool{}
-	for _, a := range over.items {
-		if id := a.get("id"); id != nil && id.form == scalar {
-			taken[id.text] = true
+	for _, a := range over.Items {
+		if id := a.Get("id"); id != nil && id.Form == tree.Scalar {
+			taken[id.Text] = true
 		}
 	}
-	out := &node{form: list, at: over.at, items: slices.Clone(over.items)}
-	for _, a := range under.items {
-		if id := a.get("id"); id == nil || !taken[id.text] {
-			out.items = append(out.items, a)
+	out := &tree.Node{Form: tree.List, At: over.At, Items: slices.Clone(over.Items)}
+	for _, a := range under.Items {
+		if id := a.Get("id"); id == nil || !taken[id.Text] {
+			out.Items = append(out.Items, a)
 		}
 	}
 	return out
@@ -229,31 +231,31 @@ func overAnswers(under, over *node) *node {
 
 // shared reads a file of what several providers use: titles of groups, and advice that rules name instead of writing it out. Advice under the name of a
 // category is given where no rule knows better.
-func (r reader) shared(f *node, k *Knowledge) {
-	named := func(what string, read func(name string, n *node)) func(*node) {
-		return func(n *node) {
-			if n.form != mapping {
-				r.bad(n.at, "%s: found %s; expected name: value lines", what, n.form)
+func (r reader) shared(f *tree.Node, k *Knowledge) {
+	named := func(what string, read func(name string, n *tree.Node)) func(*tree.Node) {
+		return func(n *tree.Node) {
+			if n.Form != tree.Mapping {
+				r.bad(n.At, "%s: found %s; expected name: value lines", what, n.Form)
 				return
 			}
-			for _, e := range n.entries {
-				if !plainName(e.key) {
-					r.bad(e.at, "%s: %q: write names in small letters, digits and hyphens, at most 40", what, clip(e.key))
+			for _, e := range n.Entries {
+				if !plainName(e.Key) {
+					r.bad(e.At, "%s: %q: write names in small letters, digits and hyphens, at most 40", what, tree.Clip(e.Key))
 					continue
 				}
-				read(e.key, e.value)
+				read(e.Key, e.Value)
 			}
 		}
 	}
-	r.fields(f, r.name, map[string]func(*node){
-		"groups": named("groups", func(name string, n *node) {
+	r.fields(f, r.name, map[string]func(*tree.Node){
+		"groups": named("groups", func(name string, n *tree.Node) {
 			title := ""
-			r.fields(n, "group "+name, map[string]func(*node){"title": r.text(&title)})
+			r.fields(n, "group "+name, map[string]func(*tree.Node){"title": r.text(&title)})
 			if k.groups[name] = title; title == "" {
-				r.bad(n.at, "group %s: title: is missing", name)
+				r.bad(n.At, "group %s: title: is missing", name)
 			}
 		}),
-		"advice": named("advice", func(name string, n *node) {
+		"advice": named("advice", func(name string, n *tree.Node) {
 			text := map[string]string{}
 			reader{gatherer: r.gatherer, name: "advice " + name}.advice(&text)(n)
 			k.texts[name] = text

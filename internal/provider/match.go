@@ -7,6 +7,8 @@ import (
 	"regexp/syntax"
 	"strconv"
 	"strings"
+
+	"postern/internal/tree"
 )
 
 // word is one word of a pattern.
@@ -73,7 +75,7 @@ func newPattern(s string) (*pattern, error) {
 		}
 		inner := split(strings.ReplaceAll(f, "*", star), "", "").each
 		if strings.Trim(strings.Join(inner, ""), star) == "" {
-			return nil, fmt.Errorf("%q is no word; write letters or digits of the answer", clip(f))
+			return nil, fmt.Errorf("%q is no word; write letters or digits of the answer", tree.Clip(f))
 		}
 		for _, t := range inner { // "check.spamhaus.org" is three words
 			w := word{text: t}
@@ -149,7 +151,7 @@ type status struct {
 
 func newStatus(s string) (status, error) {
 	out := status{-1, -1, -1, -1}
-	fail := fmt.Errorf("%q is no enhanced status; write one like 5.1.1, 5.7, x.7.1 or 5.7.606-649", clip(s))
+	fail := fmt.Errorf("%q is no enhanced status; write one like 5.1.1, 5.7, x.7.1 or 5.7.606-649", tree.Clip(s))
 	parts := strings.Split(s, ".")
 	if len(parts) < 2 || len(parts) > 3 {
 		return out, fail

@@ -22,6 +22,8 @@ package provider
 import (
 	"slices"
 	"time"
+
+	"postern/internal/tree"
 )
 
 // Knowledge is everything known about receivers. It does not change; a new one replaces it when the operator's files change. Its methods may be
@@ -80,7 +82,7 @@ type Rule struct {
 	text, not []*pattern
 	statuses  []status
 	permanent bool // the rule itself says whether the recipient is lost
-	at        place
+	at        tree.Place
 }
 
 // Question is the answer that a line of Tests stands for.

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"postern/internal/mail"
+	"postern/internal/tree"
 )
 
 // Who is how a provider is recognised.
@@ -31,7 +32,7 @@ type glob struct {
 	provider *Provider
 }
 
-func newDirectory(g *gatherer, providers []*Provider, at func(*Provider) place) *directory {
+func newDirectory(g *gatherer, providers []*Provider, at func(*Provider) tree.Place) *directory {
 	d := &directory{hosts: map[string]*Provider{}, suffixes: map[string]*Provider{}, domains: map[mail.Domain]*Provider{}, mailboxes: map[mail.Domain]*Provider{}}
 	for _, p := range providers {
 		claim := func(what string, former *Provider) bool {
