@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -77,7 +78,7 @@ func (w *Watch) Look(now time.Time, b Bounds, q Queue) {
 	piles("customer", q.Customers, b.Customer, b.CustomerAge)
 	piles("total", []Pile{q.Total}, b.Total, b.TotalAge)
 	for key := range stood {
-		if isQueue(key) && !stands[key] {
+		if strings.HasPrefix(key, "queue.") && !stands[key] {
 			w.Alarms.Clear(key)
 		}
 	}
@@ -91,8 +92,6 @@ func (w *Watch) Look(now time.Time, b Bounds, q Queue) {
 	}
 	w.mended = q.Mended
 }
-
-func isQueue(key string) bool { return len(key) > 6 && key[:6] == "queue." }
 
 // above compares with a bound; an alarm that stands ends later than it began.
 func above(figure, bound int, stands bool) bool {

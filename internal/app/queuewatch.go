@@ -11,7 +11,6 @@ import (
 	"postern/internal/api"
 	"postern/internal/config"
 	"postern/internal/locale"
-	"postern/internal/provider"
 	"postern/internal/shaping"
 )
 
@@ -109,10 +108,11 @@ func (a *App) reacted(r shaping.Reaction) {
 	a.alarms.Tell(x)
 }
 
-// adviceOf is what the rule behind a reaction advises; "" when none is known.
+// adviceOf is what the rule behind a reaction advises; "" when none is known, or no more.
 func (a *App) adviceOf(r shaping.Reaction) string {
-	if r.Evidence == "" {
+	rule := a.knowledge().Rule(r.Rule)
+	if rule == nil {
 		return ""
 	}
-	return a.knowledge().Classify(provider.Answer{Provider: r.Lane.Provider, Text: r.Evidence}).Advice[locale.English]
+	return rule.Meaning.Advice[locale.English]
 }

@@ -46,7 +46,15 @@ func TestRulesAreReached(t *testing.T) {
 			t.Errorf("%s:%d: %s: %q reaches %q", r.File, r.Line, r.ID, line, got.Rule)
 		}
 		reached[got.Rule] = true
+		if k.Rule(r.ID) != r {
+			t.Errorf("%s: found %v by its name", r.ID, k.Rule(r.ID))
+		}
 	})
+	for _, id := range []string{"", "any", "any/", "free/nothing", "nobody/nothing"} {
+		if r := k.Rule(id); r != nil {
+			t.Errorf("%q names %s", id, r.ID)
+		}
+	}
 	// Each alternative of a text, too, must be able to match: as an answer of its own words.
 	for _, p := range k.Providers() {
 		for _, r := range p.Rules {

@@ -21,6 +21,7 @@ package provider
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"postern/internal/tree"
@@ -156,6 +157,21 @@ func (k *Knowledge) Provider(name string) *Provider { return k.byName[name] }
 
 // Any returns the rules that hold for every receiver, in their order.
 func (k *Knowledge) Any() []*Rule { return slices.Clone(k.any) }
+
+// Rule returns the rule of an ID, nil when there is none: the files may have changed since it was noted.
+func (k *Knowledge) Rule(id string) *Rule {
+	owner, _, _ := strings.Cut(id, "/")
+	rules := k.any
+	if p := k.byName[owner]; p != nil {
+		rules = p.Rules
+	}
+	for _, r := range rules {
+		if r.ID == id {
+			return r
+		}
+	}
+	return nil
+}
 
 // Advice returns what can be said about a category when nothing else is known, by language; nil when nothing can.
 func (k *Knowledge) Advice(c Category) map[string]string { return k.texts[string(c)] }

@@ -97,16 +97,8 @@ func (l *Ledger) List(ctx context.Context, q Query) (all []Entry, next string, e
 	sql += ` ORDER BY since DESC, customer DESC, domain DESC, local DESC LIMIT ?`
 	args = append(args, q.Limit+1)
 	err = l.db.Read(ctx, func(tx *store.Tx) error {
-		all = nil
-		rows := tx.Query(sql, args...)
-		for rows.Next() {
-			e, err := scanEntry(rows)
-			if err != nil {
-				return err
-			}
-			all = append(all, e)
-		}
-		return rows.Err()
+		all, err = scanEntries(tx.Query(sql, args...))
+		return err
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("suppression: list: %w", err)

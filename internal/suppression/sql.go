@@ -72,6 +72,18 @@ func scanEntry(rows *store.Rows) (Entry, error) {
 	return e, err
 }
 
+// scanEntries reads all entries of an answer.
+func scanEntries(rows *store.Rows) (all []Entry, err error) {
+	for rows.Next() {
+		e, err := scanEntry(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, e)
+	}
+	return all, rows.Err()
+}
+
 // scanRow reads an entry with the messages behind it.
 func scanRow(rows *store.Rows) (e Entry, queues []string, err error) {
 	var domain, all string

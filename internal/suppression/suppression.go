@@ -275,16 +275,8 @@ func (l *Ledger) inForce(ctx context.Context, customer string, a mail.Address) (
 func (l *Ledger) Find(ctx context.Context, a mail.Address) (all []Entry, err error) {
 	a = normal(a)
 	err = l.db.Read(ctx, func(tx *store.Tx) error {
-		all = nil
-		rows := tx.Query(sqlFind, string(a.Domain), a.Local)
-		for rows.Next() {
-			e, err := scanEntry(rows)
-			if err != nil {
-				return err
-			}
-			all = append(all, e)
-		}
-		return rows.Err()
+		all, err = scanEntries(tx.Query(sqlFind, string(a.Domain), a.Local))
+		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("suppression: %w", err)
