@@ -18,7 +18,7 @@ CREATE TABLE user_person (
   totp        TEXT    NOT NULL,
   totp_step   INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX user_person_customer ON user_person (customer, id);
+CREATE INDEX user_person_customer ON user_person (customer, address_key);
 CREATE INDEX user_person_role     ON user_person (role);
 
 -- hash: SHA-256 of what the browser holds.
@@ -28,14 +28,13 @@ CREATE TABLE user_session (
   person  TEXT    NOT NULL,
   created INTEGER NOT NULL,
   seen    INTEGER NOT NULL,
-  idle    INTEGER NOT NULL,
   ends    INTEGER NOT NULL,
   ip      TEXT    NOT NULL,
   agent   TEXT    NOT NULL,
   proved  INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX user_session_person ON user_session (person, created);
-CREATE INDEX user_session_idle   ON user_session (idle);
+CREATE INDEX user_session_seen   ON user_session (seen);
 
 -- What may be used once within a time: links of invitations and resets, second steps of a sign-in, challenges of passkeys.
 -- hash: SHA-256 of the secret. data: what the kind needs to go on.

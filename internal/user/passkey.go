@@ -1,0 +1,5 @@
+package user
+
+type passkeys struct{}
+
+func newPasskeys(string, string) (*passkeys, error) { return nil, nil }
