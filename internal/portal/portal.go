@@ -52,6 +52,7 @@ import (
 	"postern/internal/intake"
 	"postern/internal/journal"
 	"postern/internal/locale"
+	"postern/internal/mail"
 	"postern/internal/notice"
 	"postern/internal/provider"
 	"postern/internal/spool"
@@ -79,6 +80,8 @@ type Options struct {
 	Suppression *suppression.Ledger
 	Alarms      *alarm.Alarms              // nil: none stand
 	Knowledge   func() *provider.Knowledge // the receivers that are known now
+	// Reference finds one of our references in a text, such as that of a return address in a pasted bounce. nil: not looked for.
+	Reference func(text []byte) (mail.QueueID, bool)
 }
 
 // Bounds of requests.
@@ -105,10 +108,10 @@ type site struct {
 	style     string // path of the style sheet, with its hash
 	icon      string
 	scripts   map[string]string // paths of scripts, with their hashes, by file name
-	views     *limiter         // all requests of unknown visitors
-	acts      *limiter         // their POST
-	known     *limiter         // all requests of a user who is signed in
-	bodies    map[string]int64 // bytes of a request, by the pattern of its route; others: maxBody
+	views     *limiter          // all requests of unknown visitors
+	acts      *limiter          // their POST
+	known     *limiter          // all requests of a user who is signed in
+	bodies    map[string]int64  // bytes of a request, by the pattern of its route; others: maxBody
 	mux       *http.ServeMux
 }
 
