@@ -481,7 +481,7 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	pages, err = portal.New(portal.Options{Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,
 		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log,
 		Users: a.users, Accounts: a.accounts, Journal: a.journal, Spool: a.spool, Delivery: a.delivery, Filter: a.filter, Suppression: a.suppression,
-		Alarms: a.alarms, Knowledge: a.knowledge})
+		Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference})
 	if err != nil {
 		return nil, nil, err
 	}

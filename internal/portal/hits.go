@@ -39,7 +39,8 @@ type hit struct {
 	Leaves   bool   // without this test alone the message would leave
 	Link     string // page of the list that lists
 	LinkHost string
-	Open     bool // unfolded at first
+	Help     string // address of the page that explains the test; "" there is none
+	Open     bool   // unfolded at first
 }
 
 // unknown is a test that was not measured.
@@ -155,9 +156,9 @@ func (m *messagePage) list(names []string) string {
 }
 
 // testName is a test's name in words, or its technical name when the catalogue of texts has none.
-func (m *messagePage) testName(test string) string {
-	if key := "test." + test + ".name"; m.site.o.Catalog.Has(key) {
-		return m.site.o.Catalog.Text(m.Lang, key, nil)
+func (p page) testName(test string) string {
+	if key := "test." + test + ".name"; p.site.o.Catalog.Has(key) {
+		return p.site.o.Catalog.Text(p.Lang, key, nil)
 	}
 	return clean(test, 60)
 }
@@ -178,6 +179,9 @@ func (m *messagePage) hit(v intake.View, h filter.Hit) hit {
 		x.Level = "none"
 	}
 	x.Label = m.T("level." + x.Level)
+	if m.site.helps(h.Test) {
+		x.Help = m.URL("/help/tests/" + url.PathEscape(h.Test))
+	}
 	for _, e := range h.Evidence[:min(maxEvidence, len(h.Evidence))] {
 		if e = clean(e, evidenceText); e != "" {
 			x.Evidence = append(x.Evidence, e)

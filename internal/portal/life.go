@@ -94,6 +94,9 @@ func (m *messagePage) event(f counted) (text, detail string) {
 	case journal.Retested:
 		return m.T("life.retested", "Count", f.n, "Score", f.Score), ""
 	case journal.Attempt:
+		if f.Host == "" && f.Enhanced == noTurn { // our own words on what keeps it; they may name others who send
+			return m.T("life.parked", "When", m.date(f.NextAt)), ""
+		}
 		return m.T("life.attempt"), f.Text
 	case journal.Delivered:
 		return m.T("life.delivered", "Recipient", who, "Server", host), f.Text
@@ -123,10 +126,13 @@ func (m *messagePage) event(f counted) (text, detail string) {
 	return "", ""
 }
 
+// noTurn is the status that delivery gives a recipient that had no attempt because its lane had no place for it.
+const noTurn = "4.4.5"
+
 // actor tells gateway, sender and operator apart; an operator's name is not the sender's business.
 func actor(a string) string {
 	switch {
-	case a == "sender":
+	case a == "sender", strings.HasPrefix(a, "user:"), strings.HasPrefix(a, "token:"):
 		return "sender"
 	case strings.HasPrefix(a, "operator"):
 		return "operator"

@@ -34,6 +34,24 @@ type messagePage struct {
 	Held     bool
 	Reload   bool // the state will change by itself
 	MaxChars int
+	Waits    []wait   // what its recipients wait for; only in the portal
+	GivesUp  string   // when delivery gives up; "" when nothing is tried any more
+	Text     string   // address of the page with the message's own text; "" where it is not shown
+	List     []option // ways back: lists with their addresses
+}
+
+// seat is from where somebody looks at a message: the page's address, in whose name he acts, and what he may. The holder of a link, a user of the
+// customer and an operator have one each.
+type seat struct {
+	path   string // of the page; acts are posted below it
+	actor  string // as the journal writes him
+	sender bool   // bound to the customer's policy; false: an operator, who may release anything
+	acts   bool   // may act
+}
+
+// linkSeat is that of whoever holds a message's link.
+func linkSeat(token string) seat {
+	return seat{path: "/m/" + token, actor: "sender", sender: true, acts: true}
 }
 
 // banner is the answer to an act.
@@ -59,6 +77,8 @@ type fact struct {
 
 // acts are the forms.
 type acts struct {
+	Any                        bool   // some act is offered
+	NoActs                     string // why none is
 	Retest, Release, Ask, Drop string // addresses; empty: not offered
 	NoRelease                  string // why releasing is not offered
 	Allow, Withdraw            string // addresses: let mail of this sender pass from now on, or no longer
@@ -102,7 +122,7 @@ func (s *site) message(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	m := s.describe(s.page(r, locale.Parse(v.Customer.Language)), r.PathValue("token"), v)
+	m := s.describe(s.page(r, locale.Parse(v.Customer.Language)), linkSeat(r.PathValue("token")), v)
 	m.Banner = m.result(r.URL.Query().Get("done"), v)
 	s.render(w, http.StatusOK, "message.html", m)
 }
@@ -137,8 +157,8 @@ func (m *messagePage) result(done string, v intake.View) *banner {
 }
 
 // describe turns a view into a page.
-func (s *site) describe(p page, token string, v intake.View) *messagePage {
-	p.Path = "/m/" + token
+func (s *site) describe(p page, st seat, v intake.View) *messagePage {
+	p.Path = st.path
 	m := &messagePage{page: p, Subject: clean(v.Subject, 200), Held: v.Status == intake.Waiting, MaxChars: maxQuestion}
 	if m.Subject == "" {
 		m.Subject = p.T("facts.no_subject")
@@ -154,7 +174,7 @@ func (s *site) describe(p page, token string, v intake.View) *messagePage {
 	}
 	m.Facts = m.facts(v)
 	m.Life, m.LeftOut = m.life(v)
-	m.Acts = m.forms(v)
+	m.Acts = m.forms(st, v)
 	return m
 }
 
@@ -272,17 +292,22 @@ func (m *messagePage) facts(v intake.View) []fact {
 }
 
 // forms offers the acts that the message's state and the customer's policy allow.
-func (m *messagePage) forms(v intake.View) acts {
+func (m *messagePage) forms(st seat, v intake.View) acts {
 	var a acts
 	if v.Status != intake.Waiting {
 		return a
 	}
-	if v.CanRetest {
+	if !st.acts {
+		a.NoActs = m.T("act.reader")
+		return a
+	}
+	a.Any = true
+	if v.CanRetest || !st.sender {
 		a.Retest = m.URL(m.Path + "/retest")
 	}
 	a.Drop = m.URL(m.Path + "/drop")
 	switch {
-	case v.CanRelease:
+	case v.CanRelease || !st.sender:
 		a.Release = m.URL(m.Path + "/release")
 	case v.WhyNot == "ceiling":
 		a.NoRelease = m.T("act.release.ceiling", "Ceiling", v.Ceiling)
@@ -302,9 +327,11 @@ func (m *messagePage) forms(v intake.View) acts {
 		a.Allow = m.URL(m.Path + "/allow")
 		a.AllowText, a.AllowHint = m.T("act.allow.summary", "From", from), m.T("act.allow.hint", "Ceiling", v.Ceiling)
 	}
-	if v.Asked {
+	switch {
+	case !st.sender: // he is the one who would be asked
+	case v.Asked:
 		a.NoAsk = m.T("act.ask.done")
-	} else {
+	default:
 		a.Ask = m.URL(m.Path + "/ask")
 	}
 	return a
@@ -326,44 +353,70 @@ func (s *site) act(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := s.page(r, locale.Parse(v.Customer.Language))
-	if err := r.ParseForm(); err != nil {
-		status, kind := http.StatusBadRequest, "form"
-		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
-			status, kind = http.StatusRequestEntityTooLarge, "large"
-			w.Header().Set("Connection", "close")
-		}
-		s.fail(w, r, status, kind)
+	if status := s.readForm(w, r); status != 0 {
 		return
 	}
+	act, st := r.PathValue("act"), linkSeat(r.PathValue("token"))
+	err := s.perform(r, st, v.ID, act)
+	switch {
+	case errors.Is(err, errNoAct):
+		s.fail(w, r, http.StatusNotFound, "page")
+	case err == nil:
+		http.Redirect(w, r, p.site.prefix+st.path+p.ask("done", act), http.StatusSeeOther)
+	default:
+		s.refused(w, r, p, st, act, v.ID, err)
+	}
+}
+
+// readForm reads a form. What it cannot read it answers, and returns the answer's status; 0: the form is read.
+func (s *site) readForm(w http.ResponseWriter, r *http.Request) (status int) {
+	err := r.ParseForm()
+	if err == nil {
+		return 0
+	}
+	status, kind := http.StatusBadRequest, "form"
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		status, kind = http.StatusRequestEntityTooLarge, "large"
+		w.Header().Set("Connection", "close")
+	}
+	s.fail(w, r, status, kind)
+	return status
+}
+
+// errNoAct: there is no such act.
+var errNoAct = errors.New("portal: no such act")
+
+// perform does an act on a held message.
+func (s *site) perform(r *http.Request, st seat, id mail.QueueID, act string) error {
 	// An act that has begun is finished, whether the visitor waits for it or not: a release is written down, then done.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), actTime)
 	defer cancel()
-	act, question := r.PathValue("act"), strings.TrimSpace(strings.ReplaceAll(r.PostForm.Get("question"), "\r\n", "\n"))
 	var err error
 	switch act {
 	case "retest":
-		_, err = s.o.Desk.Retest(ctx, v.ID, "sender")
+		_, err = s.o.Desk.RetestFor(ctx, id, st.actor, st.sender)
 	case "release":
-		_, err = s.o.Desk.Release(ctx, v.ID, "sender", true)
+		_, err = s.o.Desk.Release(ctx, id, st.actor, st.sender)
 	case "drop":
-		_, err = s.o.Desk.Drop(ctx, v.ID, "sender")
+		_, err = s.o.Desk.Drop(ctx, id, st.actor)
 	case "allow":
-		_, err = s.o.Desk.Allow(ctx, v.ID)
+		_, err = s.o.Desk.AllowAs(ctx, id, st.actor)
 	case "withdraw":
-		_, err = s.o.Desk.Withdraw(ctx, v.ID)
+		_, err = s.o.Desk.WithdrawAs(ctx, id, st.actor)
 	case "ask":
+		question := questionOf(r)
 		if err = checkQuestion(question); err == nil {
-			_, err = s.o.Desk.Ask(ctx, v.ID, question)
+			_, err = s.o.Desk.AskAs(ctx, id, question, st.actor)
 		}
 	default:
-		s.fail(w, r, http.StatusNotFound, "page")
-		return
+		err = errNoAct
 	}
-	if err == nil {
-		http.Redirect(w, r, p.site.prefix+"/m/"+r.PathValue("token")+p.ask("done", act), http.StatusSeeOther)
-		return
-	}
-	s.refused(w, r, p, v.ID, err, question)
+	return err
+}
+
+// questionOf is the question of a form that was read.
+func questionOf(r *http.Request) string {
+	return strings.TrimSpace(strings.ReplaceAll(r.PostForm.Get("question"), "\r\n", "\n"))
 }
 
 // Faults of a question.
@@ -400,16 +453,22 @@ var refusals = []struct {
 	{errLongQuestion, http.StatusUnprocessableEntity, "long_question"},
 }
 
-// refused shows the page as it is now, with the reason why the act was not done.
-func (s *site) refused(w http.ResponseWriter, r *http.Request, p page, id mail.QueueID, err error, question string) {
-	status, key := http.StatusInternalServerError, "internal"
+// refusal is the status and the text portal.refused.KEY for an act that was not done.
+func refusal(err error) (status int, key string) {
+	status, key = http.StatusInternalServerError, "internal"
 	for _, x := range refusals {
 		if errors.Is(err, x.err) {
 			status, key = x.status, x.key
 		}
 	}
+	return status, key
+}
+
+// refused shows the page as it is now, with the reason why the act was not done.
+func (s *site) refused(w http.ResponseWriter, r *http.Request, p page, st seat, act string, id mail.QueueID, err error) {
+	status, key := refusal(err)
 	if status == http.StatusInternalServerError {
-		s.o.Logger.Error("act not done", "queue_id", id, "act", r.PathValue("act"), "error", err)
+		s.o.Logger.Error("act not done", "queue_id", id, "act", act, "error", err)
 	}
 	if status == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "5")
@@ -418,14 +477,19 @@ func (s *site) refused(w http.ResponseWriter, r *http.Request, p page, id mail.Q
 	if !ok {
 		return
 	}
-	m := s.describe(p, r.PathValue("token"), v)
+	m := s.describe(p, st, v)
+	m.refuse(key, questionOf(r))
+	s.render(w, status, "message.html", m)
+}
+
+// refuse says on the page why an act was not done, and gives the question back.
+func (m *messagePage) refuse(key, question string) {
 	text := m.T("refused." + key)
 	m.Banner, m.Title = &banner{"bad", text}, m.T("error.title", "Heading", m.Title)
-	if errors.Is(err, errNoQuestion) || errors.Is(err, errLongQuestion) {
+	if key == "no_question" || key == "long_question" {
 		m.Acts.QuestionError = text
 	}
 	m.Acts.Question = question
-	s.render(w, status, "message.html", m)
 }
 
 // retestHelps reports whether a stored message can come out at or under the threshold when all is mended that can be.

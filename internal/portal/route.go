@@ -47,6 +47,8 @@ func (s *site) routes() []route {
 	}
 	return slices.Concat(
 		s.homeRoutes(),
+		s.heldRoutes(),
+		s.messageRoutes(),
 	)
 }
 

@@ -162,8 +162,11 @@ func (v *visit) redirect(path string) {
 }
 
 // done leads to another page, which says once that the act worked: text portal.KEY with pairs of name and value.
-func (v *visit) done(path, key string, pairs ...any) {
-	http.SetCookie(v.w, &http.Cookie{Name: doneCookie, Value: url.QueryEscape(v.page.T(key, pairs...)), Path: "/", MaxAge: 60, HttpOnly: true, Secure: v.s.https, SameSite: http.SameSiteStrictMode})
+func (v *visit) done(path, key string, pairs ...any) { v.say(path, v.page.T(key, pairs...)) }
+
+// say is done for a sentence that is put together.
+func (v *visit) say(path, text string) {
+	http.SetCookie(v.w, &http.Cookie{Name: doneCookie, Value: url.QueryEscape(text), Path: "/", MaxAge: 60, HttpOnly: true, Secure: v.s.https, SameSite: http.SameSiteStrictMode})
 	v.redirect(path)
 }
 
