@@ -4,3 +4,21 @@ import "context"
 
 // Prune runs one turn of the retention.
 func Prune(ctx context.Context, j *Journal) error { return j.prune(ctx) }
+
+// PruneFigures runs one turn of the figures' retention.
+func PruneFigures(ctx context.Context, j *Journal) error { return j.pruneFigures(ctx) }
+
+// Turn counts what is settled.
+func Turn(ctx context.Context, j *Journal) error { return (&roller{j: j}).turn(ctx) }
+
+// CountPiece counts one piece of facts, up to an ID.
+func CountPiece(ctx context.Context, j *Journal, upTo int64) (int, error) { return j.count(ctx, upTo) }
+
+// RollFacts is how many facts one piece has; TailMost how many may wait to be counted.
+const (
+	RollFacts = rollFacts
+	TailMost  = tailMost
+)
+
+// Turns returns a counter that remembers from turn to turn who was writing.
+func Turns(j *Journal) func(ctx context.Context) error { return (&roller{j: j}).turn }

@@ -9,7 +9,8 @@
 // is about to forget something (delivery before spool.Settle) calls Append or Flush first. Facts may repeat after a
 // crash, never lack: whoever recovers writes again what HasAccepted does not know.
 //
-// There is no goroutine but the caller's: whoever needs durability writes everybody's waiting facts in one transaction
+// There is no goroutine but the caller's, and one of Run, which counts facts for figures over time (Figures) behind everybody's back:
+// whoever needs durability writes everybody's waiting facts in one transaction
 // while the next ones gather. When the database is out, Append fails and posted facts wait; more than Options.Backlog of
 // them make Post wait too while Run is at work. An Append whose outcome is unknown (store.ErrBroken) may have been
 // written: write it again.
@@ -368,6 +369,7 @@ func (j *Journal) Run(ctx context.Context) error {
 		j.room = make(chan struct{})
 		j.mu.Unlock()
 	}()
+	defer j.counting(ctx)()
 	prune := time.NewTimer(time.Minute)
 	defer prune.Stop()
 	again := time.NewTimer(0)

@@ -1,8 +1,45 @@
--- Facts counted by hour, so that pages read figures instead of facts. Written by the room journal only.
-CREATE TABLE journal_hour (
-  customer TEXT   NOT NULL,
-  hour     BIGINT NOT NULL,
-  kind     TEXT   NOT NULL,
-  count    BIGINT NOT NULL,
-  PRIMARY KEY (customer, hour, kind)
+-- Facts counted by hour and by day (UTC), so that pages read figures instead of facts. Written by the room journal only; rows leave by age.
+-- span is 1 for hours and 24 for days; at is the beginning of either. customer '' is everybody, facts without a customer among them.
+-- kind is the kind of the facts, or, with a "=" before it, another figure (package journal, Figure).
+CREATE TABLE journal_figure (
+  customer TEXT NOT NULL,
+  span     INTEGER NOT NULL,
+  at       INTEGER NOT NULL,
+  kind     TEXT NOT NULL,
+  count    INTEGER NOT NULL,
+  PRIMARY KEY (customer, span, at, kind)
+) WITHOUT ROWID;
+CREATE INDEX journal_figure_at ON journal_figure (span, at, kind);
+
+-- The same by who answered (package provider).
+CREATE TABLE journal_figure_provider (
+  customer TEXT NOT NULL,
+  span     INTEGER NOT NULL,
+  at       INTEGER NOT NULL,
+  provider TEXT NOT NULL,
+  kind     TEXT NOT NULL,
+  count    INTEGER NOT NULL,
+  PRIMARY KEY (customer, span, at, provider, kind)
+) WITHOUT ROWID;
+CREATE INDEX journal_figure_provider_at ON journal_figure_provider (span, at);
+
+-- Which tests fired: for everybody by hour and by day, for one customer by day and only where it cost points.
+CREATE TABLE journal_figure_test (
+  customer TEXT NOT NULL,
+  span     INTEGER NOT NULL,
+  at       INTEGER NOT NULL,
+  test     TEXT NOT NULL,
+  hits     INTEGER NOT NULL,
+  points   INTEGER NOT NULL, -- thousandths, the sum
+  PRIMARY KEY (customer, span, at, test)
+) WITHOUT ROWID;
+CREATE INDEX journal_figure_test_at   ON journal_figure_test (span, at);
+CREATE INDEX journal_figure_test_test ON journal_figure_test (test, customer, span, at);
+
+-- How far the facts have been counted: one row.
+CREATE TABLE journal_counted (
+  one  INTEGER NOT NULL PRIMARY KEY,
+  fact INTEGER NOT NULL, -- ID of the last fact that is in the figures
+  at   INTEGER NOT NULL  -- when that fact happened
 );
+INSERT INTO journal_counted (one, fact, at) VALUES (1, 0, 0);
