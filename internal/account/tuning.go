@@ -296,6 +296,17 @@ func (l *Ledger) Overrides() []Override { return slices.Clone(l.state.Load().tun
 // Entries returns all entries, the ended ones too, sorted by scope, kind, what and value.
 func (l *Ledger) Entries() []Entry { return slices.Clone(l.state.Load().tuning.entries) }
 
+// EntriesOf returns the entries of one scope, the ended ones too, sorted by kind, what and value.
+func (l *Ledger) EntriesOf(scope string) []Entry {
+	all := l.state.Load().tuning.entries
+	from, _ := slices.BinarySearchFunc(all, scope, func(e Entry, id string) int { return strings.Compare(e.Scope, id) })
+	to := from
+	for to < len(all) && all[to].Scope == scope {
+		to++
+	}
+	return slices.Clone(all[from:to])
+}
+
 // SetPoints gives tests other points in a scope, all or none of them. Whether a test of that name exists is for the caller to ask.
 // Errors: ErrNotFound (no such customer), ErrFromConfig, ErrInvalid.
 func (l *Ledger) SetPoints(ctx context.Context, scope string, points map[string]float64, by string) error {

@@ -75,6 +75,20 @@ func (l *Ledger) Add(ctx context.Context, e Entry) error {
 	return err
 }
 
+// CheckAll says what AddAll would not take, whatever their number; nothing is written.
+func (l *Ledger) CheckAll(all []Entry) error {
+	now := micros(l.o.Now())
+	for i, e := range all {
+		if _, err := l.checked(e, now); err != nil {
+			return fmt.Errorf("entry %d: %w", i+1, err)
+		}
+	}
+	if l.addresses.len()+len(all) > MaxEntries {
+		return fmt.Errorf("%w: %d", ErrTooMany, MaxEntries)
+	}
+	return nil
+}
+
 // AddAll adds entries, all of them or none, and returns how many were new, stronger or longer. At most 5,000 at once.
 func (l *Ledger) AddAll(ctx context.Context, all []Entry) (changed int, err error) {
 	const most = 5000

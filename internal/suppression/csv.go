@@ -82,7 +82,26 @@ const (
 	maxFaults = 20
 )
 
-// ReadCSV reads entries. Every fault is told with its line, up to 20 of them; the error wraps ErrInvalid. The first row names the columns;
+// RowError is a fault in one row. It wraps ErrInvalid.
+type RowError struct {
+	Line   int    // from 1, of the file
+	Column string // "" when it is about the whole row
+	Value  string // what stood there, at most 80 bytes
+	Err    error
+}
+
+// Error says where and what.
+func (e *RowError) Error() string {
+	if e.Column == "" {
+		return fmt.Sprintf("line %d: %v", e.Line, e.Err)
+	}
+	return fmt.Sprintf("line %d: %s: %v", e.Line, e.Column, e.Err)
+}
+
+// Unwrap returns what is wrong.
+func (e *RowError) Unwrap() error { return e.Err }
+
+// ReadCSV reads entries. Every fault is told with its line (RowError), up to 20 of them; the error wraps ErrInvalid. The first row names the columns;
 // "email" means address. A file with one column and an address in its first row needs no names.
 func ReadCSV(r io.Reader, d Defaults) ([]Entry, error) {
 	limited := &io.LimitedReader{R: r, N: MaxCSV + 1}
@@ -102,10 +121,11 @@ func ReadCSV(r io.Reader, d Defaults) ([]Entry, error) {
 	var entries []Entry
 	var faults []error
 	take := func(row []string, line int) {
-		e, err := readRow(names, row, d)
-		if err != nil {
+		e, fault := readRow(names, row, d)
+		if fault != nil {
 			if len(faults) < maxFaults {
-				faults = append(faults, fmt.Errorf("line %d: %w", line+max(d.Line, 1)-1, err))
+				fault.Line = line + max(d.Line, 1) - 1
+				faults = append(faults, fault)
 			}
 			return
 		}
@@ -160,9 +180,13 @@ func header(row []string) ([]string, error) {
 	return names, nil
 }
 
-func readRow(names, row []string, d Defaults) (Entry, error) {
+// readRow reads one row; Line of the fault is for the caller to fill in.
+func readRow(names, row []string, d Defaults) (Entry, *RowError) {
+	bad := func(format string, args ...any) (Entry, *RowError) {
+		return Entry{}, &RowError{Err: fmt.Errorf("%w: "+format, append([]any{ErrInvalid}, args...)...)}
+	}
 	if len(row) > len(names) {
-		return Entry{}, fmt.Errorf("%w: %d cells, and %d columns", ErrInvalid, len(row), len(names))
+		return bad("%d cells, and %d columns", len(row), len(names))
 	}
 	e := Entry{Customer: d.Customer, Reason: d.Reason, By: d.By}
 	v := &e.Evidence
@@ -218,16 +242,19 @@ func readRow(names, row []string, d Defaults) (Entry, error) {
 			e.Note = line(cell, maxNote)
 		}
 		if err != nil {
-			return Entry{}, fmt.Errorf("%s: %w", names[i], err)
+			if !errors.Is(err, ErrInvalid) {
+				err = fmt.Errorf("%w: %w", ErrInvalid, err)
+			}
+			return Entry{}, &RowError{Column: names[i], Value: line(cell, 80), Err: err}
 		}
 	}
 	switch {
 	case e.Address.Domain == "":
-		return Entry{}, fmt.Errorf("%w: no address", ErrInvalid)
+		return bad("no address")
 	case len(e.Address.Local) > maxLocal:
-		return Entry{}, fmt.Errorf("%w: the address is too long", ErrInvalid)
+		return bad("the address is too long")
 	case e.By != ByRule && e.By != "recipient" && !e.ByPerson():
-		return Entry{}, fmt.Errorf("%w: by %q; expected rule, recipient, operator:NAME or sender:NAME", ErrInvalid, cut(e.By, 40))
+		return bad("by %q; expected rule, recipient, operator:NAME or sender:NAME", cut(e.By, 40))
 	}
 	return e, nil
 }
