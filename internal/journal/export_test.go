@@ -22,3 +22,23 @@ const (
 
 // Turns returns a counter that remembers from turn to turn who was writing.
 func Turns(j *Journal) func(ctx context.Context) error { return (&roller{j: j}).turn }
+
+// Plans returns the questions that a search asks of the database, with their arguments.
+func Plans(j *Journal, q Query) (sqls []string, args [][]any) {
+	if q.Limit = 100; q.Cursor == "" {
+		q.Cursor = mark{1, 1}.cursor()
+	}
+	where, given, err := j.conditions(&q)
+	if err != nil {
+		panic(err)
+	}
+	walks, bounded := q.walks()
+	all := q.pages(where, given, walks, mark{1, 1})
+	if bounded {
+		all = append(all, q.ends(walks)...)
+	}
+	for _, st := range all {
+		sqls, args = append(sqls, st.sql), append(args, st.args)
+	}
+	return sqls, args
+}

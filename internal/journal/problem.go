@@ -207,7 +207,7 @@ func (j *Journal) Find(ctx context.Context, p Problem) ([]Match, Clues, error) {
 	}
 	if len(found) == 0 {
 		for _, q := range c.queries(p) {
-			facts, _, err := j.Search(ctx, q)
+			facts, err := j.searchOn(ctx, q)
 			if err != nil {
 				return nil, c, fmt.Errorf("find: %w", err)
 			}

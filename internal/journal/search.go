@@ -48,41 +48,55 @@ func (j *Journal) Trace(ctx context.Context, id mail.QueueID) (facts []Fact, err
 	return facts, nil
 }
 
-// Search returns facts, the newest first, one page at a time; next is the Cursor of the following page, "" after the
-// last one.
+// Found is one page of facts that match a query.
+type Found struct {
+	Facts []Fact // the newest first
+	// Next is the Cursor of the following page; "" after the last one. A page that had to compare more than Scan facts ends early: it may hold
+	// fewer facts than asked for, or none, and Next searches further back.
+	Next string
+	// Looked is how far back this page looked when it ended early; zero when it is full or everything was looked at.
+	Looked time.Time
+}
+
+// Search returns facts, the newest first, one page at a time; next is the Cursor of the following page, "" after the last one. A page may be
+// empty and not the last: see Found.
 func (j *Journal) Search(ctx context.Context, q Query) (facts []Fact, next string, err error) {
+	found, err := j.Look(ctx, q)
+	return found.Facts, found.Next, err
+}
+
+// Look returns one page of facts that match, and how far back it looked.
+func (j *Journal) Look(ctx context.Context, q Query) (found Found, err error) {
 	if q.Limit <= 0 {
 		q.Limit = 100
 	}
 	q.Limit = min(q.Limit, 1000)
 	where, args, err := j.conditions(&q)
 	if err != nil {
-		return nil, "", fmt.Errorf("search: %w", err)
+		return Found{}, fmt.Errorf("search: %w", err)
 	}
-	// One statement per column that may hold the address: each then walks its own index and stops at the limit.
-	keys := []string{""}
-	if q.Address != "" {
-		keys = []string{"recipient_key", "reverse_key", "header_key"}
-	}
+	walks, bounded := q.walks()
+	var end mark // of what is looked at; zero: no end
+	var facts []Fact
 	err = j.db.Read(ctx, func(tx *store.Tx) error {
-		facts = facts[:0]
-		for _, key := range keys {
-			statement, given := where, args
-			if key != "" {
-				statement += " AND " + key + " = ?"
-				given = append(slices.Clone(args), foldKey(q.Address))
+		facts, end = facts[:0], mark{}
+		if bounded {
+			var err error
+			if end, err = scanEnd(tx, &q, walks); err != nil {
+				return err
 			}
-			statement = `SELECT ` + readColumns + ` FROM journal_fact WHERE ` + statement + ` ORDER BY at DESC, id DESC LIMIT ?`
-			found, err := readFacts(tx.Query(statement, append(slices.Clone(given), q.Limit+1)...))
+		}
+		for _, st := range q.pages(where, args, walks, end) {
+			more, err := readFacts(tx.Query(st.sql, st.args...))
 			if err != nil {
 				return err
 			}
-			facts = append(facts, found...)
+			facts = append(facts, more...)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, "", fmt.Errorf("search: %w", err)
+		return Found{}, fmt.Errorf("search: %w", err)
 	}
 	slices.SortFunc(facts, func(a, b Fact) int {
 		if c := b.At.Compare(a.At); c != 0 {
@@ -90,13 +104,16 @@ func (j *Journal) Search(ctx context.Context, q Query) (facts []Fact, next strin
 		}
 		return int(min(max(b.ID-a.ID, -1), 1))
 	})
-	facts = slices.CompactFunc(facts, func(a, b Fact) bool { return a.ID == b.ID })
-	if len(facts) > q.Limit {
-		facts = facts[:q.Limit]
-		last := facts[q.Limit-1]
-		next = strconv.FormatInt(last.At.UnixMicro(), 36) + "." + strconv.FormatInt(last.ID, 36)
+	found.Facts = slices.CompactFunc(facts, func(a, b Fact) bool { return a.ID == b.ID })
+	switch {
+	case len(found.Facts) > q.Limit:
+		found.Facts = found.Facts[:q.Limit]
+		last := found.Facts[q.Limit-1]
+		found.Next = mark{last.At.UnixMicro(), last.ID}.cursor()
+	case end != (mark{}):
+		found.Next, found.Looked = end.cursor(), time.UnixMicro(end.at).UTC()
 	}
-	return facts, next, nil
+	return found, nil
 }
 
 // conditions is the WHERE clause but for the address.
