@@ -8,7 +8,8 @@
 // to this ledger for both kinds; they survive a customer's absence from the file and come back with it. A network and a domain belong
 // to one customer. Networks as wide as a country are refused, because they would make an open relay.
 //
-// A credential is a generated user name and password. The password is shown once and kept as an argon2id
+// A credential is a generated user name and password, which may have limits and be bound to client networks; what it sends is counted by day
+// (use.go). The password is shown once and kept as an argon2id
 // hash. DKIM private keys are kept in the clear: the database file must be readable by Postern's user only
 // (mode 0600, which store sees to), and so must its backups. Neither is ever logged.
 //
@@ -63,6 +64,8 @@ var (
 	ErrSuspended = errors.New("account: customer is suspended")
 	// ErrThrottled: too many failures of this user or client IP; the password was not looked at.
 	ErrThrottled = errors.New("account: too many failed logins, try again later")
+	// ErrElsewhere: the password is right, but the credential is not taken from this client IP.
+	ErrElsewhere = errors.New("account: the credential is not taken from this address")
 	// ErrFromConfig: the customer is defined in the configuration file; the error text names it.
 	ErrFromConfig = errors.New("account: defined in the configuration file")
 	// ErrNotFound: no such customer, credential or key.
@@ -117,6 +120,7 @@ type Ledger struct {
 	tuningSource string
 	state        atomic.Pointer[snapshot]
 	gate         *password.Gate
+	uses         *usage
 }
 
 // New checks the options and makes a ledger. It does not read the database: Refresh, SyncConfig and Run do.
@@ -124,7 +128,7 @@ func New(o Options) (*Ledger, error) {
 	if o.DB == nil {
 		return nil, errors.New("account: Options.DB is missing")
 	}
-	l := &Ledger{db: o.DB, now: o.Now, logger: o.Logger, pools: map[string]Pool{}}
+	l := &Ledger{db: o.DB, now: o.Now, logger: o.Logger, pools: map[string]Pool{}, uses: newUsage()}
 	if l.now == nil {
 		l.now = time.Now
 	}
@@ -161,25 +165,53 @@ func (l *Ledger) Refresh(ctx context.Context) error {
 	}
 	r.file, r.fileSource = l.tuning, l.tuningSource
 	l.state.Store(newSnapshot(r))
-	return nil
+	return l.refreshUse(ctx)
 }
 
-// Run keeps the memory up to date until ctx ends; then it returns nil. A failed refresh is logged and tried again.
+// Run keeps the memory up to date and writes what credentials used until ctx ends; then it writes the rest and returns nil. What fails is logged
+// and tried again.
 func (l *Ledger) Run(ctx context.Context) error {
 	changed, stop := l.db.Watch(topic)
 	defer stop()
 	tick := time.NewTicker(refreshEvery)
 	defer tick.Stop()
+	flush := time.NewTicker(flushEvery)
+	defer flush.Stop()
 	for {
 		if err := l.Refresh(ctx); err != nil && ctx.Err() == nil {
 			l.logger.Warn("accounts could not be read again, the last known state stays in force", "err", err)
 		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		case <-tick.C:
+		for again := false; !again; {
+			select {
+			case <-ctx.Done():
+				l.lastFlush(ctx)
+				return nil
+			case <-flush.C:
+				l.flushed(ctx)
+			case <-changed:
+				again = true
+			case <-tick.C:
+				again = true
+			}
 		}
+	}
+}
+
+// lastFlush writes what was counted when the process ends.
+func (l *Ledger) lastFlush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	l.flushed(ctx)
+}
+
+// flushed is Flush with what is too old removed, and failures in the log.
+func (l *Ledger) flushed(ctx context.Context) {
+	err := l.Flush(ctx)
+	if err == nil {
+		err = l.forgetUse(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		l.logger.Warn("use of credentials not written, it is tried again", "err", err)
 	}
 }
 

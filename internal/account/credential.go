@@ -35,6 +35,62 @@ type Credential struct {
 	Created  time.Time // UTC
 	Revoked  bool      // no longer valid; kept so that the journal's user names stay explained
 	Label    string    // for people: what uses it
+
+	Limits   Limits         // what it may send at most
+	Networks []netip.Prefix // client networks it is taken from; none: from anywhere
+	LastUsed time.Time      // UTC, when it last brought mail; zero: never
+	LastIP   netip.Addr     // ... and from where
+}
+
+// Limits are the most that a credential sends; 0: no limit. Hours and days are those of UTC.
+type Limits struct {
+	MessagesHour  int
+	MessagesDay   int
+	RecipientsDay int
+}
+
+// CredentialSettings are what may be changed of a credential.
+type CredentialSettings struct {
+	Label    string
+	Limits   Limits
+	Networks []netip.Prefix
+}
+
+// Bounds of a credential's settings.
+const (
+	maxLimit              = 1_000_000_000
+	maxCredentialNetworks = 100
+)
+
+// Validate returns every fault of s, or nil.
+func (s CredentialSettings) Validate() error {
+	var faults []error
+	if len(s.Label) > maxLabel || strings.ContainsFunc(s.Label, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		faults = append(faults, fmt.Errorf("label: expected at most %d bytes on one line", maxLabel))
+	}
+	for _, x := range []struct {
+		name string
+		most int
+	}{{"messages per hour", s.Limits.MessagesHour}, {"messages per day", s.Limits.MessagesDay}, {"recipients per day", s.Limits.RecipientsDay}} {
+		if x.most < 0 || x.most > maxLimit {
+			faults = append(faults, fmt.Errorf("%s: %d; expected 0 (no limit) to %d", x.name, x.most, maxLimit))
+		}
+	}
+	if len(s.Networks) > maxCredentialNetworks {
+		faults = append(faults, fmt.Errorf("networks: more than %d", maxCredentialNetworks))
+	}
+	for _, n := range s.Networks {
+		if !n.IsValid() || n != n.Masked() || n.Addr().Is4In6() {
+			faults = append(faults, fmt.Errorf("networks: %s is no network; expected an address and a length like 192.0.2.0/24 or 2001:db8::/32", n))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// From reports whether the credential is taken from a client IP; one without an address is taken only where no networks are named.
+func (c Credential) From(ip netip.Addr) bool {
+	ip = ip.Unmap().WithZone("")
+	return len(c.Networks) == 0 || slices.ContainsFunc(c.Networks, func(n netip.Prefix) bool { return n.Contains(ip) })
 }
 
 // String leaves the hash out, so that a credential may be logged.
@@ -62,11 +118,16 @@ func randomText(bytes int) (string, error) {
 	return alphabet.EncodeToString(b), nil
 }
 
-// AddCredential makes a user name and a password of 160 random bits for a customer. Both use letters, digits
-// and - only. The password is returned here and never again. Error: ErrNotFound for an unknown customer.
+// AddCredential is MakeCredential without limits.
 func (l *Ledger) AddCredential(ctx context.Context, customer, label string) (user, secret string, err error) {
-	if len(label) > maxLabel || strings.ContainsFunc(label, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-		return "", "", fmt.Errorf("account: label: expected at most %d bytes on one line", maxLabel)
+	return l.MakeCredential(ctx, customer, CredentialSettings{Label: label})
+}
+
+// MakeCredential makes a user name and a password of 160 random bits for a customer. Both use letters, digits
+// and - only. The password is returned here and never again. Error: ErrNotFound for an unknown customer.
+func (l *Ledger) MakeCredential(ctx context.Context, customer string, settings CredentialSettings) (user, secret string, err error) {
+	if err := settings.Validate(); err != nil {
+		return "", "", fmt.Errorf("account: %w", err)
 	}
 	suffix, err := randomText(5)
 	if err != nil {
@@ -80,7 +141,7 @@ func (l *Ledger) AddCredential(ctx context.Context, customer, label string) (use
 		return "", "", err
 	}
 	user = customer + "-" + suffix
-	c := Credential{User: user, Customer: customer, Hash: hash, Label: label, Created: micros(l.now())}
+	c := Credential{User: user, Customer: customer, Hash: hash, Label: settings.Label, Limits: settings.Limits, Networks: settings.Networks, Created: micros(l.now())}
 	err = l.write(ctx, func(t *store.Tx) error {
 		owner, err := findCustomer(t, customer)
 		if err != nil {
@@ -95,6 +156,21 @@ func (l *Ledger) AddCredential(ctx context.Context, customer, label string) (use
 		return "", "", err
 	}
 	return user, secret, nil
+}
+
+// UpdateCredential changes what may be changed; its limits count at once. Error: ErrNotFound.
+func (l *Ledger) UpdateCredential(ctx context.Context, user string, settings CredentialSettings) error {
+	if err := settings.Validate(); err != nil {
+		return fmt.Errorf("account: %w", err)
+	}
+	return l.write(ctx, func(t *store.Tx) error {
+		n, err := t.Exec(`UPDATE account_credential SET label = ?, messages_hour = ?, messages_day = ?, recipients_day = ?, networks = ? WHERE name = ?`,
+			settings.Label, settings.Limits.MessagesHour, settings.Limits.MessagesDay, settings.Limits.RecipientsDay, networksText(settings.Networks), user)
+		if err == nil && n == 0 {
+			err = fmt.Errorf("%w: credential %s", ErrNotFound, user)
+		}
+		return err
+	})
 }
 
 // RevokeCredential ends a credential at once. Revoking twice is no error. Error: ErrNotFound.
@@ -113,7 +189,7 @@ func (l *Ledger) Credentials(customer string) []Credential {
 	var all []Credential
 	for _, c := range l.state.Load().credentials {
 		if c.Customer == customer {
-			all = append(all, c.shown())
+			all = append(all, l.lastUse(c.shown()))
 		}
 	}
 	slices.SortFunc(all, func(a, b Credential) int { return strings.Compare(a.User, b.User) })
@@ -126,7 +202,7 @@ func (l *Ledger) Credential(user string) (c Credential, ok bool) {
 	if found == nil {
 		return Credential{}, false
 	}
-	return found.shown(), true
+	return l.lastUse(found.shown()), true
 }
 
 // Authenticate is AuthenticateFrom for callers that have no client IP: failures count against the user only.
@@ -137,7 +213,7 @@ func (l *Ledger) Authenticate(ctx context.Context, user, secret string) (Credent
 // AuthenticateFrom checks a user name (in any case) and a password given by a client IP.
 //
 // Every refusal for want of the right pair is ErrDenied and costs the same, whether the user exists or not.
-// ErrSuspended and the credential are returned only to who knows the password. Five failures of a user within
+// ErrSuspended or ErrElsewhere, and the credential, are returned only to who knows the password. Five failures of a user within
 // 15 minutes, or twenty of a client IP, bring ErrThrottled for a minute, doubling with each further one up to
 // four hours; a client IP that authenticated this user in the last 24 hours is not stopped by the failures of others.
 // A context that ends while waiting for a turn returns its error.
@@ -163,6 +239,9 @@ func (l *Ledger) AuthenticateFrom(ctx context.Context, ip netip.Addr, user, secr
 	case err != nil:
 		return Credential{}, Customer{}, err
 	}
+	if !credential.From(ip) {
+		return credential.shown(), Customer{}, ErrElsewhere
+	}
 	l.gate.Succeeded(user, ip, l.now())
 	customer, ok := s.customers[credential.Customer]
 	switch {
@@ -176,5 +255,5 @@ func (l *Ledger) AuthenticateFrom(ctx context.Context, ip netip.Addr, user, secr
 
 // IsRefusal reports whether err is an answer about the login itself rather than a failure to find it out.
 func IsRefusal(err error) bool {
-	return errors.Is(err, ErrDenied) || errors.Is(err, ErrSuspended) || errors.Is(err, ErrThrottled)
+	return errors.Is(err, ErrDenied) || errors.Is(err, ErrSuspended) || errors.Is(err, ErrThrottled) || errors.Is(err, ErrElsewhere)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"postern/internal/mail"
@@ -55,6 +56,7 @@ func findCustomer(t *store.Tx, id string) (row, error) {
 
 func readAll(t *store.Tx) (rows, error) {
 	var all rows
+	var err error
 	index := map[string]int{}
 	customers := t.Query(`SELECT ` + customerColumns + ` FROM account_customer ORDER BY id`)
 	for customers.Next() {
@@ -85,12 +87,18 @@ func readAll(t *store.Tx) (rows, error) {
 	}); err != nil {
 		return rows{}, err
 	}
-	credentials := t.Query(`SELECT name, customer, hash, label, created, revoked FROM account_credential ORDER BY name`)
+	credentials := t.Query(`SELECT name, customer, hash, label, created, revoked, messages_hour, messages_day, recipients_day, networks, used, used_ip FROM account_credential ORDER BY name`)
 	for credentials.Next() {
 		var c Credential
-		if err := credentials.Scan(&c.User, &c.Customer, &c.Hash, &c.Label, &c.Created, &c.Revoked); err != nil {
+		var networks, ip string
+		if err := credentials.Scan(&c.User, &c.Customer, &c.Hash, &c.Label, &c.Created, &c.Revoked, &c.Limits.MessagesHour, &c.Limits.MessagesDay,
+			&c.Limits.RecipientsDay, &networks, &c.LastUsed, &ip); err != nil {
 			return rows{}, err
 		}
+		if c.Networks, err = readNetworks(networks); err != nil {
+			return rows{}, fmt.Errorf("account: networks of credential %s: %w", c.User, err)
+		}
+		c.LastIP, _ = netip.ParseAddr(ip) // "" is none
 		all.credentials = append(all.credentials, c)
 	}
 	if err := credentials.Err(); err != nil {
@@ -109,9 +117,29 @@ func readAll(t *store.Tx) (rows, error) {
 	if err := keys.Err(); err != nil {
 		return rows{}, err
 	}
-	var err error
 	all.tuning, err = readTuning(t)
 	return all, err
+}
+
+// networksText is how networks are stored, and readNetworks reads them back.
+func networksText(networks []netip.Prefix) string {
+	texts := make([]string, len(networks))
+	for i, n := range networks {
+		texts[i] = n.String()
+	}
+	return strings.Join(texts, " ")
+}
+
+func readNetworks(text string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, s := range strings.Fields(text) {
+		n, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, nil
 }
 
 func readPairs(t *store.Tx, query string, each func(a, b string) error) error {
@@ -188,13 +216,16 @@ func disinherit(t *store.Tx, customer string) error {
 	if err := deleteTuning(t, customer); err != nil {
 		return err
 	}
+	if _, err := t.Exec(`DELETE FROM account_use WHERE credential IN (SELECT name FROM account_credential WHERE customer = ?)`, customer); err != nil {
+		return err
+	}
 	_, err := t.Exec(`DELETE FROM account_credential WHERE customer = ?`, customer)
 	return err
 }
 
 func insertCredential(t *store.Tx, c Credential) error {
-	_, err := t.Exec(`INSERT INTO account_credential (name, customer, hash, label, created, revoked) VALUES (?,?,?,?,?,?)`,
-		c.User, c.Customer, c.Hash, c.Label, c.Created, c.Revoked)
+	_, err := t.Exec(`INSERT INTO account_credential (name, customer, hash, label, created, revoked, messages_hour, messages_day, recipients_day, networks) VALUES (?,?,?,?,?,?,?,?,?,?)`,
+		c.User, c.Customer, c.Hash, c.Label, c.Created, c.Revoked, c.Limits.MessagesHour, c.Limits.MessagesDay, c.Limits.RecipientsDay, networksText(c.Networks))
 	return err
 }
 

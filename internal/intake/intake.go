@@ -86,6 +86,7 @@ type Intake struct {
 	expire atomic.Int64 // nanoseconds; Options.Expire, or what SetExpire said since
 
 	acceptSuppressed atomic.Bool // see SetRefuseSuppressed
+	limits           limitNews
 }
 
 // SetExpire changes how long delivery tries the messages accepted from now on.

@@ -52,6 +52,10 @@ func (s *session) Auth(ctx context.Context, c *smtp.Conn, user, password string)
 	case errors.Is(err, account.ErrThrottled):
 		s.in.o.Count("refused:login")
 		return &smtp.Error{Code: 454, Enhanced: smtp.Enhanced{4, 7, 0}, Text: "Too many failed logins; wait some minutes before the next try"}
+	case errors.Is(err, account.ErrElsewhere):
+		s.in.o.Count("refused:elsewhere")
+		s.in.o.Accounts.Refused(credential.User, c.ClientIP, s.in.o.Now())
+		return &smtp.Error{Code: 535, Enhanced: smtp.Enhanced{5, 7, 8}, Text: "This login is not taken from " + showIP(c.ClientIP) + "; its networks are set in the portal, or by the operator"}
 	case errors.Is(err, account.ErrSuspended):
 		s.in.o.Count("refused:suspended")
 		return &smtp.Error{Code: 535, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "This customer is suspended; ask the operator"}
@@ -81,6 +85,10 @@ func (s *session) Mail(ctx context.Context, t *smtp.Transaction) error {
 		s.in.o.Count("refused:identity")
 		return err
 	}
+	if err := s.allowed(t.Envelope, 1); err != nil {
+		s.in.o.Accounts.Refused(s.credential.User, s.conn.ClientIP, s.in.o.Now())
+		return err
+	}
 	s.warm(ctx, t.Envelope.ReversePath.Domain)
 	return nil
 }
@@ -92,12 +100,15 @@ func (s *session) entitled() bool {
 		return ok && c.ID == s.customer.ID
 	}
 	c, ok := s.in.o.Accounts.Credential(s.credential.User)
-	return ok && !c.Revoked && c.Customer == s.customer.ID
+	return ok && !c.Revoked && c.Customer == s.customer.ID && c.From(s.conn.ClientIP)
 }
 
 // Rcpt takes any recipient but those who are not written to: whether his domain exists is tested with the message, and told with a reason.
 func (s *session) Rcpt(ctx context.Context, t *smtp.Transaction, r mail.Recipient) error {
 	if err := s.suppressed(ctx, t.Envelope, r.Address); err != nil {
+		return err
+	}
+	if err := s.allowed(t.Envelope, len(t.Envelope.Recipients)+1); err != nil {
 		return err
 	}
 	if len(t.Envelope.Recipients) < 4 { // the first few pay for the wait; a long list is warmed by delivery
@@ -152,9 +163,23 @@ func (in *Intake) reverse(ctx context.Context, s *session) {
 // Close ends the session.
 func (s *session) Close() {}
 
-// Data decides the fate of one message.
+// Data decides the fate of one message, within what the login may send.
 func (s *session) Data(ctx context.Context, t *smtp.Transaction, raw []byte) (smtp.Reply, error) {
-	now := s.in.o.Now()
+	now, recipients := s.in.o.Now(), len(t.Envelope.Recipients)
+	// Counted before the tests: messages that come at the same time must not pass the limit together.
+	if err := s.in.o.Accounts.Spend(s.credential.User, recipients, s.conn.ClientIP, now); err != nil {
+		s.in.o.Accounts.Refused(s.credential.User, s.conn.ClientIP, now)
+		return smtp.Reply{}, s.limited(t.Envelope, err, now)
+	}
+	reply, err := s.decide(ctx, t, raw, now)
+	if err != nil {
+		s.in.o.Accounts.Unspend(s.credential.User, recipients, now, permanent(err))
+	}
+	return reply, err
+}
+
+// decide tests a message and stores it, or refuses it.
+func (s *session) decide(ctx context.Context, t *smtp.Transaction, raw []byte, now time.Time) (smtp.Reply, error) {
 	id := mail.NewQueueID(now)
 	if hops := countHops(raw, s.in.o.MaxHops); hops > s.in.o.MaxHops {
 		s.in.o.Count("refused:loop")

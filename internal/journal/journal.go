@@ -96,6 +96,9 @@ const (
 	// Suppressed: a recipient was not written to because he is on the list of those who are not (package suppression). Recipient, Code, Enhanced,
 	// Text = our answer. QueueID when the message was taken.
 	Suppressed Kind = "suppressed"
+	// Limited: a login had used up one of its limits, so that its mail was put off. Credential, ClientIP, ReversePath, Code, Enhanced, Text = our
+	// answer, NextAt = when there is room again. No message; one fact a minute for each login and limit.
+	Limited Kind = "limited"
 	// Listed: an address, or a whole domain ("@example.org"), was put on that list. QueueID = the message whose answer did it; Customer = whose
 	// ("" = everybody's), Recipient, Host, Code, Enhanced, Text = reason and answer, NextAt = end, Actor.
 	Listed Kind = "listed"
