@@ -51,10 +51,17 @@ const (
 	maxParked    = 512
 )
 
+// gather is how long an outcome waits at most for others to share its commits: each writes the same pages of the journal's indexes again and takes a
+// flush of the disk that the acceptance of mail waits for. Nobody waits for an outcome to be written down but the end of the process, and how
+// many may be known and unwritten stays bounded by maxUnsettled.
+const gather = 10 * time.Millisecond
+
 // settle writes outcomes down until the channel closes, many in one commit: first the journal, then the notices owed, then the
 // spool forgets. A crash in between repeats facts or notices, it loses none.
 func (d *Delivery) settle(ctx context.Context) {
 	var b batch
+	company := time.NewTimer(gather)
+	defer company.Stop()
 	for open := true; open; {
 		batch := b.outcomes[:0]
 		select {
@@ -62,7 +69,9 @@ func (d *Delivery) settle(ctx context.Context) {
 			if open = ok; ok {
 				batch = append(batch, o)
 			}
+			company.Reset(gather)
 		case <-d.parking.came:
+			company.Reset(0)
 		}
 	fill:
 		for open && len(batch) < maxBatch {
@@ -72,7 +81,9 @@ func (d *Delivery) settle(ctx context.Context) {
 					break fill
 				}
 				batch = append(batch, o)
-			default:
+			case <-d.parking.came: // claimed mail that waits for its room
+				break fill
+			case <-company.C:
 				break fill
 			}
 		}
