@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,6 +72,7 @@ func (c *command) runServe(ctx context.Context) error {
 	if len(conf.Files) > 0 {
 		o.Load = c.load
 	}
+	c.placesForTheDisk()
 	gateway, err := app.New(ctx, o)
 	if err != nil {
 		return err
@@ -88,6 +90,18 @@ func (c *command) runServe(ctx context.Context) error {
 	close(ended)
 	<-reloads
 	return err
+}
+
+// diskWaiters is how many goroutines wait for the disk nearly all the time under load: the writers of the two databases.
+const diskWaiters = 2
+
+// placesForTheDisk lets as many goroutines run as there are processors besides those that wait for the disk. The runtime counts a goroutine in a
+// flush as running until it notices, and one that comes back finds its place taken and queues behind everybody else: with few processors
+// and much to do every commit, and every client that waits for it, paid for both. An operator's own GOMAXPROCS stands.
+func (c *command) placesForTheDisk() {
+	if own, ok := c.Env("GOMAXPROCS"); !ok || own == "" {
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + diskWaiters)
+	}
 }
 
 // reloadOnHangup reads the configuration again at each SIGHUP until the gateway has ended. A refused configuration is logged by the
