@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,6 +67,7 @@ func main() {
 		fail(serveZone(ctx))
 		return
 	}
+	debug.SetGCPercent(1000) // what measures must not be a part of the load: it shares the processors with the relay
 	s := &arrivals{want: int64(*messages), all: make(chan struct{})}
 	_, err := sink.Serve(ctx, *sinkAt, s.took)
 	fail(err)
@@ -128,16 +130,21 @@ func (s *arrivals) took() {
 	}
 }
 
-// letter is a message of about size bytes: plain text in lines of 70 characters, each message with an own Message-ID.
-func letter(size, n int) []byte {
-	var b strings.Builder
-	fmt.Fprintf(&b, "From: Bench <sender@bench.test>\r\nTo: <rcpt@bench.test>\r\nSubject: bench message %d\r\nDate: %s\r\nMessage-ID: <%d.%d@bench.test>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n",
+// letters writes messages of about size bytes into one space: plain text in lines of 72 characters, each message with an own Message-ID.
+type letters struct {
+	size int
+	b    []byte
+}
+
+// next is the n-th message. It lives until the next one is written.
+func (l *letters) next(n int) []byte {
+	l.b = fmt.Appendf(l.b[:0], "From: Bench <sender@bench.test>\r\nTo: <rcpt@bench.test>\r\nSubject: bench message %d\r\nDate: %s\r\nMessage-ID: <%d.%d@bench.test>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n",
 		n, time.Now().Format(time.RFC1123Z), n, time.Now().UnixNano())
 	const words = "the quick brown fox jumps over the lazy dog while mail goes its way ok\r\n"
-	for b.Len() < size-len(words) {
-		b.WriteString(words)
+	for len(l.b) < l.size-len(words) {
+		l.b = append(l.b, words...)
 	}
-	return []byte(b.String())
+	return l.b
 }
 
 func run(ctx context.Context, s *arrivals, target string, messages, size, sessions, perConn, pid int, wait time.Duration) (result, error) {
@@ -183,6 +190,7 @@ func client(ctx context.Context, addr netip.AddrPort, size, perConn, messages in
 	from, _ := mail.ParseAddress("sender@bench.test")
 	to, _ := mail.ParseAddress("rcpt@bench.test")
 	env := mail.Envelope{ReversePath: from, Recipients: []mail.Recipient{{Address: to}}}
+	text := letters{size: size}
 	var c *smtp.Client
 	sent := 0
 	defer func() {
@@ -210,7 +218,7 @@ func client(ctx context.Context, addr netip.AddrPort, size, perConn, messages in
 			}
 			sent = 0
 		}
-		res, err := c.Send(ctx, env, letter(size, n))
+		res, err := c.Send(ctx, env, text.next(n))
 		sent++
 		if err != nil || res.Data.Code != 250 || strings.Contains(strings.Join(res.Data.Lines, " "), "held") {
 			fmt.Fprintln(os.Stderr, "not accepted:", err, res.Mail, res.Recipients, res.Data)
