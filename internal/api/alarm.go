@@ -5,9 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"postern/internal/alarm"
+	"postern/internal/user"
 )
 
 // Alarm is something the operator must know of.
@@ -25,9 +24,9 @@ type Alarms struct {
 	Hooks  []alarm.HookStats `json:"webhooks" nullable:"false"`
 }
 
-func (s *server) addAlarms(a huma.API) {
-	add(a, http.MethodGet, "/v1/alarms", "list-alarms", "What the operator must know of now", s.listAlarms)
-	add(a, http.MethodPost, "/v1/alarms/test", "test-webhooks", "Post a test to every webhook", s.testWebhooks)
+func (s *server) addAlarms() {
+	add(s, http.MethodGet, "/v1/alarms", "list-alarms", "What the operator must know of now", gateway(user.GatewayRead), s.listAlarms)
+	add(s, http.MethodPost, "/v1/alarms/test", "test-webhooks", "Post a test to every webhook", gateway(user.HooksWrite).as("alarm.test"), s.testWebhooks)
 }
 
 // language is the language of texts.
@@ -47,12 +46,12 @@ func (s *server) listAlarms(_ context.Context, in *language) (*body[Alarms], err
 	return &body[Alarms]{out}, nil
 }
 
-func (s *server) testWebhooks(_ context.Context, in *By) (*body[Done], error) {
+func (s *server) testWebhooks(ctx context.Context, _ *none) (*body[Done], error) {
 	if s.o.Alarms == nil || len(s.o.Alarms.Hooks()) == 0 {
 		return nil, problem(http.StatusConflict, "no-webhook", "no webhook is configured; name one in alarm.webhooks")
 	}
 	s.o.Alarms.Test()
-	s.o.Logger.Info("webhooks are tested on request", "actor", in.actor())
+	s.o.Logger.Info("webhooks are tested on request", "actor", actor(ctx))
 	return done("a test is on its way to %d webhooks; postern alarm list shows what came of it", len(s.o.Alarms.Hooks())), nil
 }
 

@@ -1,14 +1,29 @@
-// Package api is the operator's acts over HTTP and JSON on a local socket, and the client that the command line uses.
+// Package api is everything that can be seen and done, over HTTP and JSON: for the operator on a local socket, which the command line
+// uses, and for programs with tokens on the web listener. It holds the client of the socket, too.
 //
-// Who may open the socket may do everything: there is no login, the socket's file mode is the guard (package app). Every act is
-// written into the journal with its author, "operator:NAME", where NAME is what the client says of itself in the header
-// Postern-Operator. The endpoints stand below /v1; /openapi.json describes them and is made from this code.
+// # Who may do what
+//
+// Every operation is registered with the right it asks (package user), over one customer or over the gateway; New refuses one that does not
+// say. On the socket, whoever can open it is an operator under the name in the header Postern-Operator: the socket's file mode is the guard
+// (package app). Over HTTP a request carries Authorization: Bearer pst_…; cookies prove nothing. Principals of a customer reach operations
+// about a customer only, and only their own: what they name is narrowed in one place, and another's is answered like what is not there.
+//
+// # Acts
+//
+// Every act leaves a line in the audit log, also when it was refused, and its fact in the journal, with its author. A request with an
+// Idempotency-Key is done once: its answer is kept for 24 hours. Requests of a token are counted, and answers tell how many are left.
+//
+// # Pages
+//
+// Below /api: the documentation for people, /api/openapi.json made from this code, and the endpoints under /api/v1.
 //
 // What it does not: it decides nothing about mail. Held mail goes through intake.Desk, the rest through the ledgers.
 //
-// How it fails: every error is an RFC 9457 problem (application/problem+json) whose type is a stable word, "urn:postern:problem:WORD",
-// and whose detail says what to do. Request bodies end at 64 KiB (messages to learn at 24 MiB), requests at one minute. Passwords appear in the one answer that makes
-// them, private keys in none, and neither in a log.
+// # How it fails
+//
+// Every error is an RFC 9457 problem (application/problem+json) whose type is a stable word, "urn:postern:problem:WORD", and whose detail
+// says what to do. Request bodies end at 64 KiB where nothing else is said (messages to learn at 24 MiB), requests at one minute. Passwords
+// and tokens appear in the one answer that makes them, private keys in none, and neither in a log.
 package api
 
 import (
@@ -17,7 +32,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"regexp"
+	"net/url"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -34,7 +51,9 @@ import (
 	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/spool"
+	"postern/internal/store"
 	"postern/internal/suppression"
+	"postern/internal/user"
 )
 
 // Limits of one request.
@@ -43,7 +62,7 @@ const (
 	requestTime = time.Minute
 )
 
-// OperatorHeader names the person or program behind a request, for the journal.
+// OperatorHeader names the person or program behind a request on the operator's socket.
 const OperatorHeader = "Postern-Operator"
 
 // Options is what New needs. Accounts, Desk, Delivery, Journal and Spool are required.
@@ -67,17 +86,42 @@ type Options struct {
 	Now     func() time.Time
 
 	Suppression *suppression.Ledger // nil: there is no list of addresses that are not written to
+
+	// Users prove tokens and keep the audit log. nil: nobody has a token, so only the operator's socket is answered, and acts leave no line.
+	Users *user.Ledger
+	// DB keeps the answers of requests with an Idempotency-Key; opened with store.MainSchema. nil: such requests are refused.
+	DB      *store.DB
+	BaseURL string // of the pages as seen from outside; the API is below it at /api
+	// Requests bounds those of one token in a minute. 0: 1,200.
+	Requests int
 }
+
+// API is the room. Its own ServeHTTP answers on the operator's socket, Web for everybody else. It is safe for concurrent use.
+type API struct{ s *server }
 
 // server answers the requests.
 type server struct {
 	o       Options
 	texts   *locale.Catalog // Options.Catalog, or one of its own
 	started time.Time
+	prefix  string // path of BaseURL without a final slash
+	https   bool
+
+	mux        *http.ServeMux
+	api        huma.API
+	operations map[string]*operation // by the pattern of their route
+	order      []*operation          // as registered
+	group      string                // of the operations that are being registered
+
+	customers sync.Mutex // reading settings, comparing their tag and replacing them
+	asked     *limit     // requests by token
+	strangers *limit     // requests without a token, by network
+	answers   *answers
+	openapi   []byte // the document
 }
 
-// New returns the handler of the operator's socket.
-func New(o Options) (http.Handler, error) {
+// New checks the options and registers every operation.
+func New(o Options) (*API, error) {
 	if o.Spool == nil || o.Journal == nil || o.Accounts == nil || o.Desk == nil || o.Delivery == nil {
 		return nil, errors.New("api: a room is missing from the options")
 	}
@@ -87,119 +131,102 @@ func New(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &server{o: o, texts: o.Catalog, started: o.Now()}
+	s := &server{o: o, texts: o.Catalog, started: o.Now(), operations: map[string]*operation{}}
 	if s.texts == nil {
 		var err error
 		if s.texts, err = locale.New(); err != nil {
 			return nil, fmt.Errorf("api: %w", err)
 		}
 	}
-	mux := http.NewServeMux()
-	s.register(humago.New(mux, description(o.Version)))
-	mux.HandleFunc("/", nothingHere)
-	return bounded(mux), nil
+	if o.Requests <= 0 {
+		o.Requests = 1200
+	}
+	s.asked, s.strangers = newLimit(o.Requests, time.Minute), newLimit(120, time.Minute)
+	s.answers = &answers{db: o.DB, now: o.Now}
+	if o.BaseURL != "" {
+		u, err := url.Parse(o.BaseURL)
+		if err != nil || u.Host == "" {
+			return nil, fmt.Errorf("api: base address %q is no address of a web site", o.BaseURL)
+		}
+		s.prefix, s.https = strings.TrimRight(u.Path, "/"), u.Scheme == "https"
+	}
+	s.mux = http.NewServeMux()
+	s.api = humago.New(s.mux, description(o))
+	s.register()
+	for _, op := range s.order {
+		if op.problem != nil {
+			return nil, fmt.Errorf("api: %w", op.problem)
+		}
+	}
+	return &API{s}, s.writePages()
 }
 
+// Run forgets answers that are kept no more, until ctx ends.
+func (a *API) Run(ctx context.Context) error { return a.s.answers.run(ctx, a.s.o.Logger) }
+
 // description is the head of the OpenAPI document. The documentation pages of the library are off: they load scripts from elsewhere.
-func description(version string) huma.Config {
-	c := huma.DefaultConfig("Postern operator API", version)
-	c.Info.Description = "What an operator does, over a local socket: see the queue, explain and trace messages, act on held mail, keep customers, " +
-		"credentials and signing keys. Errors are problem documents (RFC 9457). Times are RFC 3339."
-	c.DocsPath, c.SchemasPath, c.CreateHooks = "", "", nil
+func description(o Options) huma.Config {
+	c := huma.DefaultConfig("Postern", o.Version)
+	c.Info.Description = "Everything that the pages of the gateway do, for programs. Requests carry a token (Authorization: Bearer pst_…). Errors are problem documents " +
+		"(RFC 9457). Times are RFC 3339. Lists have pages: limit, cursor, next. POST, PUT and DELETE take an Idempotency-Key."
+	c.DocsPath, c.SchemasPath, c.OpenAPIPath, c.CreateHooks = "", "", "", nil
+	if o.BaseURL != "" {
+		c.Servers = []*huma.Server{{URL: strings.TrimRight(o.BaseURL, "/") + "/api"}}
+	} else {
+		c.Servers = []*huma.Server{{URL: "/api"}}
+	}
+	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer",
+		Description: "A token of the page Tokens: pst_… What it may do is the rights it was made with."}}
 	return c
 }
 
-// bounded gives every request its end.
-func bounded(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
-		defer cancel()
-		most := int64(maxBody)
-		if r.URL.Path == learnPath || r.URL.Path == classifyPath {
-			most = maxLessonBody
-		}
-		r.Body = http.MaxBytesReader(w, r.Body, most+1)
-		w.Header().Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
-}
+// section begins a group of operations.
+func (s *server) section(name string) { s.group = name }
 
 // register puts every endpoint under its path.
-func (s *server) register(a huma.API) {
-	get, post, put, del := http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
-	add(a, get, "/v1/status", "status", "How the gateway is", s.status)
-	add(a, get, "/v1/lanes", "list-lanes", "Lanes that have work or something in force", s.lanes)
-	add(a, post, "/v1/lanes/pause", "pause-lane", "Let nothing leave on a lane for a while", s.pauseLane)
-	add(a, get, "/v1/reactions", "list-reactions", "What is in force on the lanes", s.reactions)
-	add(a, get, "/v1/reactions/history", "reaction-history", "What was in force in the last 30 days and has ended", s.history)
-	add(a, get, "/v1/pools", "list-pools", "Pools of addresses, warm-ups and floors", s.pools)
-	add(a, post, "/v1/reactions/{id}/lift", "lift-reaction", "End what is in force now", s.liftReaction)
-	add(a, post, "/v1/reload", "reload", "Read the configuration again", s.reload)
-
-	add(a, get, "/v1/messages", "list-messages", "Messages in the spool, in the order of arrival", s.listMessages)
-	add(a, get, "/v1/held", "list-held", "Messages that wait for a person", s.listHeld)
-	add(a, get, "/v1/messages/{id}", "show-message", "One message with its recipients and verdict", s.showMessage)
-	add(a, get, "/v1/messages/{id}/explain", "explain-message", "Why a message waits, and until when", s.explainMessage)
-	add(a, get, "/v1/messages/{id}/trace", "trace-message", "The life of one message", s.traceMessage)
-	add(a, post, "/v1/messages/{id}/retry", "retry-message", "Try a queued message now", s.retryMessage)
-	add(a, post, "/v1/messages/{id}/hold", "hold-message", "Set a queued message aside", s.holdMessage)
-	add(a, post, "/v1/messages/{id}/release", "release-message", "Let a held message go as it is", s.releaseMessage)
-	add(a, post, "/v1/messages/{id}/drop", "drop-message", "Remove a message for good; its sender is not told", s.dropMessage)
-	add(a, post, "/v1/messages/{id}/retest", "retest-message", "Test a held message again; it is released when it is no longer above the threshold", s.retestMessage)
-	add(a, post, "/v1/retry", "retry-all", "Try every queued message now", s.retryAll)
-	add(a, get, "/v1/trace", "search", "Facts about messages, the newest first", s.search)
-
-	add(a, get, "/v1/customers", "list-customers", "Those who may send", s.listCustomers)
-	add(a, post, "/v1/customers", "add-customer", "Add a customer", s.addCustomer)
-	add(a, get, "/v1/customers/{id}", "show-customer", "One customer", s.showCustomer)
-	add(a, put, "/v1/customers/{id}", "update-customer", "Replace a customer's settings", s.updateCustomer)
-	add(a, del, "/v1/customers/{id}", "delete-customer", "Remove a customer with credentials", s.deleteCustomer)
-	add(a, post, "/v1/customers/{id}/suspend", "suspend-customer", "Stop a customer's sending", s.suspendCustomer)
-	add(a, post, "/v1/customers/{id}/resume", "resume-customer", "Let a suspended customer send again", s.resumeCustomer)
-	add(a, get, "/v1/credentials", "list-credentials", "Credentials of all customers or of one", s.listCredentials)
-	add(a, post, "/v1/credentials", "add-credential", "Make a user name and a password, shown this once", s.addCredential)
-	add(a, del, "/v1/credentials/{user}", "revoke-credential", "End a credential at once", s.revokeCredential)
-
-	s.addAlarms(a)
-	s.addTop(a)
-	s.addProblem(a)
-	add(a, get, "/v1/return-address", "look-return-address", "What a return address refers to", s.lookReturnAddress)
-	s.addLearn(a)
-	s.addTuning(a)
-	s.addSuppression(a)
-
-	add(a, get, "/v1/dkim", "list-keys", "Signing keys", s.listKeys)
-	add(a, post, "/v1/dkim", "add-key", "Make or take a signing key", s.addKey)
-	add(a, post, "/v1/dkim/{domain}/{selector}/activate", "activate-key", "Sign with a key", s.activateKey)
-	add(a, post, "/v1/dkim/{domain}/{selector}/retire", "retire-key", "Sign with a key no more", s.retireKey)
+func (s *server) register() {
+	for _, x := range []struct {
+		group string
+		add   func()
+	}{
+		{"Messages", s.addMessages}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addKeys}, {"Suppression", s.addSuppression},
+		{"Tests and lists", s.addTuning}, {"Learning", s.addLearn}, {"Gateway", s.addGateway}, {"Alarms", s.addAlarms},
+	} {
+		s.section(x.group)
+		x.add()
+	}
 }
 
 // body is the shape in which the library wants answers.
 type body[T any] struct{ Body T }
 
+func (b *body[T]) nextPage() string {
+	if p, ok := any(b.Body).(paged); ok {
+		return p.nextPage()
+	}
+	return ""
+}
+
+// bodyOf is an input that is a body and nothing else.
+type bodyOf[T any] struct{ Body T }
+
+// customerBody is an input whose body says which customer it is about.
+type customerBody[T any, P interface {
+	*T
+	scoped
+}] struct{ Body T }
+
+func (in *customerBody[T, P]) scope() *string { return P(&in.Body).scope() }
+
 // none is the input of endpoints that take nothing.
 type none struct{}
 
-// add registers one endpoint.
-func add[I, O any](a huma.API, method, path, id, summary string, act func(context.Context, *I) (*O, error)) {
-	huma.Register(a, huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, DefaultStatus: http.StatusOK,
-		MaxBodyBytes: maxBody, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}}, act)
+// ForCustomer is the part of an input that says whose things are meant.
+type ForCustomer struct {
+	Customer string `query:"customer" maxLength:"64" doc:"Only this customer's. A token of a customer sees its own in any case"`
 }
 
-// By is the header that names who asks.
-type By struct {
-	Operator string `header:"Postern-Operator" maxLength:"64" doc:"Who asks: written into the journal as operator:NAME"`
-}
-
-var operatorName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$`)
-
-// actor is the author of an act as the journal writes it.
-func (b By) actor() string {
-	if !operatorName.MatchString(b.Operator) {
-		return "operator:unknown"
-	}
-	return "operator:" + b.Operator
-}
+func (f *ForCustomer) scope() *string { return &f.Customer }
 
 // Done says that an act was done, in words.
 type Done struct {

@@ -106,7 +106,7 @@ func TestExplain(t *testing.T) {
 		{"delivered", gone, api.Delivered, "settled", []string{"bob@remote.example: delivered", "250 2.0.0 taken", "nothing more happens"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			e, err := g.client.Explain(ctx, string(tc.id))
+			e, err := g.client.ExplainIn(ctx, string(tc.id), "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -153,7 +153,7 @@ func TestActs(t *testing.T) {
 	if f := last(id); f.Kind != journal.Held || f.Actor != "operator:alice" || f.Text != "asked for" {
 		t.Errorf("fact of the hold: %+v", f)
 	}
-	if e, _ := g.client.Explain(ctx, string(id)); !strings.Contains(strings.Join(e.Sentences, " "), "operator:alice") || !strings.Contains(e.Sentences[0], "asked for") {
+	if e, _ := g.client.ExplainIn(ctx, string(id), ""); !strings.Contains(strings.Join(e.Sentences, " "), "operator:alice") || !strings.Contains(e.Sentences[0], "asked for") {
 		t.Errorf("explanation of the hold: %q", e.Sentences)
 	}
 	if _, err := g.client.Retry(ctx, string(id)); kind(t, err) != "held" {

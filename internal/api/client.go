@@ -146,6 +146,27 @@ func send[T any](ctx context.Context, c *Client, method, path string, in any) (T
 	return out, err
 }
 
+// pages reads a list to its end.
+func pages[P, T any](ctx context.Context, c *Client, path string, query url.Values, part func(P) ([]T, string)) ([]T, error) {
+	q := url.Values{}
+	for k, v := range query {
+		q[k] = v
+	}
+	q.Set("limit", strconv.Itoa(mostPage))
+	all := []T{}
+	for {
+		p, err := get[P](ctx, c, path, q)
+		if err != nil {
+			return nil, err
+		}
+		some, next := part(p)
+		if all = append(all, some...); next == "" {
+			return all, nil
+		}
+		q.Set("cursor", next)
+	}
+}
+
 func message(id, what string) string {
 	path := "/v1/messages/" + url.PathEscape(id)
 	if what != "" {
@@ -168,12 +189,6 @@ func (c *Client) Lanes(ctx context.Context) ([]Lane, error) {
 // PauseLane lets nothing leave on a lane until then, and returns what is in force therefore.
 func (c *Client) PauseLane(ctx context.Context, r PauseRequest) ([]Reaction, error) {
 	out, err := send[Reactions](ctx, c, http.MethodPost, "/v1/lanes/pause", r)
-	return out.Reactions, err
-}
-
-// Reactions returns what is in force on the lanes, the newest first.
-func (c *Client) Reactions(ctx context.Context) ([]Reaction, error) {
-	out, err := get[Reactions](ctx, c, "/v1/reactions", nil)
 	return out.Reactions, err
 }
 
@@ -236,12 +251,7 @@ func (c *Client) Message(ctx context.Context, id, language string) (Message, err
 	return get[Message](ctx, c, message(id, ""), values("language", language))
 }
 
-// Explain tells why a message is where it is, in English.
-func (c *Client) Explain(ctx context.Context, id string) (Explanation, error) {
-	return c.ExplainIn(ctx, id, "")
-}
-
-// ExplainIn is Explain in a language, "en" or "fr".
+// ExplainIn tells why a message is where it is, in a language, "en" or "fr".
 func (c *Client) ExplainIn(ctx context.Context, id, lang string) (Explanation, error) {
 	return get[Explanation](ctx, c, message(id, "explain"), values("lang", lang))
 }
@@ -306,8 +316,7 @@ func (c *Client) Retest(ctx context.Context, id string) (Retested, error) {
 
 // Customers returns those who may send, sorted by id.
 func (c *Client) Customers(ctx context.Context) ([]Customer, error) {
-	out, err := get[Customers](ctx, c, "/v1/customers", nil)
-	return out.Customers, err
+	return pages(ctx, c, "/v1/customers", nil, func(p Customers) ([]Customer, string) { return p.Customers, p.Next })
 }
 
 func customer(id, what string) string {
@@ -350,8 +359,7 @@ func (c *Client) Resume(ctx context.Context, id string) (Done, error) {
 
 // Credentials returns the credentials of a customer, or of all when customer is "".
 func (c *Client) Credentials(ctx context.Context, customer string) ([]Credential, error) {
-	out, err := get[Credentials](ctx, c, "/v1/credentials", values("customer", customer))
-	return out.Credentials, err
+	return pages(ctx, c, "/v1/credentials", values("customer", customer), func(p Credentials) ([]Credential, string) { return p.Credentials, p.Next })
 }
 
 // AddCredential makes a user name and a password, which this answer alone shows.
@@ -366,8 +374,7 @@ func (c *Client) RevokeCredential(ctx context.Context, user string) (Done, error
 
 // Keys returns the signing keys of a domain, or of all when domain is "".
 func (c *Client) Keys(ctx context.Context, domain string) ([]SigningKey, error) {
-	out, err := get[SigningKeys](ctx, c, "/v1/dkim", values("domain", domain))
-	return out.Keys, err
+	return pages(ctx, c, "/v1/dkim", values("domain", domain), func(p SigningKeys) ([]SigningKey, string) { return p.Keys, p.Next })
 }
 
 // AddKeys makes or stores signing keys.

@@ -2,14 +2,19 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"postern/internal/account"
 	"postern/internal/mail"
+	"postern/internal/user"
 )
 
 // CustomerSettings are what may be set of a customer. Fields left out take their defaults.
@@ -105,24 +110,83 @@ func readNetwork(text string) (netip.Prefix, error) {
 	return p.Masked(), err
 }
 
+// addCustomers registers what is done with those who may send.
+func (s *server) addCustomers() {
+	get, post, put, del := http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete
+	add(s, get, "/v1/customers", "list-customers", "Those who may send", gateway(user.GatewayRead), s.listCustomers)
+	add(s, post, "/v1/customers", "add-customer", "Add a customer", gateway(user.SetupWrite).as("customer.add"), s.addCustomer)
+	add(s, get, "/v1/customers/{id}", "show-customer", "One customer", over(user.SetupRead), s.showCustomer)
+	add(s, put, "/v1/customers/{id}", "update-customer", "Replace a customer's settings", gateway(user.SetupWrite).as("customer.change"), s.updateCustomer)
+	add(s, del, "/v1/customers/{id}", "delete-customer", "Remove a customer with credentials", gateway(user.SetupWrite).as("customer.remove"), s.deleteCustomer)
+	add(s, post, "/v1/customers/{id}/suspend", "suspend-customer", "Stop a customer's sending", gateway(user.GatewayOperate).as("customer.suspend").anew(), s.suspendCustomer)
+	add(s, post, "/v1/customers/{id}/resume", "resume-customer", "Let a suspended customer send again", gateway(user.GatewayOperate).as("customer.resume").anew(), s.resumeCustomer)
+}
+
+// addCredentials registers what is done with user names and passwords of senders.
+func (s *server) addCredentials() {
+	get, post, del := http.MethodGet, http.MethodPost, http.MethodDelete
+	add(s, get, "/v1/credentials", "list-credentials", "Credentials of all customers or of one", over(user.SetupRead), s.listCredentials)
+	add(s, post, "/v1/credentials", "add-credential", "Make a user name and a password, shown this once", over(user.SetupWrite).as("credential.add").once(), s.addCredential)
+	add(s, del, "/v1/credentials/{user}", "revoke-credential", "End a credential at once", over(user.SetupWrite).as("credential.revoke"), s.revokeCredential)
+}
+
 // Customers are those who may send.
 type Customers struct {
 	Customers []Customer `json:"customers" nullable:"false"`
+	Next      string     `json:"next,omitempty" doc:"Cursor of the next page; absent on the last one"`
 }
 
-func (s *server) listCustomers(context.Context, *none) (*body[Customers], error) {
+func (c Customers) nextPage() string { return c.Next }
+
+func (s *server) listCustomers(_ context.Context, in *Paging) (*body[Customers], error) {
 	out := Customers{Customers: []Customer{}}
-	for _, c := range s.o.Accounts.Customers() {
+	all, next, err := pageOf(*in, s.o.Accounts.Customers(), func(c account.Customer) string { return c.ID })
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range all {
 		out.Customers = append(out.Customers, s.customerOf(c))
 	}
+	out.Next = next
 	return &body[Customers]{out}, nil
+}
+
+// shown is a customer with the tag of its settings, by which a change can tell that nobody else changed them.
+type shown struct {
+	ETag string `header:"ETag" doc:"Tag of the settings, for If-Match"`
+	Body Customer
+}
+
+// tagOf is the entity tag of settings (RFC 9110 8.8.3).
+func tagOf(c CustomerSettings) string {
+	text, _ := json.Marshal(c) // strings and numbers
+	sum := sha256.Sum256(text)
+	return `"` + hex.EncodeToString(sum[:8]) + `"`
+}
+
+// matches reports whether a field If-Match names a tag (RFC 9110 13.1.1).
+func matches(field, tag string) bool {
+	for x := range strings.SplitSeq(field, ",") {
+		if x = strings.TrimSpace(x); x == "*" || x == tag {
+			return true
+		}
+	}
+	return false
 }
 
 // CustomerRef is the input of endpoints about one customer.
 type CustomerRef struct {
-	By
 	ID string `path:"id" maxLength:"64"`
 }
+
+func (c *CustomerRef) owner(_ context.Context, s *server) (string, bool, error) {
+	_, ok := s.o.Accounts.Customer(c.ID)
+	return c.ID, ok, nil
+}
+func (c *CustomerRef) kind() string { return "no-such-customer" }
+
+// noCustomer answers who names a customer that is not there, or not his.
+func (s *server) noCustomer(string) error { return missing("no-such-customer") }
 
 func (s *server) customer(id string) (account.Customer, error) {
 	c, ok := s.o.Accounts.Customer(id)
@@ -132,39 +196,49 @@ func (s *server) customer(id string) (account.Customer, error) {
 	return c, nil
 }
 
-func (s *server) showCustomer(_ context.Context, in *CustomerRef) (*body[Customer], error) {
+func (s *server) showCustomer(_ context.Context, in *CustomerRef) (*shown, error) {
 	c, err := s.customer(in.ID)
 	if err != nil {
 		return nil, err
 	}
-	return &body[Customer]{s.customerOf(c)}, nil
+	out := s.customerOf(c)
+	return &shown{tagOf(out.CustomerSettings), out}, nil
 }
 
 type addCustomerIn struct {
-	By
 	Body Customer
 }
 
-func (s *server) addCustomer(ctx context.Context, in *addCustomerIn) (*body[Customer], error) {
+func (s *server) addCustomer(ctx context.Context, in *addCustomerIn) (*shown, error) {
+	about(ctx, in.Body.ID, "")
+	s.customers.Lock()
+	defer s.customers.Unlock()
 	if _, taken := s.o.Accounts.Customer(in.Body.ID); taken {
 		return nil, problem(http.StatusConflict, "taken", fmt.Sprintf("there is a customer %q already; update it, or choose another id", in.Body.ID))
 	}
-	return s.putCustomer(ctx, in.By, in.Body.ID, in.Body.CustomerSettings, "added")
+	return s.putCustomer(ctx, in.Body.ID, in.Body.CustomerSettings, "added")
 }
 
 type updateCustomerIn struct {
 	CustomerRef
-	Body CustomerSettings
+	Match string `header:"If-Match" maxLength:"200" doc:"Tag of the settings as they were read: others' changes since then are not lost"`
+	Body  CustomerSettings
 }
 
-func (s *server) updateCustomer(ctx context.Context, in *updateCustomerIn) (*body[Customer], error) {
-	if _, err := s.customer(in.ID); err != nil {
+func (s *server) updateCustomer(ctx context.Context, in *updateCustomerIn) (*shown, error) {
+	s.customers.Lock()
+	defer s.customers.Unlock()
+	c, err := s.customer(in.ID)
+	if err != nil {
 		return nil, err
 	}
-	return s.putCustomer(ctx, in.By, in.ID, in.Body, "changed")
+	if tag := tagOf(s.customerOf(c).CustomerSettings); in.Match != "" && !matches(in.Match, tag) {
+		return nil, problem(http.StatusPreconditionFailed, "changed", "the settings were changed since you read them; read them again, then repeat your change")
+	}
+	return s.putCustomer(ctx, in.ID, in.Body, "changed")
 }
 
-func (s *server) putCustomer(ctx context.Context, who By, id string, settings CustomerSettings, what string) (*body[Customer], error) {
+func (s *server) putCustomer(ctx context.Context, id string, settings CustomerSettings, what string) (*shown, error) {
 	c, err := settings.read(id)
 	if err != nil {
 		return nil, err
@@ -172,11 +246,12 @@ func (s *server) putCustomer(ctx context.Context, who By, id string, settings Cu
 	if err := s.o.Accounts.PutCustomer(ctx, c); err != nil {
 		return nil, s.fail(err)
 	}
-	s.o.Logger.Info("customer "+what, "customer", id, "actor", who.actor())
+	s.o.Logger.Info("customer "+what, "customer", id, "actor", actor(ctx))
 	if c, err = s.customer(id); err != nil {
 		return nil, err
 	}
-	return &body[Customer]{s.customerOf(c)}, nil
+	out := s.customerOf(c)
+	return &shown{tagOf(out.CustomerSettings), out}, nil
 }
 
 func (s *server) deleteCustomer(ctx context.Context, in *CustomerRef) (*body[Done], error) {
@@ -196,7 +271,7 @@ func (s *server) deleteCustomer(ctx context.Context, in *CustomerRef) (*body[Don
 			return nil, s.fail(err)
 		}
 	}
-	s.o.Logger.Info("customer removed", "customer", in.ID, "actor", in.actor())
+	s.o.Logger.Info("customer removed", "customer", in.ID, "actor", actor(ctx))
 	return done("customer %s is removed with networks, domains and credentials; mail already taken goes on", in.ID), nil
 }
 
@@ -215,7 +290,7 @@ func (s *server) setSuspended(ctx context.Context, in *CustomerRef, suspended bo
 	if err := s.o.Accounts.SetSuspended(ctx, in.ID, suspended); err != nil {
 		return nil, s.fail(err)
 	}
-	s.o.Logger.Info("customer's sending changed", "customer", in.ID, "suspended", suspended, "actor", in.actor())
+	s.o.Logger.Info("customer's sending changed", "customer", in.ID, "suspended", suspended, "actor", actor(ctx))
 	return done(text, in.ID), nil
 }
 
@@ -231,11 +306,17 @@ type Credential struct {
 // Credentials are what authenticates submissions.
 type Credentials struct {
 	Credentials []Credential `json:"credentials" nullable:"false"`
+	Next        string       `json:"next,omitempty" doc:"Cursor of the next page; absent on the last one"`
 }
 
-func (s *server) listCredentials(_ context.Context, in *struct {
-	Customer string `query:"customer" maxLength:"64" doc:"Only this customer's"`
-}) (*body[Credentials], error) {
+func (c Credentials) nextPage() string { return c.Next }
+
+type pageIn struct {
+	ForCustomer
+	Paging
+}
+
+func (s *server) listCredentials(_ context.Context, in *pageIn) (*body[Credentials], error) {
 	out := Credentials{Credentials: []Credential{}}
 	customers := s.o.Accounts.Customers()
 	if in.Customer != "" {
@@ -245,11 +326,19 @@ func (s *server) listCredentials(_ context.Context, in *struct {
 		}
 		customers = []account.Customer{c}
 	}
+	var all []account.Credential
 	for _, c := range customers {
-		for _, x := range s.o.Accounts.Credentials(c.ID) {
-			out.Credentials = append(out.Credentials, Credential{x.User, x.Customer, x.Label, x.Created, x.Revoked})
-		}
+		all = append(all, s.o.Accounts.Credentials(c.ID)...)
 	}
+	slices.SortFunc(all, func(a, b account.Credential) int { return strings.Compare(a.User, b.User) })
+	all, next, err := pageOf(in.Paging, all, func(c account.Credential) string { return c.User })
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range all {
+		out.Credentials = append(out.Credentials, Credential{x.User, x.Customer, x.Label, x.Created, x.Revoked})
+	}
+	out.Next = next
 	return &body[Credentials]{out}, nil
 }
 
@@ -260,34 +349,41 @@ type NewCredential struct {
 	Customer string `json:"customer"`
 }
 
+func (r *CredentialRequest) scope() *string { return &r.Customer }
+
 // CredentialRequest asks for a credential.
 type CredentialRequest struct {
-	Customer string `json:"customer" maxLength:"64"`
+	Customer string `json:"customer,omitempty" maxLength:"64" doc:"Whose; a token of a customer may leave it out"`
 	Label    string `json:"label,omitempty" maxLength:"200" doc:"What uses it"`
 }
 
-func (s *server) addCredential(ctx context.Context, in *struct {
-	By
-	Body CredentialRequest
-}) (*body[NewCredential], error) {
+func (s *server) addCredential(ctx context.Context, in *customerBody[CredentialRequest, *CredentialRequest]) (*body[NewCredential], error) {
 	if _, err := s.customer(in.Body.Customer); err != nil {
 		return nil, err
 	}
-	user, password, err := s.o.Accounts.AddCredential(ctx, in.Body.Customer, in.Body.Label)
+	name, password, err := s.o.Accounts.AddCredential(ctx, in.Body.Customer, in.Body.Label)
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	s.o.Logger.Info("credential added", "customer", in.Body.Customer, "credential", user, "actor", in.actor())
-	return &body[NewCredential]{NewCredential{user, password, in.Body.Customer}}, nil
+	about(ctx, name, in.Body.Label)
+	s.o.Logger.Info("credential added", "customer", in.Body.Customer, "credential", name, "actor", actor(ctx))
+	return &body[NewCredential]{NewCredential{name, password, in.Body.Customer}}, nil
 }
 
-func (s *server) revokeCredential(ctx context.Context, in *struct {
-	By
+type credentialRef struct {
 	User string `path:"user" maxLength:"100"`
-}) (*body[Done], error) {
+}
+
+func (c *credentialRef) owner(_ context.Context, s *server) (string, bool, error) {
+	x, ok := s.o.Accounts.Credential(c.User)
+	return x.Customer, ok, nil
+}
+func (c *credentialRef) kind() string { return "not-found" }
+
+func (s *server) revokeCredential(ctx context.Context, in *credentialRef) (*body[Done], error) {
 	if err := s.o.Accounts.RevokeCredential(ctx, in.User); err != nil {
 		return nil, s.fail(err)
 	}
-	s.o.Logger.Info("credential revoked", "credential", in.User, "actor", in.actor())
+	s.o.Logger.Info("credential revoked", "credential", in.User, "actor", actor(ctx))
 	return done("%s cannot log in any more", in.User), nil
 }

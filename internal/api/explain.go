@@ -221,6 +221,11 @@ type asked struct {
 	Lang string `query:"lang" enum:"en,fr" default:"en" doc:"Language of the words"`
 }
 
+func (a *asked) owner(ctx context.Context, s *server) (string, bool, error) {
+	return s.messageOwner(ctx, a.ID)
+}
+func (a *asked) kind() string { return noMessage }
+
 func (s *server) explainMessage(ctx context.Context, in *asked) (*body[Explanation], error) {
 	id, err := queueID(in.ID)
 	if err != nil {

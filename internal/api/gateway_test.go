@@ -25,12 +25,15 @@ import (
 	"postern/internal/mail"
 	"postern/internal/notice"
 	"postern/internal/spool"
+	"postern/internal/store"
 )
 
 // gateway is real rooms behind a real socket. Nothing delivers, so that what is in the spool stays as a test put it.
 type gateway struct {
 	*app.App
 	client *api.Client
+	api    *api.API
+	db     *store.DB // of answers
 	socket string
 	now    time.Time
 	dns    *dnstest.Server
@@ -84,6 +87,10 @@ customers:
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
+	if g.db, err = store.Open(ctx, store.Options{URL: "sqlite:" + dir + "/answers.db", Migrations: store.MainSchema()}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = g.db.Close() })
 	if g.App, err = app.New(ctx, app.Options{Config: c, Version: "test"}); err != nil {
 		t.Fatal(err)
 	}
@@ -114,11 +121,12 @@ func (g *gateway) serve(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := api.New(api.Options{Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Spool: g.Spool(), Catalog: catalog,
+	h, err := api.New(api.Options{Users: g.Users(), DB: g.db, BaseURL: "https://mail.example.org/postern", Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Spool: g.Spool(), Catalog: catalog,
 		Version: "test", Reload: func() error { return g.reload }, Logger: slog.New(slog.NewTextHandler(g.log, nil)), Now: func() time.Time { return g.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
+	g.api = h
 	dir, err := os.MkdirTemp("", "p") // a socket's path must be short
 	if err != nil {
 		t.Fatal(err)

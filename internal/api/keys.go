@@ -3,11 +3,14 @@ package api
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"slices"
 	"time"
 
 	"postern/internal/account"
 	"postern/internal/dkim"
 	"postern/internal/mail"
+	"postern/internal/user"
 )
 
 // SigningKey is a DKIM key with the record that must be published for it. The private key never leaves the gateway.
@@ -25,7 +28,45 @@ type SigningKey struct {
 // SigningKeys are DKIM keys.
 type SigningKeys struct {
 	Keys []SigningKey `json:"keys" nullable:"false"`
+	Next string       `json:"next,omitempty" doc:"Cursor of the next page; absent on the last one"`
 }
+
+func (k SigningKeys) nextPage() string { return k.Next }
+
+// addKeys registers what is done with signing keys.
+func (s *server) addKeys() {
+	get, post := http.MethodGet, http.MethodPost
+	add(s, get, "/v1/dkim", "list-keys", "Signing keys", over(user.SetupRead), s.listKeys)
+	add(s, post, "/v1/dkim", "add-key", "Make or take a signing key", over(user.SetupWrite).as("key.add"), s.addKey)
+	add(s, post, "/v1/dkim/{domain}/{selector}/activate", "activate-key", "Sign with a key", over(user.SetupWrite).as("key.activate").anew(), s.activateKey)
+	add(s, post, "/v1/dkim/{domain}/{selector}/retire", "retire-key", "Sign with a key no more", over(user.SetupWrite).as("key.retire").anew(), s.retireKey)
+}
+
+// domainOwner finds the customer whose domain d is; found is false for domains of nobody.
+func (s *server) domainOwner(text string) (string, bool, error) {
+	d, err := mail.ParseDomain(text)
+	if err != nil {
+		return "", false, invalid(fmt.Sprintf("domain: %v", err))
+	}
+	for _, c := range s.o.Accounts.Customers() {
+		if s.o.Accounts.OwnsDomain(c, d) {
+			return c.ID, true, nil
+		}
+	}
+	return "", false, nil
+}
+
+type keyRequestIn struct{ Body KeyRequest }
+
+func (in *keyRequestIn) owner(_ context.Context, s *server) (string, bool, error) {
+	return s.domainOwner(in.Body.Domain)
+}
+func (in *keyRequestIn) kind() string { return "not-found" }
+
+func (in *keyIn) owner(_ context.Context, s *server) (string, bool, error) {
+	return s.domainOwner(in.Domain)
+}
+func (in *keyIn) kind() string { return "not-found" }
 
 // KeyRequest asks for signing keys.
 type KeyRequest struct {
@@ -46,14 +87,27 @@ func keyOf(k account.KeyRecord) (SigningKey, error) {
 	return out, nil
 }
 
-func (s *server) listKeys(_ context.Context, in *struct {
+type keysIn struct {
+	ForCustomer
+	Paging
 	Domain string `query:"domain" maxLength:"255" doc:"Only this domain's"`
-}) (*body[SigningKeys], error) {
-	out := SigningKeys{Keys: []SigningKey{}}
-	for _, k := range s.o.Accounts.Keys() {
-		if in.Domain != "" && string(k.Domain) != in.Domain {
-			continue
-		}
+}
+
+func (s *server) listKeys(_ context.Context, in *keysIn) (*body[SigningKeys], error) {
+	if err := s.scope(in.Customer); err != nil {
+		return nil, err
+	}
+	customer, _ := s.o.Accounts.Customer(in.Customer)
+	wanted := slices.DeleteFunc(s.o.Accounts.Keys(), func(k account.KeyRecord) bool {
+		return in.Domain != "" && string(k.Domain) != in.Domain || in.Customer != "" && !s.o.Accounts.OwnsDomain(customer, k.Domain)
+	})
+	// No domain holds a NUL, and none sorts below it.
+	wanted, next, err := pageOf(in.Paging, wanted, func(k account.KeyRecord) string { return string(k.Domain) + "\x00" + k.Selector })
+	if err != nil {
+		return nil, err
+	}
+	out := SigningKeys{Keys: []SigningKey{}, Next: next}
+	for _, k := range wanted {
 		key, err := keyOf(k)
 		if err != nil {
 			s.o.Logger.Error("signing key unreadable", "domain", k.Domain, "selector", k.Selector)
@@ -63,10 +117,8 @@ func (s *server) listKeys(_ context.Context, in *struct {
 	return &body[SigningKeys]{out}, nil
 }
 
-func (s *server) addKey(ctx context.Context, in *struct {
-	By
-	Body KeyRequest
-}) (*body[SigningKeys], error) {
+func (s *server) addKey(ctx context.Context, in *keyRequestIn) (*body[SigningKeys], error) {
+	about(ctx, in.Body.Domain, in.Body.Selector)
 	d, err := mail.ParseDomain(in.Body.Domain)
 	if err != nil {
 		return nil, invalid(fmt.Sprintf("domain: %v", err))
@@ -100,7 +152,7 @@ func (s *server) addKey(ctx context.Context, in *struct {
 			return nil, s.fail(err)
 		}
 		out.Keys = append(out.Keys, key)
-		s.o.Logger.Info("signing key added", "domain", d, "selector", k.Selector, "algorithm", k.Algorithm, "active", active, "actor", in.actor())
+		s.o.Logger.Info("signing key added", "domain", d, "selector", k.Selector, "algorithm", k.Algorithm, "active", active, "actor", actor(ctx))
 	}
 	return &body[SigningKeys]{out}, nil
 }
@@ -141,7 +193,6 @@ func NewKeys(d mail.Domain, selector, algorithm string) ([]dkim.Key, error) {
 }
 
 type keyIn struct {
-	By
 	Domain   string `path:"domain" maxLength:"255"`
 	Selector string `path:"selector" maxLength:"63"`
 }
@@ -162,6 +213,6 @@ func (s *server) changeKey(ctx context.Context, in *keyIn, change func(context.C
 	if err := change(ctx, d, in.Selector); err != nil {
 		return nil, s.fail(err)
 	}
-	s.o.Logger.Info("signing key changed", "domain", d, "selector", in.Selector, "actor", in.actor())
+	s.o.Logger.Info("signing key changed", "domain", d, "selector", in.Selector, "actor", actor(ctx))
 	return done(text, d, in.Selector), nil
 }

@@ -178,10 +178,7 @@ func (s *server) pools(context.Context, *none) (*body[Pools], error) {
 	return &body[Pools]{Pools{append([]Pool{}, s.o.Delivery.Pools()...)}}, nil
 }
 
-func (s *server) pauseLane(ctx context.Context, in *struct {
-	By
-	Body PauseRequest
-}) (*body[Reactions], error) {
+func (s *server) pauseLane(ctx context.Context, in *bodyOf[PauseRequest]) (*body[Reactions], error) {
 	if !in.Body.Until.After(s.o.Now()) {
 		return nil, problem(http.StatusUnprocessableEntity, "invalid", "the pause would already be over; give a time that is to come")
 	}
@@ -189,6 +186,7 @@ func (s *server) pauseLane(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, problem(http.StatusUnprocessableEntity, "invalid", "this is no lane: "+err.Error()+"; the list of lanes has their names")
 	}
+	about(ctx, in.Body.Lane, in.Body.Reason)
 	keys := []shaping.Key{key}
 	if !key.Egress.IsValid() {
 		if all := s.lanesOf(key.Provider); len(all) > 0 {
@@ -197,12 +195,12 @@ func (s *server) pauseLane(ctx context.Context, in *struct {
 	}
 	out := Reactions{Reactions: []Reaction{}}
 	for _, k := range keys {
-		r, err := s.o.Delivery.PauseLane(ctx, k, in.Body.Until, in.Body.Reason, in.actor())
+		r, err := s.o.Delivery.PauseLane(ctx, k, in.Body.Until, in.Body.Reason, actor(ctx))
 		if err != nil {
 			return nil, s.fail(err)
 		}
 		out.Reactions = append(out.Reactions, s.reaction(r))
-		s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: in.actor(), Text: "lane " + k.String() + " paused until " + in.Body.Until.UTC().Format(time.RFC3339) + ": " + in.Body.Reason})
+		s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: actor(ctx), Text: "lane " + k.String() + " paused until " + in.Body.Until.UTC().Format(time.RFC3339) + ": " + in.Body.Reason})
 	}
 	return &body[Reactions]{out}, nil
 }
@@ -231,17 +229,16 @@ func (s *server) lanesOf(provider string) []shaping.Key {
 }
 
 func (s *server) liftReaction(ctx context.Context, in *struct {
-	By
 	ID string `path:"id" doc:"Id of the reaction"`
 }) (*body[Done], error) {
 	for _, r := range s.o.Delivery.InForce() {
 		if r.ID != in.ID {
 			continue
 		}
-		if err := s.o.Delivery.Lift(ctx, in.ID, in.actor()); err != nil {
+		if err := s.o.Delivery.Lift(ctx, in.ID, actor(ctx)); err != nil {
 			return nil, s.fail(err)
 		}
-		s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: in.actor(), Text: string(r.Kind) + " lifted on lane " + r.Lane.String()})
+		s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: actor(ctx), Text: string(r.Kind) + " lifted on lane " + r.Lane.String()})
 		return done("%s lifted: %s may send again", r.Kind, r.Lane), nil
 	}
 	return nil, problem(http.StatusNotFound, "not-found", "nothing with this id is in force; the list of reactions tells what is")

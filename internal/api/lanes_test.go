@@ -24,15 +24,14 @@ func TestLanes(t *testing.T) {
 	if st, err := g.client.Status(ctx); err != nil || st.Lanes != 1 || st.LanesDown != 1 {
 		t.Errorf("status: %d lanes, %d stand still, %v", st.Lanes, st.LanesDown, err)
 	}
-	all, err := g.client.Reactions(ctx)
-	if err != nil || len(all) != 1 || all[0].ID != made[0].ID || all[0].Lane != "orange" {
-		t.Fatalf("in force: %+v, %v", all, err)
+	if status, _, text := g.raw(t, "GET", "/v1/reactions", "", ""); status != 200 || !strings.Contains(text, made[0].ID) {
+		t.Fatalf("in force: %d %s", status, text)
 	}
 	if d, err := g.client.Lift(ctx, made[0].ID); err != nil || !strings.Contains(d.Text, "orange") {
 		t.Errorf("lifted: %+v, %v", d, err)
 	}
-	if all, err := g.client.Reactions(ctx); err != nil || len(all) != 0 {
-		t.Errorf("still in force: %+v, %v", all, err)
+	if status, _, text := g.raw(t, "GET", "/v1/reactions", "", ""); status != 200 || strings.Contains(text, made[0].ID) {
+		t.Errorf("still in force: %d %s", status, text)
 	}
 	for lane, n := range map[string]int{"": 1, "orange": 1, "orang": 0, "orange 192.0.2.1": 0} {
 		past, err := g.client.History(ctx, lane, 10)

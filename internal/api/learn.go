@@ -6,10 +6,9 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"postern/internal/learn"
 	"postern/internal/mail"
+	"postern/internal/user"
 )
 
 // Limits of one request to learn.
@@ -38,21 +37,16 @@ type Learned struct {
 	Enough  bool  `json:"enough" doc:"So many are learned, for everybody and this customer together"`
 }
 
-// addLearn registers the endpoint that takes more than the others.
-func (s *server) addLearn(a huma.API) {
-	huma.Register(a, huma.Operation{OperationID: "learn", Method: http.MethodPost, Path: learnPath, Summary: "Learn wanted or unwanted mail",
-		DefaultStatus: http.StatusOK, MaxBodyBytes: maxLessonBody, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}}, s.learn)
-	huma.Register(a, huma.Operation{OperationID: "classify", Method: http.MethodPost, Path: classifyPath, Summary: "Say how like spam a message is",
-		DefaultStatus: http.StatusOK, MaxBodyBytes: maxLessonBody, Errors: []int{http.StatusConflict, http.StatusUnprocessableEntity}}, s.classify)
+// addLearn registers the endpoints that take more than the others.
+func (s *server) addLearn() {
+	add(s, http.MethodPost, learnPath, "learn", "Learn wanted or unwanted mail", gateway(user.GatewayOperate).as("learn").upTo(maxLessonBody).anew(), s.learn)
+	add(s, http.MethodPost, classifyPath, "classify", "Say how like spam a message is", gateway(user.GatewayRead).upTo(maxLessonBody), s.classify)
 }
 
 // learnPath takes whole messages: its requests may be larger than the others'.
 const learnPath = "/v1/learn"
 
-func (s *server) learn(ctx context.Context, in *struct {
-	By
-	Body LearnRequest
-}) (*body[Learned], error) {
+func (s *server) learn(ctx context.Context, in *bodyOf[LearnRequest]) (*body[Learned], error) {
 	if s.o.Learn == nil {
 		return nil, problem(http.StatusConflict, "off", "this gateway learns nothing")
 	}
@@ -66,7 +60,7 @@ func (s *server) learn(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	s.o.Logger.Info("mail learned", "class", r.Class, "customer", r.Customer, "messages", len(r.Messages), "changed", out.Changed, "actor", in.actor())
+	s.o.Logger.Info("mail learned", "class", r.Class, "customer", r.Customer, "messages", len(r.Messages), "changed", out.Changed, "actor", actor(ctx))
 	return &body[Learned]{out}, nil
 }
 
@@ -148,7 +142,7 @@ type Clue struct {
 	Probability float64 `json:"probability" doc:"That a message which holds it is spam, 0 to 1"`
 }
 
-func (s *server) classify(ctx context.Context, in *struct{ Body ClassifyRequest }) (*body[Classification], error) {
+func (s *server) classify(ctx context.Context, in *bodyOf[ClassifyRequest]) (*body[Classification], error) {
 	if s.o.Learn == nil {
 		return nil, problem(http.StatusConflict, "off", "this gateway learns nothing")
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strings"
@@ -24,8 +23,8 @@ func problem(status int, kind, detail string) *huma.ErrorModel {
 	return &huma.ErrorModel{Type: problemType + kind, Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
-// answers are the problems that errors of the rooms become.
-var answers = []struct {
+// meanings are the problems that errors of the rooms become.
+var meanings = []struct {
 	is     error
 	status int
 	kind   string
@@ -36,6 +35,8 @@ var answers = []struct {
 	{intake.ErrNotHeld, http.StatusConflict, "not-held", "the message is not held, so there is nothing to decide; explain tells where it stands"},
 	{spool.ErrNotHeld, http.StatusConflict, "not-held", "the message is not held any more; explain tells where it stands"},
 	{intake.ErrNotKept, http.StatusConflict, "not-kept", "the message was refused in session and not kept; its sender must send it again"},
+	{intake.ErrNotAllowed, http.StatusForbidden, "not-allowed", "the sender may not release this message himself; ask the operator with /v1/messages/{id}/ask"},
+	{intake.ErrAlreadyDone, http.StatusConflict, "asked", "the operator was asked about this message already"},
 	{intake.ErrTooSoon, http.StatusTooManyRequests, "too-soon", "the message was tested a moment ago; wait five seconds"},
 	{filter.ErrUnscanned, http.StatusServiceUnavailable, "not-scanned", "a scanner gave no answer about the message, so it stays held; see to the scanner, then test again"},
 	{filter.ErrUnscannable, http.StatusConflict, "unscannable", "the message is larger than a scanner takes now, so it stays held; release it, drop it, or raise the scanner's max_size"},
@@ -57,7 +58,7 @@ func (s *server) fail(err error) error {
 	if said := huma.StatusError(nil); errors.As(err, &said) {
 		return err
 	}
-	for _, a := range answers {
+	for _, a := range meanings {
 		if errors.Is(err, a.is) {
 			if a.advice == "" {
 				a.advice = plain(err)
@@ -65,7 +66,7 @@ func (s *server) fail(err error) error {
 			return problem(a.status, a.kind, a.advice)
 		}
 	}
-	s.o.Logger.Error("operator's request failed", "error", err)
+	s.o.Logger.Error("request failed", "error", err)
 	return problem(http.StatusInternalServerError, "internal", "the gateway could not do it: "+plain(err)+"; its log may say more")
 }
 
@@ -75,13 +76,6 @@ func plain(err error) string {
 }
 
 func invalid(detail string) error { return problem(http.StatusUnprocessableEntity, "invalid", detail) }
-
-// nothingHere answers what no endpoint does.
-func nothingHere(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(http.StatusNotFound)
-	_ = json.NewEncoder(w).Encode(problem(http.StatusNotFound, "no-such-endpoint", "nothing answers "+r.Method+" "+clip(r.URL.Path, 100)+"; /openapi.json lists the endpoints"))
-}
 
 func clip(s string, most int) string {
 	if len(s) <= most {

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"postern/internal/journal"
 	"postern/internal/mail"
 )
@@ -31,11 +29,9 @@ type Matches struct {
 	Matches []Match `json:"matches" nullable:"false"`
 }
 
-func (s *server) addProblem(a huma.API) {
-	add(a, http.MethodPost, "/v1/problem", "find-problem", "Which messages a report of a problem may be about", s.findProblem)
-}
+func (r *ProblemReport) scope() *string { return &r.Customer }
 
-func (s *server) findProblem(ctx context.Context, in *struct{ Body ProblemReport }) (*body[Matches], error) {
+func (s *server) findProblem(ctx context.Context, in *customerBody[ProblemReport, *ProblemReport]) (*body[Matches], error) {
 	if err := s.o.Journal.Flush(ctx); err != nil {
 		s.o.Logger.Warn("facts not yet written", "error", err)
 	}

@@ -12,7 +12,67 @@ import (
 	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/spool"
+	"postern/internal/user"
 )
+
+// addMessages registers what is done with messages.
+func (s *server) addMessages() {
+	get, post := http.MethodGet, http.MethodPost
+	read, act := over(user.MailRead), over(user.MailAct)
+	add(s, get, "/v1/messages", "list-messages", "Messages in the spool, in the order of arrival", read, s.listMessages)
+	add(s, get, "/v1/held", "list-held", "Messages that wait for a person", read, s.listHeld)
+	add(s, get, "/v1/messages/{id}", "show-message", "One message with its recipients and verdict", read, s.showMessage)
+	add(s, get, "/v1/messages/{id}/explain", "explain-message", "Why a message waits, and until when", read, s.explainMessage)
+	add(s, get, "/v1/messages/{id}/trace", "trace-message", "The life of one message", read, s.traceMessage)
+	add(s, get, "/v1/messages/{id}/source", "message-source", "A message that is kept, byte for byte", read.as("message.source"), s.messageSource)
+	add(s, post, "/v1/messages/{id}/retry", "retry-message", "Try a queued message now", act.as("message.retry").anew(), s.retryMessage)
+	add(s, post, "/v1/messages/{id}/hold", "hold-message", "Set a queued message aside", gateway(user.MailAct).as("message.hold").anew(), s.holdMessage)
+	add(s, post, "/v1/messages/{id}/release", "release-message", "Let a held message go as it is; a customer's token may do so as far as his sender may", act.as("message.release").anew(), s.releaseMessage)
+	add(s, post, "/v1/messages/{id}/drop", "drop-message", "Remove a message for good; its sender is not told", act.as("message.drop").anew(), s.dropMessage)
+	add(s, post, "/v1/messages/{id}/retest", "retest-message", "Test a held message again; it is released when it is no longer above the threshold", act.as("message.retest").anew(), s.retestMessage)
+	add(s, post, "/v1/messages/{id}/ask", "ask-about-message", "Send a question about a held message to the operator, once", act.as("message.ask"), s.askAboutMessage)
+	add(s, post, "/v1/retry", "retry-all", "Try every queued message now", gateway(user.GatewayOperate).as("queue.retry").anew(), s.retryAll)
+	add(s, get, "/v1/trace", "search", "Facts about messages, the newest first", read, s.search)
+	add(s, post, "/v1/problem", "find-problem", "Which messages a report of a problem may be about", read, s.findProblem)
+	add(s, get, "/v1/return-address", "look-return-address", "What a return address refers to", gateway(user.MailRead), s.lookReturnAddress)
+}
+
+// messageOwner finds whose a message is: in the spool, or in the journal when it has left.
+func (s *server) messageOwner(ctx context.Context, text string) (string, bool, error) {
+	id, err := queueID(text)
+	if err != nil {
+		return "", false, err
+	}
+	w, err := s.o.Spool.Get(ctx, id)
+	if err == nil {
+		return w.Customer, true, nil
+	}
+	if !errors.Is(err, spool.ErrNotFound) {
+		return "", false, err
+	}
+	facts, err := s.life(ctx, id)
+	if err != nil {
+		return "", false, err
+	}
+	for _, f := range facts {
+		if f.Kind == journal.Accepted || f.Kind == journal.Held || f.Kind == journal.Rejected || f.Kind == journal.Recovered {
+			return f.Customer, true, nil
+		}
+	}
+	return "", false, nil
+}
+
+func (o *one) owner(ctx context.Context, s *server) (string, bool, error) {
+	return s.messageOwner(ctx, o.ID)
+}
+func (o *one) kind() string { return noMessage }
+
+func (a *Act) owner(ctx context.Context, s *server) (string, bool, error) {
+	return s.messageOwner(ctx, a.ID)
+}
+func (a *Act) kind() string { return noMessage }
+
+const noMessage = "no-such-message"
 
 // one is the input of endpoints about one message.
 type one struct {
@@ -24,7 +84,6 @@ func (o *one) id() (mail.QueueID, error) { return queueID(o.ID) }
 
 // Act is the input of acts on one message.
 type Act struct {
-	By
 	ID string `path:"id" maxLength:"64" doc:"Queue ID"`
 }
 
@@ -42,12 +101,13 @@ type Messages struct {
 	Next     string    `json:"next,omitempty" doc:"Cursor of the next page; absent on the last one"`
 }
 
+func (m Messages) nextPage() string { return m.Next }
+
 // Page is the input of lists.
 type Page struct {
-	Customer string `query:"customer" maxLength:"64" doc:"Only this customer's"`
-	Domain   string `query:"domain" maxLength:"255" doc:"Only messages with a recipient in this domain"`
-	Limit    int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-	Cursor   string `query:"cursor" maxLength:"64" doc:"next of the page before"`
+	ForCustomer
+	Paging
+	Domain string `query:"domain" maxLength:"255" doc:"Only messages with a recipient in this domain"`
 }
 
 type messagesIn struct {
@@ -109,8 +169,8 @@ func (s *server) retryMessage(ctx context.Context, in *Act) (*body[Done], error)
 	if w.Held {
 		return nil, problem(http.StatusConflict, "held", "the message is held: release it, and it is tried at once")
 	}
-	f := s.factAbout(journal.Attempt, w, in.By)
-	f.Text, f.NextAt = "an operator asked for an attempt now", f.At
+	f := s.factAbout(ctx, journal.Attempt, w)
+	f.Text, f.NextAt = "an attempt now was asked for", f.At
 	if err := s.o.Journal.Append(ctx, f); err != nil {
 		return nil, s.fail(err)
 	}
@@ -120,12 +180,12 @@ func (s *server) retryMessage(ctx context.Context, in *Act) (*body[Done], error)
 	return done("%s is due now", id), nil
 }
 
-func (s *server) retryAll(ctx context.Context, in *By) (*body[Done], error) {
+func (s *server) retryAll(ctx context.Context, _ *none) (*body[Done], error) {
 	n, err := s.o.Spool.RetryAll(ctx)
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	s.o.Logger.Info("every queued message is due now", "messages", n, "actor", in.actor())
+	s.o.Logger.Info("every queued message is due now", "messages", n, "actor", actor(ctx))
 	out := done("%d messages are due now", n)
 	if n == 1 {
 		out = done("1 message is due now")
@@ -161,7 +221,7 @@ func (s *server) holdMessage(ctx context.Context, in *holdIn) (*body[Done], erro
 		// Its own reason would be lost, and with it what people are told about it.
 		return nil, problem(http.StatusConflict, "held", "the message is held already: "+s.tell(locale.English).hold(w))
 	}
-	f := s.factAbout(journal.Held, w, in.By)
+	f := s.factAbout(ctx, journal.Held, w)
 	f.Text, f.NextAt, f.Detail = in.Body.Reason, in.Body.Until, w.Verdict
 	if err := s.o.Journal.Append(ctx, f); err != nil {
 		return nil, s.fail(err)
@@ -180,7 +240,7 @@ func (s *server) releaseMessage(ctx context.Context, in *Act) (*body[Done], erro
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.o.Desk.Release(ctx, id, in.actor(), false); err != nil {
+	if _, err := s.o.Desk.Release(ctx, id, actor(ctx), !principal(ctx).Gateway()); err != nil {
 		return nil, s.fail(err)
 	}
 	return done("%s is released and due now", id), nil
@@ -192,16 +252,16 @@ func (s *server) dropMessage(ctx context.Context, in *Act) (*body[Done], error) 
 	if err != nil {
 		return nil, err
 	}
-	switch _, err = s.o.Desk.Drop(ctx, id, in.actor()); {
+	switch _, err = s.o.Desk.Drop(ctx, id, actor(ctx)); {
 	case errors.Is(err, intake.ErrNotHeld):
 		w, err := s.o.Spool.Get(ctx, id)
 		if err != nil {
 			return nil, s.fail(err)
 		}
-		if err := s.o.Journal.Append(ctx, s.factAbout(journal.Dropped, w, in.By)); err != nil {
+		if err := s.o.Journal.Append(ctx, s.factAbout(ctx, journal.Dropped, w)); err != nil {
 			return nil, s.fail(err)
 		}
-		if err := s.o.Spool.Drop(ctx, id, in.actor()); err != nil {
+		if err := s.o.Spool.Drop(ctx, id, actor(ctx)); err != nil {
 			return nil, s.fail(err)
 		}
 	case err != nil:
@@ -227,7 +287,7 @@ func (s *server) retestMessage(ctx context.Context, in *retestIn) (*body[Reteste
 	if err != nil {
 		return nil, err
 	}
-	v, err := s.o.Desk.Retest(ctx, id, in.actor())
+	v, err := s.o.Desk.RetestFor(ctx, id, actor(ctx), !principal(ctx).Gateway())
 	if err != nil {
 		return nil, s.fail(err)
 	}
@@ -239,15 +299,55 @@ func (s *server) retestMessage(ctx context.Context, in *retestIn) (*body[Reteste
 	return &body[Retested]{out}, nil
 }
 
-// factAbout is a fact of an operator's act on a message.
-func (s *server) factAbout(kind journal.Kind, w spool.Work, who By) journal.Fact {
+// factAbout is a fact of an act on a message.
+func (s *server) factAbout(ctx context.Context, kind journal.Kind, w spool.Work) journal.Fact {
 	f := journal.Fact{At: s.o.Now(), Kind: kind, QueueID: w.ID, Customer: w.Customer, Credential: w.Credential, ClientIP: w.ClientIP,
 		ReversePath: w.Envelope.ReversePath.String(), HeaderFrom: w.HeaderFrom, Subject: w.Subject, MessageID: w.MessageID, Size: w.Size,
-		Score: w.Score, Actor: who.actor()}
+		Score: w.Score, Actor: actor(ctx)}
 	if len(w.Recipients) == 1 {
 		f.Recipient = w.Recipients[0].Address.String()
 	}
 	return f
+}
+
+// Question is what a sender asks the operator about a held message.
+type Question struct {
+	Text string `json:"text" minLength:"1" maxLength:"1000" doc:"For the operator, who gets it by mail"`
+}
+
+type askIn struct {
+	Act
+	Body Question
+}
+
+func (s *server) askAboutMessage(ctx context.Context, in *askIn) (*body[Done], error) {
+	id, err := queueID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.o.Desk.AskAs(ctx, id, in.Body.Text, actor(ctx)); err != nil {
+		return nil, s.fail(err)
+	}
+	return done("the operator was asked about %s", id), nil
+}
+
+// source is a message as it is kept.
+type source struct {
+	Type string `header:"Content-Type"`
+	Save string `header:"Content-Disposition"`
+	Body []byte
+}
+
+func (s *server) messageSource(ctx context.Context, in *Act) (*source, error) {
+	id, err := queueID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	content, err := s.o.Spool.Body(ctx, id)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return &source{"message/rfc822", `attachment; filename="` + string(id) + `.eml"`, content}, nil
 }
 
 // Facts are lines of the journal.
@@ -255,6 +355,8 @@ type Facts struct {
 	Facts []Fact `json:"facts" nullable:"false"`
 	Next  string `json:"next,omitempty" doc:"Cursor of the next page; absent on the last one"`
 }
+
+func (f Facts) nextPage() string { return f.Next }
 
 // life returns the facts of a message, those included that are on their way into the journal: who asks right after an act wants to see it.
 func (s *server) life(ctx context.Context, id mail.QueueID) ([]journal.Fact, error) {
@@ -280,15 +382,14 @@ func (s *server) traceMessage(ctx context.Context, in *one) (*body[Facts], error
 }
 
 type searchIn struct {
+	ForCustomer
+	Paging
 	Text      string    `query:"text" maxLength:"500" doc:"Part of subject, header From, remote host or answer; looks back 14 days unless since is given"`
 	Address   string    `query:"address" maxLength:"320" doc:"Whole address: reverse path, recipient or header From"`
 	MessageID string    `query:"message_id" maxLength:"998" doc:"Message-ID of the header, with or without <>"`
-	Customer  string    `query:"customer" maxLength:"64"`
 	Since     time.Time `query:"since"`
 	Until     time.Time `query:"until"`
 	Kinds     []string  `query:"kinds" maxItems:"20" doc:"Only facts of these kinds, separated by commas"`
-	Limit     int       `query:"limit" minimum:"1" maximum:"1000" default:"100"`
-	Cursor    string    `query:"cursor" maxLength:"64"`
 }
 
 func (s *server) search(ctx context.Context, in *searchIn) (*body[Facts], error) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"postern/internal/spool"
+	"postern/internal/user"
 )
 
 // Status is how the gateway is.
@@ -49,6 +50,21 @@ type Refusal struct {
 	Since time.Time `json:"since"`
 }
 
+// addGateway registers what concerns the gateway as a whole.
+func (s *server) addGateway() {
+	get, post := http.MethodGet, http.MethodPost
+	read, act := gateway(user.GatewayRead), gateway(user.GatewayOperate)
+	add(s, get, "/v1/status", "status", "How the gateway is", read, s.status)
+	add(s, get, "/v1/top", "queue-top", "Lanes and customers with mail waiting, the most first", read, s.top)
+	add(s, get, "/v1/lanes", "list-lanes", "Lanes that have work or something in force", read, s.lanes)
+	add(s, post, "/v1/lanes/pause", "pause-lane", "Let nothing leave on a lane for a while", act.as("lane.pause"), s.pauseLane)
+	add(s, get, "/v1/reactions", "list-reactions", "What is in force on the lanes", read, s.reactions)
+	add(s, get, "/v1/reactions/history", "reaction-history", "What was in force in the last 30 days and has ended", read, s.history)
+	add(s, post, "/v1/reactions/{id}/lift", "lift-reaction", "End what is in force now", act.as("lane.lift").anew(), s.liftReaction)
+	add(s, get, "/v1/pools", "list-pools", "Pools of addresses, warm-ups and floors", read, s.pools)
+	add(s, post, "/v1/reload", "reload", "Read the configuration again", gateway(user.SetupWrite).as("configuration.reload").anew(), s.reload)
+}
+
 func (s *server) status(ctx context.Context, _ *none) (*body[Status], error) {
 	st, err := s.o.Spool.Stats(ctx)
 	if err != nil {
@@ -79,13 +95,13 @@ func (s *server) status(ctx context.Context, _ *none) (*body[Status], error) {
 	return &body[Status]{out}, nil
 }
 
-func (s *server) reload(_ context.Context, in *By) (*body[Done], error) {
+func (s *server) reload(ctx context.Context, _ *none) (*body[Done], error) {
 	if s.o.Reload == nil {
 		return nil, problem(http.StatusConflict, "no-reload", "this gateway was started without a configuration file; start it with -c FILE")
 	}
 	if err := s.o.Reload(); err != nil {
 		return nil, problem(http.StatusUnprocessableEntity, "refused", "the configuration was refused, the running one stays: "+err.Error())
 	}
-	s.o.Logger.Info("configuration reloaded on request", "actor", in.actor())
+	s.o.Logger.Info("configuration reloaded on request", "actor", actor(ctx))
 	return done("the configuration was read again; the log names what changed and what needs a restart"), nil
 }

@@ -11,12 +11,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"postern/internal/journal"
 	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/suppression"
+	"postern/internal/user"
 )
 
 // Suppressed is an address, or a whole domain, that is not written to.
@@ -67,11 +66,14 @@ type SuppressedList struct {
 	Next    string            `json:"next,omitempty" doc:"Cursor of the following page"`
 }
 
+func (l SuppressedList) nextPage() string { return l.Next }
+func (l SuppressionCSV) nextPage() string { return l.Next }
+
 // SuppressRequest puts an address on the list.
 type SuppressRequest struct {
 	Customer string    `json:"customer,omitempty" maxLength:"64" doc:"Who does not write to it; absent: nobody does"`
 	Address  string    `json:"address" maxLength:"400" doc:"An address, or @example.org for a whole domain"`
-	Reason   string    `json:"reason,omitempty" enum:"mailbox-full,suspended,unwilling,unknown-user,no-mail,complaint,unsubscribed,operator,sender" doc:"Default: operator"`
+	Reason   string    `json:"reason,omitempty" enum:"mailbox-full,suspended,unwilling,unknown-user,no-mail,complaint,unsubscribed,operator,sender" doc:"Default: operator, of a customer's token sender"`
 	Until    time.Time `json:"until,omitzero" doc:"When it ends; absent: as long as the reason says"`
 	Note     string    `json:"note,omitempty" maxLength:"200"`
 }
@@ -107,22 +109,61 @@ type SuppressionQuery struct {
 	Language string `query:"language" enum:"en,fr" doc:"Of the words; default en"`
 }
 
+func (q *SuppressionQuery) scope() *string { return &q.Customer }
+func (r *SuppressRequest) scope() *string  { return &r.Customer }
+func (r *LiftRequest) scope() *string      { return &r.Customer }
+func (r *ImportRequest) scope() *string    { return &r.Customer }
+
 // addSuppression registers the list of addresses that are not written to.
-func (s *server) addSuppression(a huma.API) {
+func (s *server) addSuppression() {
 	get, post := http.MethodGet, http.MethodPost
-	add(a, get, "/v1/suppression", "list-suppressed", "Addresses that are not written to, the newest first", s.listSuppressed)
-	add(a, get, "/v1/suppression/show", "show-suppressed", "Everything about one address, and what was lifted before", s.showSuppressed)
-	add(a, post, "/v1/suppression", "suppress", "Put an address on the list", s.suppress)
-	add(a, post, "/v1/suppression/lift", "lift-suppressed", "Take an address off the list; the same evidence does not bring it back", s.liftSuppressed)
-	add(a, post, "/v1/suppression/import", "import-suppressed", "Add entries in CSV, all of them or none", s.importSuppressed)
-	add(a, get, "/v1/suppression/export", "export-suppressed", "One page of the list in CSV", s.exportSuppressed)
+	read, write := over(user.ListsRead), over(user.ListsWrite)
+	add(s, get, "/v1/suppression", "list-suppressed", "Addresses that are not written to, the newest first", read, s.listSuppressed)
+	add(s, get, "/v1/suppression/show", "show-suppressed", "Everything about one address, and what was lifted before", read, s.showSuppressed)
+	add(s, post, "/v1/suppression", "suppress", "Put an address on the list", write.as("suppression.add").anew(), s.suppress)
+	add(s, post, "/v1/suppression/lift", "lift-suppressed", "Take an address off the list; the same evidence does not bring it back", write.as("suppression.lift").anew(), s.liftSuppressed)
+	add(s, post, "/v1/suppression/import", "import-suppressed", "Add entries in CSV, all of them or none", write.as("suppression.import").anew(), s.importSuppressed)
+	add(s, get, "/v1/suppression/export", "export-suppressed", "One page of the list in CSV", read, s.exportSuppressed)
 }
 
-func (s *server) suppressions() (*suppression.Ledger, error) {
+// suppressions is the ledger, for a request about a customer, "" about everybody.
+func (s *server) suppressions(customer string) (*suppression.Ledger, error) {
 	if s.o.Suppression == nil {
 		return nil, problem(http.StatusConflict, "off", "this gateway keeps no list of addresses that are not written to")
 	}
-	return s.o.Suppression, nil
+	return s.o.Suppression, s.scope(customer)
+}
+
+// addressIn is suppressions for a request about one address.
+func (s *server) addressIn(customer, address string) (*suppression.Ledger, mail.Address, error) {
+	l, err := s.suppressions(customer)
+	if err != nil {
+		return nil, mail.Address{}, err
+	}
+	a, err := suppression.ParseAddress(address)
+	if err != nil {
+		return nil, a, s.listFail(err)
+	}
+	return l, a, nil
+}
+
+// visible returns what of the entries of an address a principal may see: a customer his own, and that nobody writes there, without the mail of
+// others that led to it.
+func visible(who user.Principal, all []suppression.Entry) []suppression.Entry {
+	if who.Gateway() {
+		return all
+	}
+	var out []suppression.Entry
+	for _, e := range all {
+		switch e.Customer {
+		case who.Customer:
+			out = append(out, e)
+		case "":
+			e.By, e.Note, e.Hits, e.LastHit, e.Evidence = "", "", 0, time.Time{}, suppression.Evidence{}
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // listFail turns an error of the ledger into a problem.
@@ -168,21 +209,30 @@ func (q SuppressionQuery) read() (suppression.Query, error) {
 	return out, nil
 }
 
-func (s *server) listSuppressed(ctx context.Context, in *SuppressionQuery) (*body[SuppressedList], error) {
-	l, err := s.suppressions()
+// suppressedPage reads one page of the list: of a customer who asks himself his own entries only.
+func (s *server) suppressedPage(ctx context.Context, in *SuppressionQuery) ([]suppression.Entry, string, error) {
+	l, err := s.suppressions(in.Customer)
 	if err != nil {
-		return nil, err
-	}
-	if err := s.scope(in.Customer); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	q, err := in.read()
 	if err != nil {
-		return nil, err
+		return nil, "", err
+	}
+	if !principal(ctx).Gateway() {
+		q.Own = true
 	}
 	all, next, err := l.List(ctx, q)
 	if err != nil {
-		return nil, s.listFail(err)
+		return nil, "", s.listFail(err)
+	}
+	return all, next, nil
+}
+
+func (s *server) listSuppressed(ctx context.Context, in *SuppressionQuery) (*body[SuppressedList], error) {
+	all, next, err := s.suppressedPage(ctx, in)
+	if err != nil {
+		return nil, err
 	}
 	out := SuppressedList{Entries: []Suppressed{}, Next: next}
 	for _, e := range all {
@@ -191,18 +241,17 @@ func (s *server) listSuppressed(ctx context.Context, in *SuppressionQuery) (*bod
 	return &body[SuppressedList]{out}, nil
 }
 
-func (s *server) showSuppressed(ctx context.Context, in *struct {
+type suppressedIn struct {
+	ForCustomer
 	Address  string `query:"address" required:"true" maxLength:"400" doc:"An address, or @example.org"`
 	Language string `query:"language" enum:"en,fr" doc:"Of the words; default en"`
-}) (*body[SuppressedList], error) {
+}
+
+func (s *server) showSuppressed(ctx context.Context, in *suppressedIn) (*body[SuppressedList], error) {
 	const mostLifts = 50
-	l, err := s.suppressions()
+	l, a, err := s.addressIn(in.Customer, in.Address)
 	if err != nil {
 		return nil, err
-	}
-	a, err := suppression.ParseAddress(in.Address)
-	if err != nil {
-		return nil, s.listFail(err)
 	}
 	all, err := l.Find(ctx, a)
 	if err != nil {
@@ -213,41 +262,38 @@ func (s *server) showSuppressed(ctx context.Context, in *struct {
 		return nil, s.listFail(err)
 	}
 	out := SuppressedList{Entries: []Suppressed{}}
-	for _, e := range all {
+	for _, e := range visible(principal(ctx), all) {
+		if in.Customer != "" && e.Customer != "" && e.Customer != in.Customer {
+			continue
+		}
 		out.Entries = append(out.Entries, s.suppressed(e, in.Language))
 	}
 	for _, x := range lifts {
 		e := x.Entry
+		if in.Customer != "" && e.Customer != in.Customer {
+			continue
+		}
 		out.Lifts = append(out.Lifts, SuppressionLift{Address: suppression.FormatAddress(e.Address), Customer: e.Customer, Reason: string(e.Reason), Since: e.Since, MadeBy: e.By, At: x.At,
 			By: x.By, Why: x.Why, QueueID: e.Evidence.QueueID, Answer: e.Evidence.Text, Rule: e.Evidence.Rule})
 	}
 	return &body[SuppressedList]{out}, nil
 }
 
-func (s *server) suppress(ctx context.Context, in *struct {
-	By
-	Body SuppressRequest
-}) (*body[Done], error) {
-	l, err := s.suppressions()
-	if err != nil {
-		return nil, err
-	}
+func (s *server) suppress(ctx context.Context, in *customerBody[SuppressRequest, *SuppressRequest]) (*body[Done], error) {
 	r := in.Body
-	if err := s.scope(r.Customer); err != nil {
-		return nil, err
-	}
-	a, err := suppression.ParseAddress(r.Address)
+	about(ctx, r.Address, r.Note)
+	l, a, err := s.addressIn(r.Customer, r.Address)
 	if err != nil {
-		return nil, s.listFail(err)
+		return nil, err
 	}
 	if !r.Until.IsZero() && !r.Until.After(s.o.Now()) {
 		return nil, invalid("until: " + r.Until.Format(time.RFC3339) + " is past")
 	}
 	reason := suppression.Reason(r.Reason)
 	if reason == "" {
-		reason = suppression.ByOperator
+		reason = ownReason(ctx)
 	}
-	e := suppression.Entry{Customer: r.Customer, Address: a, Reason: reason, Until: r.Until, By: in.actor(), Note: r.Note}
+	e := suppression.Entry{Customer: r.Customer, Address: a, Reason: reason, Until: r.Until, By: actor(ctx), Note: r.Note}
 	changed, err := l.AddAll(ctx, []suppression.Entry{e})
 	if err != nil {
 		return nil, s.listFail(err)
@@ -255,13 +301,21 @@ func (s *server) suppress(ctx context.Context, in *struct {
 	if changed == 0 {
 		return done("%s: %s is on the list already, for a reason as strong", forWhom(r.Customer), suppression.FormatAddress(a)), nil
 	}
-	f := journal.Fact{Kind: journal.Listed, At: s.o.Now(), Customer: r.Customer, Recipient: suppression.FormatAddress(a), Text: string(reason) + ": " + r.Note, NextAt: r.Until, Actor: in.actor()}
+	f := journal.Fact{Kind: journal.Listed, At: s.o.Now(), Customer: r.Customer, Recipient: suppression.FormatAddress(a), Text: string(reason) + ": " + r.Note, NextAt: r.Until, Actor: actor(ctx)}
 	if err := s.wrote(ctx, f); err != nil {
 		return nil, err
 	}
 	out := done("%s: %s is not written to from now on", forWhom(r.Customer), suppression.FormatAddress(a))
 	out.Body.Count = changed
 	return out, nil
+}
+
+// ownReason is why an address is on the list when nothing is said.
+func ownReason(ctx context.Context) suppression.Reason {
+	if principal(ctx).Gateway() {
+		return suppression.ByOperator
+	}
+	return suppression.BySender
 }
 
 // wrote puts what was done into the journal.
@@ -272,28 +326,22 @@ func (s *server) wrote(ctx context.Context, facts ...journal.Fact) error {
 	return nil
 }
 
-func (s *server) liftSuppressed(ctx context.Context, in *struct {
-	By
-	Body LiftRequest
-}) (*body[Done], error) {
-	l, err := s.suppressions()
-	if err != nil {
-		return nil, err
-	}
+func (s *server) liftSuppressed(ctx context.Context, in *customerBody[LiftRequest, *LiftRequest]) (*body[Done], error) {
 	r := in.Body
+	about(ctx, r.Address, r.Why)
 	if r.All && r.Customer != "" {
 		return nil, invalid("all: leave customer out, or all")
 	}
-	a, err := suppression.ParseAddress(r.Address)
+	l, a, err := s.addressIn(r.Customer, r.Address)
 	if err != nil {
-		return nil, s.listFail(err)
+		return nil, err
 	}
 	entries, err := l.Find(ctx, a)
 	if err != nil {
 		return nil, s.listFail(err)
 	}
 	var mine, others []suppression.Entry
-	for _, e := range entries {
+	for _, e := range visible(principal(ctx), entries) {
 		switch {
 		case e.Address != a: // the whole domain's
 			others = append(others, e)
@@ -312,11 +360,11 @@ func (s *server) liftSuppressed(ctx context.Context, in *struct {
 	}
 	var facts []journal.Fact
 	for _, e := range mine {
-		if _, err := l.LiftBecause(ctx, e.Customer, a, in.actor(), r.Why); err != nil && !errors.Is(err, suppression.ErrNotFound) {
+		if _, err := l.LiftBecause(ctx, e.Customer, a, actor(ctx), r.Why); err != nil && !errors.Is(err, suppression.ErrNotFound) {
 			return nil, s.listFail(err)
 		}
 		facts = append(facts, journal.Fact{Kind: journal.Lifted, At: s.o.Now(), QueueID: e.Evidence.QueueID, Customer: e.Customer, Recipient: suppression.FormatAddress(a),
-			Text: string(e.Reason) + ": " + r.Why, Actor: in.actor()})
+			Text: string(e.Reason) + ": " + r.Why, Actor: actor(ctx)})
 	}
 	if err := s.wrote(ctx, facts...); err != nil {
 		return nil, err
@@ -346,19 +394,13 @@ func where(entries []suppression.Entry) string {
 	return few(ids)
 }
 
-func (s *server) importSuppressed(ctx context.Context, in *struct {
-	By
-	Body ImportRequest
-}) (*body[Done], error) {
-	l, err := s.suppressions()
+func (s *server) importSuppressed(ctx context.Context, in *customerBody[ImportRequest, *ImportRequest]) (*body[Done], error) {
+	r := in.Body
+	l, err := s.suppressions(r.Customer)
 	if err != nil {
 		return nil, err
 	}
-	r := in.Body
-	if err := s.scope(r.Customer); err != nil {
-		return nil, err
-	}
-	d := suppression.Defaults{Customer: r.Customer, Reason: suppression.ByOperator, By: in.actor(), Line: r.Line, Fixed: r.Customer != ""}
+	d := suppression.Defaults{Customer: r.Customer, Reason: ownReason(ctx), By: actor(ctx), Line: r.Line, Fixed: r.Customer != ""}
 	if r.Reason != "" {
 		d.Reason = suppression.Reason(r.Reason)
 	}
@@ -384,7 +426,7 @@ func (s *server) importSuppressed(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, s.listFail(err)
 	}
-	f := journal.Fact{Kind: journal.Listed, At: s.o.Now(), Customer: r.Customer, Text: fmt.Sprintf("import of %d rows, %d of them new, stronger or longer", len(all), changed), Actor: in.actor()}
+	f := journal.Fact{Kind: journal.Listed, At: s.o.Now(), Customer: r.Customer, Text: fmt.Sprintf("import of %d rows, %d of them new, stronger or longer", len(all), changed), Actor: actor(ctx)}
 	if err := s.wrote(ctx, f); err != nil {
 		return nil, err
 	}
@@ -400,17 +442,9 @@ type SuppressionCSV struct {
 }
 
 func (s *server) exportSuppressed(ctx context.Context, in *SuppressionQuery) (*body[SuppressionCSV], error) {
-	l, err := s.suppressions()
+	all, next, err := s.suppressedPage(ctx, in)
 	if err != nil {
 		return nil, err
-	}
-	q, err := in.read()
-	if err != nil {
-		return nil, err
-	}
-	all, next, err := l.List(ctx, q)
-	if err != nil {
-		return nil, s.listFail(err)
 	}
 	var b bytes.Buffer
 	if err := suppression.WriteCSV(&b, all, in.Cursor == ""); err != nil {

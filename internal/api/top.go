@@ -3,11 +3,8 @@ package api
 import (
 	"cmp"
 	"context"
-	"net/http"
 	"slices"
 	"time"
-
-	"github.com/danielgtaylor/huma/v2"
 )
 
 // Top is the queue at one moment: lanes and customers, those with the most mail first.
@@ -44,10 +41,6 @@ type TopCustomer struct {
 
 // mostTop bounds each of the two lists.
 const mostTop = 200
-
-func (s *server) addTop(a huma.API) {
-	add(a, http.MethodGet, "/v1/top", "queue-top", "Lanes and customers with mail waiting, the most first", s.top)
-}
 
 func (s *server) top(ctx context.Context, _ *none) (*body[Top], error) {
 	st, err := s.o.Spool.Stats(ctx)

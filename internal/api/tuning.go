@@ -11,11 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"postern/internal/account"
 	"postern/internal/filter"
 	"postern/internal/journal"
+	"postern/internal/user"
 )
 
 // Score is the points of one test where they are not its own.
@@ -65,7 +64,10 @@ type ListEntry struct {
 // ListEntries are lines of allow and deny lists.
 type ListEntries struct {
 	Entries []ListEntry `json:"entries" nullable:"false"`
+	Next    string      `json:"next,omitempty" doc:"Cursor of the next page; absent on the last one"`
 }
+
+func (l ListEntries) nextPage() string { return l.Next }
 
 // WhatIfRequest is a change to try on the verdicts of the past.
 type WhatIfRequest struct {
@@ -93,6 +95,8 @@ type WhatIf struct {
 	Oldest       time.Time        `json:"oldest,omitzero"`
 	Next         string           `json:"next,omitempty" doc:"Cursor of the following page"`
 }
+
+func (w WhatIf) nextPage() string { return w.Next }
 
 // WhatIfCustomer is one customer's part.
 type WhatIfCustomer struct {
@@ -127,16 +131,21 @@ const (
 	whatIfExamples = 20
 )
 
+func (r *ScoresRequest) scope() *string { return &r.Customer }
+func (r *UnsetRequest) scope() *string  { return &r.Customer }
+func (e *ListEntry) scope() *string     { return &e.Customer }
+func (r *WhatIfRequest) scope() *string { return &r.Customer }
+
 // addTuning registers points, lists and trials.
-func (s *server) addTuning(a huma.API) {
+func (s *server) addTuning() {
 	get, post, put := http.MethodGet, http.MethodPost, http.MethodPut
-	add(a, get, "/v1/tuning/scores", "list-scores", "Points of tests where they are not their own", s.listScores)
-	add(a, put, "/v1/tuning/scores", "set-scores", "Give tests other points, all of them or none", s.setScores)
-	add(a, post, "/v1/tuning/scores/unset", "unset-scores", "Give tests their own points back", s.unsetScores)
-	add(a, get, "/v1/tuning/lists", "list-entries", "Allow and deny lists", s.listEntries)
-	add(a, post, "/v1/tuning/lists", "add-entry", "Put something on an allow or deny list", s.addEntry)
-	add(a, post, "/v1/tuning/lists/remove", "remove-entry", "Take something off a list", s.removeEntry)
-	add(a, post, "/v1/tuning/what-if", "what-if", "What a change would have made of messages of the past; nothing is changed", s.whatIf)
+	add(s, get, "/v1/tuning/scores", "list-scores", "Points of tests where they are not their own", over(user.SetupRead), s.listScores)
+	add(s, put, "/v1/tuning/scores", "set-scores", "Give tests other points, all of them or none", gateway(user.GatewayOperate).as("tests.set"), s.setScores)
+	add(s, post, "/v1/tuning/scores/unset", "unset-scores", "Give tests their own points back", gateway(user.GatewayOperate).as("tests.unset").anew(), s.unsetScores)
+	add(s, get, "/v1/tuning/lists", "list-entries", "Allow and deny lists", over(user.ListsRead), s.listEntries)
+	add(s, post, "/v1/tuning/lists", "add-entry", "Put something on an allow or deny list", over(user.ListsWrite).as("list.add").anew(), s.addEntry)
+	add(s, post, "/v1/tuning/lists/remove", "remove-entry", "Take something off a list", over(user.ListsWrite).as("list.remove").anew(), s.removeEntry)
+	add(s, post, "/v1/tuning/what-if", "what-if", "What a change would have made of messages of the past; nothing is changed", gateway(user.GatewayRead), s.whatIf)
 }
 
 // tests refuses what cannot be done without the catalogue of tests.
@@ -157,22 +166,26 @@ func (s *server) scope(id string) error {
 }
 
 // tuned writes changes into the journal, under the name of who made them.
-func (s *server) tuned(ctx context.Context, who By, customer string, texts ...string) error {
+func (s *server) tuned(ctx context.Context, customer string, texts ...string) error {
 	facts := make([]journal.Fact, len(texts))
 	for i, text := range texts {
-		facts[i] = journal.Fact{Kind: journal.Tuned, At: s.o.Now(), Customer: customer, Actor: who.actor(), Text: text}
+		facts[i] = journal.Fact{Kind: journal.Tuned, At: s.o.Now(), Customer: customer, Actor: actor(ctx), Text: text}
 	}
 	if err := s.o.Journal.Append(ctx, facts...); err != nil {
 		return s.fail(fmt.Errorf("the change is in force, but was not written into the journal: %w", err))
 	}
-	s.o.Logger.Info("tests tuned", "customer", customer, "changes", len(texts), "actor", who.actor())
+	s.o.Logger.Info("tests tuned", "customer", customer, "changes", len(texts), "actor", actor(ctx))
 	return nil
 }
 
-func (s *server) listScores(_ context.Context, in *struct {
+type scoresIn struct {
 	Customer string `query:"customer" maxLength:"64" doc:"What counts for this customer: his own points and everybody's"`
 	All      bool   `query:"all" doc:"Every test, also those with their own points"`
-}) (*body[Scores], error) {
+}
+
+func (in *scoresIn) scope() *string { return &in.Customer }
+
+func (s *server) listScores(_ context.Context, in *scoresIn) (*body[Scores], error) {
 	f, err := s.tests()
 	if err != nil {
 		return nil, err
@@ -209,10 +222,7 @@ func (s *server) listScores(_ context.Context, in *struct {
 	return &body[Scores]{out}, nil
 }
 
-func (s *server) setScores(ctx context.Context, in *struct {
-	By
-	Body ScoresRequest
-}) (*body[Done], error) {
+func (s *server) setScores(ctx context.Context, in *customerBody[ScoresRequest, *ScoresRequest]) (*body[Done], error) {
 	f, err := s.tests()
 	if err != nil {
 		return nil, err
@@ -221,6 +231,7 @@ func (s *server) setScores(ctx context.Context, in *struct {
 	if err := s.scope(r.Customer); err != nil {
 		return nil, err
 	}
+	about(ctx, strings.Join(slices.Sorted(maps.Keys(r.Points)), " "), "")
 	var faults, texts, what []string
 	tuned := s.o.Accounts.Tuned(r.Customer)
 	for _, test := range slices.Sorted(maps.Keys(r.Points)) {
@@ -242,10 +253,10 @@ func (s *server) setScores(ctx context.Context, in *struct {
 	if len(faults) > 0 {
 		return nil, invalid(strings.Join(faults, "\n"))
 	}
-	if err := s.o.Accounts.SetPoints(ctx, r.Customer, r.Points, in.actor()); err != nil {
+	if err := s.o.Accounts.SetPoints(ctx, r.Customer, r.Points, actor(ctx)); err != nil {
 		return nil, s.fail(err)
 	}
-	if err := s.tuned(ctx, in.By, r.Customer, texts...); err != nil {
+	if err := s.tuned(ctx, r.Customer, texts...); err != nil {
 		return nil, err
 	}
 	out := done("%s: %s; it counts from the next message on", forWhom(r.Customer), strings.Join(what, ", "))
@@ -253,15 +264,13 @@ func (s *server) setScores(ctx context.Context, in *struct {
 	return out, nil
 }
 
-func (s *server) unsetScores(ctx context.Context, in *struct {
-	By
-	Body UnsetRequest
-}) (*body[Done], error) {
+func (s *server) unsetScores(ctx context.Context, in *customerBody[UnsetRequest, *UnsetRequest]) (*body[Done], error) {
 	r := in.Body
 	if err := s.scope(r.Customer); err != nil {
 		return nil, err
 	}
 	tests := slices.Compact(slices.Sorted(slices.Values(r.Tests)))
+	about(ctx, strings.Join(tests, " "), "")
 	if err := s.o.Accounts.UnsetPoints(ctx, r.Customer, tests...); err != nil {
 		return nil, s.fail(err)
 	}
@@ -269,7 +278,7 @@ func (s *server) unsetScores(ctx context.Context, in *struct {
 	for _, test := range tests {
 		texts = append(texts, "points of "+clip(test, 100)+": no longer set")
 	}
-	if err := s.tuned(ctx, in.By, r.Customer, texts...); err != nil {
+	if err := s.tuned(ctx, r.Customer, texts...); err != nil {
 		return nil, err
 	}
 	out := done("%s: %s no longer set; it counts from the next message on", forWhom(r.Customer), strings.Join(tests, ", "))
@@ -305,39 +314,49 @@ func (e ListEntry) read(customer string) (account.Entry, error) {
 	return out, nil
 }
 
-func (s *server) listEntries(_ context.Context, in *struct {
+type entriesIn struct {
+	Paging
 	Kind     string `query:"kind" enum:"allow,deny" doc:"Only this list"`
-	Customer string `query:"customer" maxLength:"64" doc:"What counts for this customer: his own entries and everybody's"`
-}) (*body[ListEntries], error) {
+	Customer string `query:"customer" maxLength:"64" doc:"What counts for this customer: his own entries and everybody's; a token of a customer sees his own alone"`
+}
+
+func (in *entriesIn) scope() *string { return &in.Customer }
+
+func (s *server) listEntries(ctx context.Context, in *entriesIn) (*body[ListEntries], error) {
 	if err := s.scope(in.Customer); err != nil {
 		return nil, err
 	}
-	out := ListEntries{Entries: []ListEntry{}}
-	for _, e := range s.o.Accounts.Entries() {
-		if (in.Kind == "" || in.Kind == string(e.Kind)) && (in.Customer == "" || e.Scope == "" || e.Scope == in.Customer) {
-			out.Entries = append(out.Entries, s.entryOf(e))
-		}
+	everybodys := principal(ctx).Gateway()
+	wanted := slices.DeleteFunc(s.o.Accounts.Entries(), func(e account.Entry) bool {
+		return in.Kind != "" && in.Kind != string(e.Kind) || in.Customer != "" && e.Scope != in.Customer && (e.Scope != "" || !everybodys)
+	})
+	key := func(e account.Entry) string {
+		return strings.Join([]string{e.Scope, string(e.Kind), string(e.What), e.Value, strconv.FormatBool(e.Own)}, "\x00")
+	}
+	slices.SortFunc(wanted, func(a, b account.Entry) int { return strings.Compare(key(a), key(b)) })
+	wanted, next, err := pageOf(in.Paging, wanted, key)
+	if err != nil {
+		return nil, err
+	}
+	out := ListEntries{Entries: []ListEntry{}, Next: next}
+	for _, e := range wanted {
+		out.Entries = append(out.Entries, s.entryOf(e))
 	}
 	return &body[ListEntries]{out}, nil
 }
 
-type listEntryIn struct {
-	By
-	Body ListEntry
-}
+type listEntryIn = customerBody[ListEntry, *ListEntry]
 
 func (s *server) addEntry(ctx context.Context, in *listEntryIn) (*body[ListEntry], error) {
-	if in.Body.Own {
-		return nil, invalid("own: a sender's own entries are made on the page of his message")
-	}
-	if err := s.scope(in.Body.Customer); err != nil {
+	about(ctx, in.Body.Kind+" "+in.Body.Entry, in.Body.Note)
+	if err := s.ownEntry(ctx, &in.Body); err != nil {
 		return nil, err
 	}
 	e, err := in.Body.read(in.Body.Customer)
 	if err != nil {
 		return nil, err
 	}
-	e.By = in.actor()
+	e.By = actor(ctx)
 	if e, err = s.o.Accounts.AddEntry(ctx, e); err != nil {
 		return nil, s.fail(err)
 	}
@@ -348,12 +367,38 @@ func (s *server) addEntry(ctx context.Context, in *listEntryIn) (*body[ListEntry
 	if e.Note != "" {
 		text += " (" + e.Note + ")"
 	}
-	if err := s.tuned(ctx, in.By, e.Scope, text); err != nil {
+	if err := s.tuned(ctx, e.Scope, text); err != nil {
 		return nil, err
 	}
 	out := s.entryOf(e)
 	out.Warning = s.forgeable(e)
 	return &body[ListEntry]{out}, nil
+}
+
+// ownFor is how long an entry counts that a customer makes himself, as on his pages.
+const ownFor = 90 * 24 * time.Hour
+
+// ownEntry checks who may write an entry: a customer only his own, which have no more power than his releasing has.
+func (s *server) ownEntry(ctx context.Context, e *ListEntry) error {
+	if principal(ctx).Gateway() {
+		if e.Own {
+			return invalid("own: a sender's own entries are made on the page of his message, or with a token of his")
+		}
+		return s.scope(e.Customer)
+	}
+	c, err := s.customer(e.Customer)
+	switch most := s.o.Now().Add(ownFor); {
+	case err != nil:
+		return err
+	case e.Kind != string(account.Allow):
+		return invalid("kind: a customer keeps an allow list only")
+	case c.AnyFrom:
+		return invalid("entry: whoever may write in any name keeps no allow list, because anybody could write the name on it")
+	case e.Until.IsZero() || e.Until.After(most):
+		e.Until = most
+	}
+	e.Own = true
+	return nil
 }
 
 // forgeable warns of an entry that lets pass what anybody can write: From, at customers who may write in any name.
@@ -382,8 +427,12 @@ func few(ids []string) string {
 }
 
 func (s *server) removeEntry(ctx context.Context, in *listEntryIn) (*body[Done], error) {
+	about(ctx, in.Body.Kind+" "+in.Body.Entry, "")
 	if err := s.scope(in.Body.Customer); err != nil {
 		return nil, err
+	}
+	if !principal(ctx).Gateway() {
+		in.Body.Own = true
 	}
 	e, err := in.Body.read(in.Body.Customer)
 	if err != nil {
@@ -392,7 +441,7 @@ func (s *server) removeEntry(ctx context.Context, in *listEntryIn) (*body[Done],
 	if err := s.o.Accounts.RemoveEntry(ctx, e); err != nil {
 		return nil, s.fail(err)
 	}
-	if err := s.tuned(ctx, in.By, e.Scope, fmt.Sprintf("%s list: %s removed", e.Kind, e)); err != nil {
+	if err := s.tuned(ctx, e.Scope, fmt.Sprintf("%s list: %s removed", e.Kind, e)); err != nil {
 		return nil, err
 	}
 	return done("%s: %s is off the %s list; it counts from the next message on", forWhom(e.Scope), e, e.Kind), nil

@@ -14,10 +14,7 @@ import (
 )
 
 // whatIf tries a change on one page of messages of the past.
-func (s *server) whatIf(ctx context.Context, in *struct {
-	By
-	Body WhatIfRequest
-}) (*body[WhatIf], error) {
+func (s *server) whatIf(ctx context.Context, in *customerBody[WhatIfRequest, *WhatIfRequest]) (*body[WhatIf], error) {
 	f, err := s.tests()
 	if err != nil {
 		return nil, err
@@ -196,8 +193,7 @@ func (c *Client) UnsetScores(ctx context.Context, r UnsetRequest) (Done, error) 
 
 // Entries returns the entries of a list ("allow", "deny", "": both), of all customers or what counts for one.
 func (c *Client) Entries(ctx context.Context, kind, customer string) ([]ListEntry, error) {
-	out, err := get[ListEntries](ctx, c, "/v1/tuning/lists", values("kind", kind, "customer", customer))
-	return out.Entries, err
+	return pages(ctx, c, "/v1/tuning/lists", values("kind", kind, "customer", customer), func(p ListEntries) ([]ListEntry, string) { return p.Entries, p.Next })
 }
 
 // AddEntry puts something on a list.

@@ -88,6 +88,7 @@ type App struct {
 	filter, retests *filter.Filter
 	intake          *intake.Intake
 	delivery        *delivery.Delivery
+	api             *api.API
 	tlsPolicy       *tlspolicy.Book
 	alarms          *alarm.Alarms
 	queueWatch      alarm.Watch
@@ -485,7 +486,7 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	operator, err = api.New(api.Options{Reference: a.reference, Look: a.returning.door.Look, Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression,
+	a.api, err = api.New(api.Options{Users: a.users, DB: a.mainDB, BaseURL: c.BaseURL(), Reference: a.reference, Look: a.returning.door.Look, Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression,
 		Spool: a.spool, Catalog: a.metrics.catalog, Version: a.version, Reload: func() error { return a.Reload(context.Background()) }, Logger: a.log})
-	return pages, operator, err
+	return pages, a.api, err
 }

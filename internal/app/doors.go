@@ -18,8 +18,10 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"postern/internal/config"
@@ -87,6 +89,7 @@ func (a *App) openFaces(ctx context.Context, c *config.Config) error {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/", pages)
+	mountAPI(mux, c.BaseURL(), a.api.Web())
 	a.health(mux)
 	for _, addr := range c.Listen.Web {
 		if err := a.openWeb(ctx, "web", addr, mux); err != nil {
@@ -102,6 +105,18 @@ func (a *App) openFaces(ctx context.Context, c *config.Config) error {
 		}
 	}
 	return a.openSocket(ctx, c.AdminSocket(), operator)
+}
+
+// mountAPI puts the API beside the pages, with the path of their address and without: the web server before us may leave it on.
+func mountAPI(mux *http.ServeMux, base string, h http.Handler) {
+	paths := []string{""}
+	if u, err := url.Parse(base); err == nil && strings.Trim(u.Path, "/") != "" {
+		paths = append(paths, strings.TrimRight(u.Path, "/"))
+	}
+	for _, p := range paths {
+		mux.Handle(p+"/api", h)
+		mux.Handle(p+"/api/", h)
+	}
 }
 
 func (a *App) openWeb(ctx context.Context, name string, addr netip.AddrPort, h http.Handler) error {
