@@ -9,6 +9,7 @@
 //   - Failed, Delayed, Delivered: delivery status notifications (RFC 3464), with a part that a person understands.
 //   - Returned: a status notification about what another system reported after it had taken the message, see returned.go.
 //   - Asked, Alarm: to the operator.
+//   - TellAccount: to somebody who signs in, about his own account; see user.go.
 //
 // PassOn is the one thing that is not ours: an automatic answer that came to a return address, given to the sender as it is.
 //
