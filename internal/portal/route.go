@@ -47,6 +47,11 @@ func (s *site) routes() []route {
 	}
 	return slices.Concat(
 		s.homeRoutes(),
+		s.signRoutes(),
+		s.linkRoutes(),
+		s.usersRoutes(),
+		s.tokensRoutes(),
+		s.historyRoutes(),
 		s.heldRoutes(),
 		s.messageRoutes(),
 	)

@@ -43,7 +43,7 @@ type tokensPage struct {
 	Secret, Snippet string // of a token that was just made: shown once
 	Tokens          []tokenRow
 	Fields          []field // nil: the visitor may not
-	Rights          []choice
+	Rights          []pick
 	RightsFault     string
 }
 
@@ -118,7 +118,7 @@ func (s *site) showTokens(v *visit, status int, form tokenForm, secret string) {
 		}
 		p.Fields = []field{{Name: "label", Label: p.T("tokens.label"), Hint: p.T("tokens.label_hint"), Value: form.Label, Fault: form.LabelFault, Required: true, Most: 100, Complete: "off"}, ends}
 		for _, r := range v.rightsHere() {
-			p.Rights = append(p.Rights, choice{Value: string(r), Label: p.rightText(r), Chosen: slices.Contains(form.Rights, r)})
+			p.Rights = append(p.Rights, pick{Value: string(r), Label: p.rightText(r), Chosen: slices.Contains(form.Rights, r)})
 		}
 		p.RightsFault = form.RightsFault
 	}

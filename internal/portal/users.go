@@ -32,7 +32,7 @@ func (s *site) usersRoutes() []route {
 			route{method: http.MethodPost, path: x.base + "/{user}/disable", access: x.write, act: "user.disable", do: s.disableUser},
 			route{method: http.MethodPost, path: x.base + "/{user}/enable", access: x.write, act: "user.enable", do: s.enableUser},
 			route{method: http.MethodPost, path: x.base + "/{user}/remove", access: x.write, act: "user.remove", do: s.removeUser},
-			route{method: http.MethodPost, path: x.base + "/{user}/invite", access: x.write, act: "user.invite", do: s.inviteUser},
+			route{method: http.MethodPost, path: x.base + "/{user}/invite", access: x.write, act: "user.link", do: s.inviteAgain},
 		)
 	}
 	return out
@@ -62,8 +62,8 @@ func (p page) role(r user.Role) string {
 	return p.T("users.role." + string(r))
 }
 
-// choice is a radio button or a checkbox with a sentence.
-type choice struct {
+// pick is a radio button or a checkbox with a sentence.
+type pick struct {
 	Value, Label, Hint string
 	Chosen             bool
 }
@@ -77,7 +77,7 @@ type usersPage struct {
 	Users         []userRow
 	Pager         pager
 	Invite        []field // nil: the visitor may not
-	Roles         []choice
+	Roles         []pick
 	RoleFault     string
 }
 
@@ -164,10 +164,10 @@ func (p page) languages(chosen string) []option {
 	return []option{{locale.French, p.T("language.fr"), chosen == locale.French}, {locale.English, p.T("language.en"), chosen != locale.French}}
 }
 
-func (v *visit) roleChoices(chosen user.Role) []choice {
-	var out []choice
+func (v *visit) roleChoices(chosen user.Role) []pick {
+	var out []pick
 	for _, r := range v.rolesHere() {
-		out = append(out, choice{string(r), v.page.T("users.role." + string(r)), v.page.T("users.role." + string(r) + "_may"), r == chosen})
+		out = append(out, pick{string(r), v.page.T("users.role." + string(r)), v.page.T("users.role." + string(r) + "_may"), r == chosen})
 	}
 	return out
 }
@@ -276,7 +276,7 @@ type userPage struct {
 
 	Facts     []userFact
 	Note      string
-	Roles     []choice
+	Roles     []pick
 	RoleFault string
 	Acts      []button
 }
@@ -407,5 +407,17 @@ func (s *site) enableUser(v *visit) {
 func (s *site) removeUser(v *visit) {
 	s.onUser(v, func(u user.User) (string, string, []any, error) {
 		return usersOf(u), "users.done.remove", []any{"Name", userName(u)}, s.o.Users.Remove(v.r.Context(), u.ID)
+	})
+}
+
+// inviteAgain sends a new invitation, or a link for a new password to who has one.
+func (s *site) inviteAgain(v *visit) {
+	s.onUser(v, func(u user.User) (string, string, []any, error) {
+		key := "users.done.reset"
+		if invited(u) {
+			key = "users.done.again"
+		}
+		_, err := s.o.Users.NewReset(v.r.Context(), u.ID)
+		return usersOf(u) + "/" + u.ID, key, []any{"Address", clean(u.Address.String(), 254)}, err
 	})
 }

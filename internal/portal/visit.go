@@ -125,8 +125,8 @@ func (s *site) guarded(rt route) http.HandlerFunc {
 
 // noted writes the act into the audit log. The act is done by then: a log that cannot be written is told to the operator's log.
 func (v *visit) noted() {
-	if v.who.ID == "" && v.entry.Subject == "" {
-		return // nobody did nothing
+	if v.entry.Act == "" || v.who.ID == "" && v.entry.Subject == "" {
+		return // nothing is done yet, or nobody did nothing
 	}
 	v.entry.Failed = v.status >= http.StatusBadRequest
 	if err := v.s.o.Users.Note(context.WithoutCancel(v.r.Context()), v.entry); err != nil {
@@ -194,7 +194,11 @@ func (v *visit) missing() {
 // broken answers that something failed here, and logs what.
 func (v *visit) broken(what string, err error) {
 	v.status = http.StatusInternalServerError
-	v.s.o.Logger.Error(what, "path", v.r.URL.Path, "error", err)
+	path := v.r.URL.Path
+	if v.r.PathValue("secret") != "" {
+		path = v.route.path
+	}
+	v.s.o.Logger.Error(what, "path", path, "error", err)
 	v.s.fail(v.w, v.r, http.StatusInternalServerError, "internal")
 }
 
