@@ -278,6 +278,54 @@ func (l *Ledger) PutCustomer(ctx context.Context, c Customer) error {
 	})
 }
 
+// AddDomain gives a domain to a customer of the database. Whether it is his is checked by who calls. One he has already is no error. Errors:
+// ErrNotFound, ErrFromConfig, ErrTaken, or what CheckDomain says.
+func (l *Ledger) AddDomain(ctx context.Context, customer string, d mail.Domain) error {
+	return l.changeDomains(ctx, customer, func(c Customer) ([]mail.Domain, error) {
+		if slices.Contains(c.Domains, d) {
+			return c.Domains, nil
+		}
+		return append(slices.Clone(c.Domains), d), nil
+	})
+}
+
+// RemoveDomain takes a domain from a customer of the database; its keys stay, and sign for nobody. Errors: ErrNotFound when it is not his,
+// ErrFromConfig, or a fault when his return path lies in it.
+func (l *Ledger) RemoveDomain(ctx context.Context, customer string, d mail.Domain) error {
+	return l.changeDomains(ctx, customer, func(c Customer) ([]mail.Domain, error) {
+		i := slices.Index(c.Domains, d)
+		if i < 0 {
+			return nil, fmt.Errorf("%w: domain %s of customer %s", ErrNotFound, d, customer)
+		}
+		return slices.Delete(slices.Clone(c.Domains), i, i+1), nil
+	})
+}
+
+// changeDomains changes the domains as they stand in the database, so that two changes at the same time both count.
+func (l *Ledger) changeDomains(ctx context.Context, customer string, change func(Customer) ([]mail.Domain, error)) error {
+	return l.write(ctx, func(t *store.Tx) error {
+		old, err := findCustomer(t, customer)
+		switch {
+		case err != nil:
+			return err
+		case old.gone:
+			return fmt.Errorf("%w: customer %s", ErrNotFound, customer)
+		case old.Origin == OriginConfig:
+			return fromConfig(old)
+		}
+		if err := readOwned(t, &old); err != nil {
+			return err
+		}
+		if old.Domains, err = change(old.Customer); err != nil {
+			return err
+		}
+		if err := l.faults(old.Customer); err != nil {
+			return fmt.Errorf("account: customer %s: %w", customer, err)
+		}
+		return storeCustomer(t, old)
+	})
+}
+
 // faults is Validate plus what only the ledger knows.
 func (l *Ledger) faults(c Customer) error {
 	err := c.Validate()

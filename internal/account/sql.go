@@ -54,6 +54,21 @@ func findCustomer(t *store.Tx, id string) (row, error) {
 	return r, err
 }
 
+// readOwned reads a customer's networks and domains.
+func readOwned(t *store.Tx, r *row) error {
+	if err := readPairs(t, `SELECT network, customer FROM account_network WHERE customer = ? ORDER BY network`, func(network, _ string) error {
+		p, err := netip.ParsePrefix(network)
+		r.Networks = append(r.Networks, p)
+		return err
+	}, r.ID); err != nil {
+		return err
+	}
+	return readPairs(t, `SELECT domain, customer FROM account_domain WHERE customer = ? ORDER BY domain`, func(domain, _ string) error {
+		r.Domains = append(r.Domains, mail.Domain(domain))
+		return nil
+	}, r.ID)
+}
+
 func readAll(t *store.Tx) (rows, error) {
 	var all rows
 	var err error
@@ -142,8 +157,8 @@ func readNetworks(text string) ([]netip.Prefix, error) {
 	return out, nil
 }
 
-func readPairs(t *store.Tx, query string, each func(a, b string) error) error {
-	pairs := t.Query(query)
+func readPairs(t *store.Tx, query string, each func(a, b string) error, args ...any) error {
+	pairs := t.Query(query, args...)
 	for pairs.Next() {
 		var a, b string
 		if err := pairs.Scan(&a, &b); err != nil {

@@ -44,6 +44,7 @@ import (
 	"postern/internal/portal"
 	"postern/internal/provider"
 	"postern/internal/report"
+	"postern/internal/reputation"
 	"postern/internal/returnpath"
 	"postern/internal/shaping"
 	"postern/internal/smtp"
@@ -90,6 +91,7 @@ type App struct {
 	delivery        *delivery.Delivery
 	api             *api.API
 	tlsPolicy       *tlspolicy.Book
+	reputation      *reputation.Advisor
 	alarms          *alarm.Alarms
 	queueWatch      alarm.Watch
 	metrics         *metrics
@@ -479,10 +481,13 @@ func (a *App) close() {
 func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) {
 	desk := a.intake.Desk()
 	a.metrics.desk = desk
+	if err := a.openReputation(c); err != nil {
+		return nil, nil, err
+	}
 	pages, err = portal.New(portal.Options{Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,
 		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log,
 		Users: a.users, Accounts: a.accounts, Journal: a.journal, Spool: a.spool, Delivery: a.delivery, Filter: a.filter, Suppression: a.suppression,
-		Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference})
+		Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference, Reputation: a.reputation, Ways: a.ways(c)})
 	if err != nil {
 		return nil, nil, err
 	}

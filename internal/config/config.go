@@ -85,6 +85,7 @@ type Config struct {
 	Spamd     Spamd       `key:"spamd"`
 
 	Suppression Suppression `key:"suppression"`
+	Domains     Domains     `key:"domains"`
 
 	// Files are the files read, in order; empty for ZeroConfig.
 	Files []string
@@ -321,8 +322,29 @@ type Held struct {
 
 // Web is the portal as seen from outside.
 type Web struct {
-	BaseURL string `key:"base_url"` // "" = http:// and the first web address
-	Secret  Secret `key:"secret_file"`
+	BaseURL string     `key:"base_url"` // "" = http:// and the first web address
+	Secret  Secret     `key:"secret_file"`
+	Session WebSession `key:"session"`
+	OIDC    OIDC       `key:"oidc"`
+}
+
+// WebSession is how long somebody stays signed in.
+type WebSession struct {
+	IdleOperator time.Duration `key:"idle_operator"`
+	IdleCustomer time.Duration `key:"idle_customer"`
+	Absolute     time.Duration `key:"absolute"`
+	Audit        time.Duration `key:"audit_retention"`
+}
+
+// OIDC is the identity provider that operators sign in with. Issuer "" = none.
+type OIDC struct {
+	Issuer         string   `key:"issuer"`
+	ClientID       string   `key:"client_id"`
+	ClientSecret   Secret   `key:"client_secret_file"`
+	GroupsClaim    string   `key:"groups_claim"`
+	OperatorGroup  string   `key:"operator_group"`
+	AbuseGroup     string   `key:"abuse_group"`
+	AllowAddresses []string `key:"allow_addresses"`
 }
 
 // Delivery says how mail leaves.

@@ -31,7 +31,7 @@ const (
 // Table returns every key in the order of the example.
 func Table() []Key {
 	var all []Key
-	for _, part := range [][]Key{generalKeys(), listenKeys(), serviceListenKeys(), tlsKeys(), limitKeys(), customerKeys(), filterKeys(), deliveryKeys(), suppressionKeys(), otherKeys(), serviceKeys()} {
+	for _, part := range [][]Key{generalKeys(), listenKeys(), serviceListenKeys(), tlsKeys(), limitKeys(), customerKeys(), filterKeys(), deliveryKeys(), suppressionKeys(), domainKeys(), otherKeys(), serviceKeys()} {
 		all = append(all, part...)
 	}
 	return all
@@ -189,6 +189,19 @@ func filterKeys() []Key {
 		{Path: "web", Doc: "The portal as seen from outside."},
 		{Path: "web.base_url", Unit: "URL", Sample: "https://mail.example.org", Restart: true, Doc: "What links in notices begin with. Empty: http:// and the first address of listen.web."},
 		{Path: "web.secret_file", Unit: "file", Sample: "/etc/postern/web-secret", Restart: true, Doc: "File with at least 32 random characters that sign the links. Empty: made at the first start and kept in data_dir. Several machines need the same."},
+		{Path: "web.session", Doc: "How long people stay signed in, and how long it is kept what they did."},
+		{Path: "web.session.idle_operator", Default: "12h", Unit: timeUnit, Min: "5m", Max: "30d", Restart: true, Doc: "A session of an operator or of the abuse desk ends when it was not used for so long."},
+		{Path: "web.session.idle_customer", Default: "7d", Unit: timeUnit, Min: "5m", Max: "90d", Restart: true, Doc: "The same for customers' users."},
+		{Path: "web.session.absolute", Default: "30d", Unit: timeUnit, Min: "1h", Max: "365d", Restart: true, Doc: "A session ends after so long even if it is used."},
+		{Path: "web.session.audit_retention", Default: "400d", Unit: timeUnit, Min: "1d", Max: "3650d", Restart: true, Doc: "How long the audit log keeps who did what."},
+		{Path: "web.oidc", Doc: "An identity provider (OpenID Connect) with which operators and the abuse desk sign in. Customers' users do not."},
+		{Path: "web.oidc.issuer", Unit: "URL", Sample: "https://id.example.org", Restart: true, Doc: "Its address, as its tokens say it. Empty: there is none. Its redirect address here is web.base_url followed by /sign-in/oidc."},
+		{Path: "web.oidc.client_id", Sample: "postern", Restart: true, Doc: "What it knows this gateway by."},
+		{Path: "web.oidc.client_secret_file", Unit: "file", Sample: "/etc/postern/oidc-secret", Restart: true, Doc: "File with the secret it gave. Without: a public client, with PKCE alone."},
+		{Path: "web.oidc.groups_claim", Default: "groups", Restart: true, Doc: "The claim of the identity token that lists a person's groups."},
+		{Path: "web.oidc.operator_group", Sample: "mail-operators", Restart: true, Doc: "Members of this group are operators."},
+		{Path: "web.oidc.abuse_group", Sample: "abuse-desk", Restart: true, Doc: "Members of this group are of the abuse desk."},
+		{Path: "web.oidc.allow_addresses", Default: "[]", Unit: "list of addresses", Sample: "[anna@example.org]", Restart: true, Doc: "Owners of these addresses are operators without a group, if the provider says that it has verified the address."},
 	}
 }
 

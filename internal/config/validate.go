@@ -55,6 +55,7 @@ func (v *validation) run() {
 	v.returnPath()
 	v.services()
 	v.alarms()
+	v.domains()
 }
 
 // alarms asks the room that posts whether it can.
@@ -219,6 +220,7 @@ func (v *validation) portal() {
 	if v.Web.Secret != "" && len(v.Web.Secret) < minSecret {
 		v.bad("web.secret_file", "the secret has %d characters; expected at least %d random ones", len(v.Web.Secret), minSecret)
 	}
+	v.identity()
 	if v.Web.BaseURL == "" {
 		outside := func(a netip.AddrPort) bool { return a.IsValid() && !local(a) }
 		if slices.ContainsFunc(v.Listen.Web, outside) && !v.told("web.base_url") {
@@ -235,6 +237,45 @@ func (v *validation) portal() {
 	if u.Scheme == "http" && u.Hostname() != "localhost" && !(err == nil && ip.IsLoopback()) {
 		v.bad("web.base_url", "links in notices open messages and must not travel in the clear; expected https://")
 	}
+}
+
+// identity checks web.session and web.oidc.
+func (v *validation) identity() {
+	s, o := v.Web.Session, v.Web.OIDC
+	if longest := max(s.IdleOperator, s.IdleCustomer); longest > s.Absolute {
+		v.doubt("web.session.absolute", "shorter than an idle time (%s), which then has no effect", formatDuration(longest))
+	}
+	if o.Issuer == "" {
+		if o.ClientID != "" || o.ClientSecret != "" || o.OperatorGroup != "" || o.AbuseGroup != "" || len(o.AllowAddresses) > 0 {
+			v.bad("web.oidc.issuer", "missing, while other keys of web.oidc are set; expected the provider's address")
+		}
+		return
+	}
+	u, err := url.Parse(o.Issuer)
+	ip, ipErr := netip.ParseAddr(hostOf(u, err))
+	loopback := ipErr == nil && ip.IsLoopback() || hostOf(u, err) == "localhost"
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback) {
+		v.bad("web.oidc.issuer", "%q is no address of an identity provider; expected https://NAME, as its tokens say it", tree.Clip(o.Issuer))
+	}
+	if o.ClientID == "" {
+		v.bad("web.oidc.client_id", "missing; expected the name that the provider gave this gateway")
+	}
+	if o.OperatorGroup == "" && o.AbuseGroup == "" && len(o.AllowAddresses) == 0 {
+		v.bad("web.oidc.operator_group", "nobody could sign in; expected operator_group, abuse_group or allow_addresses")
+	}
+	for _, a := range o.AllowAddresses {
+		if _, err := mail.ParseAddress(a); err != nil {
+			v.bad("web.oidc.allow_addresses", "%q is no address (%s)", tree.Clip(a), tree.Clip(err.Error()))
+		}
+	}
+}
+
+// hostOf is the host of an address that may not have parsed.
+func hostOf(u *url.URL, err error) string {
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
 }
 
 func (v *validation) limits() {

@@ -55,6 +55,7 @@ import (
 	"postern/internal/mail"
 	"postern/internal/notice"
 	"postern/internal/provider"
+	"postern/internal/reputation"
 	"postern/internal/spool"
 	"postern/internal/suppression"
 	"postern/internal/user"
@@ -80,8 +81,18 @@ type Options struct {
 	Suppression *suppression.Ledger
 	Alarms      *alarm.Alarms              // nil: none stand
 	Knowledge   func() *provider.Knowledge // the receivers that are known now
+	Reputation  *reputation.Advisor
+	Ways        Ways // how mail comes in
 	// Reference finds one of our references in a text, such as that of a return address in a pasted bounce. nil: not looked for.
 	Reference func(text []byte) (mail.QueueID, bool)
+}
+
+// Ways are the doors that senders are told of.
+type Ways struct {
+	Submission  int  // port with STARTTLS and a login; 0: closed
+	Submissions int  // port with TLS from the first byte and a login; 0: closed
+	Relay       int  // port for known networks; 0: closed
+	SelfService bool // customers of the database may add domains that they prove
 }
 
 // Bounds of requests.
