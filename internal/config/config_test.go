@@ -331,6 +331,13 @@ func TestSamplesLoad(t *testing.T) {
 			name, item := strings.CutSuffix(part, "[]")
 			if i == len(parts)-1 {
 				lines += indent + name + ": " + k.Sample + "\n"
+				if strings.HasPrefix(k.Path, "web.oidc.") {
+					for _, sibling := range []string{"issuer: https://id.example.org", "client_id: x", "operator_group: x"} {
+						if other, _, _ := strings.Cut(sibling, ":"); other != name {
+							lines += indent + sibling + "\n"
+						}
+					}
+				}
 				break
 			}
 			lines += indent + name + ":\n"
