@@ -80,6 +80,8 @@ type App struct {
 	receivers       atomic.Pointer[provider.Knowledge]
 	accounts        *account.Ledger
 	users           *user.Ledger
+	identity        *user.OIDC        // nil: operators sign in here only
+	tellings        chan user.Telling // mails about accounts that wait to be written
 	journal         *journal.Journal
 	learn           *learn.Ledger
 	suppression     *suppression.Ledger
@@ -485,7 +487,7 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 		return nil, nil, err
 	}
 	pages, err = portal.New(portal.Options{Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,
-		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log,
+		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log, OIDC: a.identity,
 		Users: a.users, Accounts: a.accounts, Journal: a.journal, Spool: a.spool, Delivery: a.delivery, Filter: a.filter, Suppression: a.suppression,
 		Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference, Reputation: a.reputation, Ways: a.ways(c)})
 	if err != nil {

@@ -47,6 +47,7 @@ func (a *App) Run(ctx context.Context) error {
 	start(&ledgerWork, "suppression", func() error { return a.suppression.Run(ledgers) })
 	start(&ledgerWork, "feedback", func() error { return a.feedback.Run(ledgers) })
 	start(&ledgerWork, "spool", func() error { return a.spool.Run(ledgers) })
+	start(&work, "account mail", func() error { return a.tellUsers(works) })
 	start(&work, "notices", func() error { return a.notices.Run(works) })
 	start(&ledgerWork, "TLS policies", func() error { return a.tlsPolicy.Run(ledgers) })
 	start(&work, "intake", func() error { return a.intake.Run(works) })
@@ -65,6 +66,7 @@ func (a *App) Run(ctx context.Context) error {
 	}
 	a.ready.Store(true)
 	a.announce()
+	a.greetOperator(ctx)
 
 	select {
 	case <-ctx.Done():

@@ -73,6 +73,7 @@ type Options struct {
 
 	// What the pages behind the sign-in show. Without Users there are none of them; with Users, all others are required but where it says so.
 	Users       *user.Ledger
+	OIDC        *user.OIDC // the operator's identity provider, which sends people back to /sign-in/oidc; nil: none
 	Accounts    *account.Ledger
 	Journal     *journal.Journal
 	Spool       *spool.Spool
@@ -164,7 +165,7 @@ func New(o Options) (http.Handler, error) {
 			Hit  hit
 		}{page, h}
 	}
-	if s.templates, err = template.New("").Funcs(template.FuncMap{"pair": pair}).ParseFS(files, "templates/*.html"); err != nil {
+	if s.templates, err = template.New("").Funcs(template.FuncMap{"pair": pair, "beside": beside}).ParseFS(files, "templates/*.html"); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
 	if s.style, err = s.asset("style.css", "text/css; charset=utf-8"); err != nil {
