@@ -160,6 +160,9 @@ func (s *site) render(w http.ResponseWriter, status int, name string, data any) 
 	_, _ = w.Write(b.Bytes())
 }
 
+// beside hands a template two things: the page and one item of it.
+func beside(page, item any) any { return struct{ Page, Item any }{page, item} }
+
 // errorPage says what happened and what to do.
 type errorPage struct {
 	page

@@ -54,6 +54,9 @@ func (s *site) routes() []route {
 		s.historyRoutes(),
 		s.heldRoutes(),
 		s.messageRoutes(),
+		s.suppressionRoutes(),
+		s.allowRoutes(),
+		s.settingsRoutes(),
 	)
 }
 
