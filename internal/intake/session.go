@@ -28,6 +28,7 @@ type session struct {
 	known      bool // the customer is known by credential
 	warmed     [4]warmth
 	warmedNext int // the place in warmed that is used next
+	outcome    outcome
 }
 
 // warmth is a domain that was asked for.
@@ -95,7 +96,10 @@ func (s *session) Mail(ctx context.Context, t *smtp.Transaction) error {
 
 // entitled reports whether what let the client in still does: its network at the relay door, else its credential.
 func (s *session) entitled() bool {
-	if s.door == Relay {
+	switch s.door {
+	case HTTP: // the token was asked for with this request
+		return true
+	case Relay:
 		c, ok := s.in.o.Accounts.ByNetwork(s.conn.ClientIP)
 		return ok && c.ID == s.customer.ID
 	}
@@ -204,6 +208,9 @@ func (s *session) decide(ctx context.Context, t *smtp.Transaction, raw []byte, n
 		return smtp.Reply{}, s.notTested(id, err)
 	}
 	s.in.o.Tested(verdict)
+	if s.door == HTTP {
+		s.outcome = outcome{id, verdict}
+	}
 	item, err := s.item(id, t.Envelope, m, raw, verdict, now)
 	if err != nil {
 		return smtp.Reply{}, err

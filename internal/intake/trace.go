@@ -22,7 +22,7 @@ var removed = []string{"Bcc", "Resent-Bcc", "Return-Path", "Content-Length"}
 // a missing field is for the tests to name.
 func (s *session) complete(raw []byte, id mail.QueueID, env mail.Envelope, now time.Time) []byte {
 	add := []string{s.received(id, env, now)}
-	if s.door == Submission {
+	if s.door != Relay {
 		if !hasField(raw, "Date") {
 			add = append(add, "Date: "+now.Format(time.RFC1123Z))
 		}
@@ -112,6 +112,8 @@ func traceAtom(s string) string {
 func (s *session) protocol(env mail.Envelope) string {
 	p := "SMTP"
 	switch {
+	case s.door == HTTP:
+		return "HTTP"
 	case env.SMTPUTF8:
 		p = "UTF8SMTP"
 	case s.conn.ESMTP:
