@@ -190,7 +190,7 @@ func (s *server) register() {
 		add   func()
 	}{
 		{"Messages", s.addMessages}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addKeys}, {"Suppression", s.addSuppression},
-		{"Tests and lists", s.addTuning}, {"Learning", s.addLearn}, {"Gateway", s.addGateway}, {"Alarms", s.addAlarms},
+		{"Tests and lists", s.addTuning}, {"Learning", s.addLearn}, {"Users and tokens", s.addUsers}, {"Gateway", s.addGateway}, {"Alarms", s.addAlarms},
 	} {
 		s.section(x.group)
 		x.add()

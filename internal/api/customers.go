@@ -117,7 +117,7 @@ func (s *server) addCustomers() {
 	add(s, post, "/v1/customers", "add-customer", "Add a customer", gateway(user.SetupWrite).as("customer.add"), s.addCustomer)
 	add(s, get, "/v1/customers/{id}", "show-customer", "One customer", over(user.SetupRead), s.showCustomer)
 	add(s, put, "/v1/customers/{id}", "update-customer", "Replace a customer's settings", gateway(user.SetupWrite).as("customer.change"), s.updateCustomer)
-	add(s, del, "/v1/customers/{id}", "delete-customer", "Remove a customer with credentials", gateway(user.SetupWrite).as("customer.remove"), s.deleteCustomer)
+	add(s, del, "/v1/customers/{id}", "delete-customer", "Remove a customer with credentials", gateway(user.SetupWrite).as("customer.delete"), s.deleteCustomer)
 	add(s, post, "/v1/customers/{id}/suspend", "suspend-customer", "Stop a customer's sending", gateway(user.GatewayOperate).as("customer.suspend").anew(), s.suspendCustomer)
 	add(s, post, "/v1/customers/{id}/resume", "resume-customer", "Let a suspended customer send again", gateway(user.GatewayOperate).as("customer.resume").anew(), s.resumeCustomer)
 }
@@ -263,6 +263,11 @@ func (s *server) deleteCustomer(ctx context.Context, in *CustomerRef) (*body[Don
 	}
 	if s.o.Learn != nil {
 		if err := s.o.Learn.Erase(ctx, in.ID); err != nil {
+			return nil, s.fail(err)
+		}
+	}
+	if s.o.Users != nil {
+		if err := s.o.Users.RemoveCustomer(ctx, in.ID); err != nil {
 			return nil, s.fail(err)
 		}
 	}

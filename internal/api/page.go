@@ -49,7 +49,7 @@ func writeCursor(key string) string { return base64.RawURLEncoding.EncodeToStrin
 func readCursor(text string) (string, error) {
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	if err != nil || len(text) > mostCursor || len(b) == 0 || b[0] != 'k' {
-		return "", problem(http.StatusUnprocessableEntity, "bad-cursor", "the cursor is not one of ours; take next of the page before, or leave it out for the first page")
+		return "", badCursor()
 	}
 	return string(b[1:]), nil
 }
@@ -68,4 +68,8 @@ func (c *call) linkNext(out any) {
 	// A relative reference: it holds wherever the API is mounted.
 	u := url.URL{RawQuery: q.Encode()}
 	c.w.Header().Set("Link", "<"+strings.ReplaceAll(u.String(), ">", "%3E")+`>; rel="next"`)
+}
+
+func badCursor() error {
+	return problem(http.StatusUnprocessableEntity, "bad-cursor", "the cursor is not one of ours; take next of the page before, or leave it out for the first page")
 }

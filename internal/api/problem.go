@@ -14,6 +14,7 @@ import (
 	"postern/internal/journal"
 	"postern/internal/learn"
 	"postern/internal/spool"
+	"postern/internal/user"
 )
 
 const problemType = "urn:postern:problem:"
@@ -47,6 +48,11 @@ var meanings = []struct {
 	{account.ErrNotFound, http.StatusNotFound, "not-found", ""},
 	{account.ErrTaken, http.StatusConflict, "taken", ""},
 	{account.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
+	{user.ErrNotFound, http.StatusNotFound, "not-found", "there is no such user, session or token; the list tells what there is"},
+	{user.ErrTaken, http.StatusConflict, "taken", "this address has a user already"},
+	{user.ErrLast, http.StatusConflict, "last-operator", "the last operator cannot be taken away; make another one first"},
+	{user.ErrDenied, http.StatusForbidden, "no-right", "whoever makes the token may not: he is disabled, or lacks the right users:write"},
+	{user.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
 	{spool.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
 	{journal.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
 	{learn.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
@@ -72,7 +78,7 @@ func (s *server) fail(err error) error {
 
 // plain drops the package prefix of an error: it is for people.
 func plain(err error) string {
-	return strings.NewReplacer("account: ", "", "spool: ", "", "journal: ", "").Replace(err.Error())
+	return strings.NewReplacer("account: ", "", "spool: ", "", "journal: ", "", "user: ", "", "not accepted: ", "").Replace(err.Error())
 }
 
 func invalid(detail string) error { return problem(http.StatusUnprocessableEntity, "invalid", detail) }

@@ -31,7 +31,7 @@ func (s *server) addMessages() {
 	add(s, post, "/v1/messages/{id}/drop", "drop-message", "Remove a message for good; its sender is not told", act.as("message.drop").anew(), s.dropMessage)
 	add(s, post, "/v1/messages/{id}/retest", "retest-message", "Test a held message again; it is released when it is no longer above the threshold", act.as("message.retest").anew(), s.retestMessage)
 	add(s, post, "/v1/messages/{id}/ask", "ask-about-message", "Send a question about a held message to the operator, once", act.as("message.ask"), s.askAboutMessage)
-	add(s, post, "/v1/retry", "retry-all", "Try every queued message now", gateway(user.GatewayOperate).as("queue.retry").anew(), s.retryAll)
+	add(s, post, "/v1/retry", "retry-all", "Try every queued message now", gateway(user.GatewayOperate).as("queue.retry-all").anew(), s.retryAll)
 	add(s, get, "/v1/trace", "search", "Facts about messages, the newest first", read, s.search)
 	add(s, post, "/v1/problem", "find-problem", "Which messages a report of a problem may be about", read, s.findProblem)
 	add(s, get, "/v1/return-address", "look-return-address", "What a return address refers to", gateway(user.MailRead), s.lookReturnAddress)
