@@ -33,6 +33,7 @@
 package portal
 
 import (
+	"context"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
@@ -41,6 +42,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -51,6 +53,7 @@ import (
 	"postern/internal/filter"
 	"postern/internal/intake"
 	"postern/internal/journal"
+	"postern/internal/learn"
 	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/notice"
@@ -73,6 +76,7 @@ type Options struct {
 
 	// What the pages behind the sign-in show. Without Users there are none of them; with Users, all others are required but where it says so.
 	Users       *user.Ledger
+	SSO         *user.OIDC // the operators' identity provider; nil: none
 	OIDC        *user.OIDC // the operator's identity provider, which sends people back to /sign-in/oidc; nil: none
 	Accounts    *account.Ledger
 	Journal     *journal.Journal
@@ -86,6 +90,11 @@ type Options struct {
 	Ways        Ways // how mail comes in
 	// Reference finds one of our references in a text, such as that of a return address in a pasted bounce. nil: not looked for.
 	Reference func(text []byte) (mail.QueueID, bool)
+	Learn     *learn.Ledger                                                      // nil: nothing is learned
+	Names     func(ctx context.Context, ip netip.Addr, hello string) EgressNames // what DNS says of an address that mail leaves from; nil: not shown
+	Settings  func() []Setting                                                   // the configuration in force, in the order of its documentation; nil: not shown
+	Reload    func() error                                                       // reads the configuration again; nil: refused
+	Version   string
 }
 
 // Ways are the doors that senders are told of.
@@ -125,6 +134,8 @@ type site struct {
 	known     *limiter          // all requests of a user who is signed in
 	bodies    map[string]int64  // bytes of a request, by the pattern of its route; others: maxBody
 	mux       *http.ServeMux
+	live      liveDesk  // who watches traffic as it happens
+	started   time.Time // when New was called
 }
 
 // asset is a file served as it is, under a name that holds its hash: it may be kept for ever.
@@ -144,7 +155,7 @@ func New(o Options) (http.Handler, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &site{o: o, tests: make(map[string]filter.Test), assets: make(map[string]asset),
+	s := &site{o: o, started: o.Now(), tests: make(map[string]filter.Test), assets: make(map[string]asset),
 		views: newLimiter(time.Second, 40), acts: newLimiter(3*time.Second, 10),
 		known: newLimiter(100*time.Millisecond, 300), bodies: make(map[string]int64), scripts: make(map[string]string)}
 	for _, t := range filter.Tests() {

@@ -47,8 +47,13 @@ func (s *site) routes() []route {
 	}
 	return slices.Concat(
 		s.homeRoutes(),
+		s.queueRoutes(), s.searchRoutes(), s.laneRoutes(), s.addressRoutes(), s.customerRoutes(), s.opSuppressionRoutes(), s.alarmRoutes(), s.configurationRoutes(), s.liveRoutes(),
 		s.signRoutes(),
 		s.linkRoutes(),
+		s.ssoRoutes(),
+		s.passkeyRoutes(),
+		s.meRoutes(),
+		s.codeRoutes(),
 		s.usersRoutes(),
 		s.tokensRoutes(),
 		s.historyRoutes(),
