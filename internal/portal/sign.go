@@ -44,16 +44,21 @@ func (v *visit) after(path string) string { return v.page.URL(path, "next", v.ne
 // agentOf is the browser's own word about itself.
 func agentOf(r *http.Request) string { return r.UserAgent() }
 
-// signPage begins the page to sign in, with what was wrong; "": nothing.
+// showSignIn answers with the page to sign in, with what was wrong; "": nothing.
 func (s *site) showSignIn(v *visit, status int, address, wrong string) {
 	p := v.signPage(v.page.T("sign.in.heading"), "/sign-in")
-	p.Hidden = []hiddenField{{"next", v.next()}}
+	p.page.Path, p.Hidden = "/sign-in", []hiddenField{{"next", v.next()}}
 	p.Fields = []field{
 		{Name: "address", Label: p.T("sign.in.address"), Type: "email", Value: address, Required: true, Most: 254, Complete: "username", Focus: address == ""},
 		{Name: "password", Label: p.T("sign.in.password"), Type: "password", Required: true, Most: 800, Complete: "current-password", Focus: address != ""},
 	}
 	p.Button = p.T("sign.in.button")
-	p.Links = []signLink{{URL: p.URL("/forgot"), Label: p.T("sign.in.forgot")}}
+	if s.o.SSO != nil {
+		p.Links = []signLink{{URL: v.after("/sign-in/sso"), Label: p.T("sign.in.sso"), Button: true}}
+	}
+	p.Links = append(p.Links, signLink{URL: p.URL("/forgot"), Label: p.T("sign.in.forgot")})
+	p.Passkey = v.passkeyAsked("/sign-in/passkey", p.T("sign.passkey.button"), p.T("sign.passkey.hint"))
+	p.page.Scripts = v.page.Scripts
 	if wrong != "" {
 		p.wrong(wrong)
 	}

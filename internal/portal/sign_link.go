@@ -211,5 +211,5 @@ func (s *site) useLink(v *visit, link user.Link, u user.User, typed string, form
 		}
 	}
 	s.enter(v, in)
-	v.done("/home", "sign.done.invite")
+	v.done(homeOf(in.User.Principal()), "sign.done.invite")
 }

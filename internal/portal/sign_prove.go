@@ -137,7 +137,13 @@ func (v *visit) askProof(status int, action string, carried []hiddenField, wrong
 			f.Label = p.T("sign.prove.proof")
 		}
 		p.Fields, p.Button = []field{f}, p.T("sign.prove.button")
-	} else if u.Passkeys == 0 {
+	}
+	if u.Passkeys > 0 {
+		if p.Passkey = v.passkeyAsked("/prove/passkey", p.T("sign.prove.passkey"), p.T("sign.passkey.hint")); p.Passkey != nil {
+			p.page.Scripts = v.page.Scripts
+		}
+	}
+	if !u.Password && p.Passkey == nil {
 		p.Lede = append(p.Lede, p.T("sign.prove.none"))
 	}
 	if wrong != "" {
@@ -160,7 +166,7 @@ func (s *site) proveNow(v *visit) {
 		return
 	}
 	v.about(v.who.Name, "")
-	if v.takeProof(v.r.PostForm.Get(proofField), "/prove", []hiddenField{{"next", v.next()}}) {
+	if v.fresh() || v.takeProof(v.r.PostForm.Get(proofField), "/prove", []hiddenField{{"next", v.next()}}) {
 		if v.next() == "" {
 			v.redirect("/me")
 			return

@@ -166,8 +166,13 @@ func (v *visit) done(path, key string, pairs ...any) { v.say(path, v.page.T(key,
 
 // say is done for a sentence that is put together.
 func (v *visit) say(path, text string) {
-	http.SetCookie(v.w, &http.Cookie{Name: doneCookie, Value: url.QueryEscape(text), Path: "/", MaxAge: 60, HttpOnly: true, Secure: v.s.https, SameSite: http.SameSiteStrictMode})
+	v.once(text)
 	v.redirect(path)
+}
+
+// once gives the next page a sentence to say.
+func (v *visit) once(text string) {
+	http.SetCookie(v.w, &http.Cookie{Name: doneCookie, Value: url.QueryEscape(text), Path: "/", MaxAge: 60, HttpOnly: true, Secure: v.s.https, SameSite: http.SameSiteStrictMode})
 }
 
 // doneCookie carries a sentence from an act to the next page.
