@@ -13,6 +13,14 @@ import (
 // Scan is how many facts one page of a search compares at most with what no index answers: text, kinds, and the customer of an address.
 const Scan = 10_000
 
+// rareKinds is the condition of the index of rare kinds, word by word.
+const rareKinds = `kind IN ('asked', 'complaint', 'dropped', 'lifted', 'listed', 'recovered', 'released', 'retested', 'tuned', 'unread')`
+
+// rare reports whether that index holds all facts of these kinds.
+func rare(kinds []Kind) bool {
+	return len(kinds) > 0 && len(kinds) <= 5 && !slices.ContainsFunc(kinds, func(k Kind) bool { return !strings.Contains(rareKinds, "'"+string(k)+"'") })
+}
+
 // mark is a place in the order of facts: the newest first.
 type mark struct{ at, id int64 }
 
@@ -39,6 +47,11 @@ func (q *Query) walks() (all []walk, bounded bool) {
 		return all, text || len(q.Kinds) > 0 || q.Customer != ""
 	case q.MessageID != "" || q.Text != "" && !text:
 		return []walk{{}}, false // few facts, whatever else is asked
+	case rare(q.Kinds):
+		for _, k := range q.Kinds {
+			all = append(all, walk{condition: "kind = ? AND " + rareKinds, value: string(k), from: "kind = ? AND " + rareKinds})
+		}
+		return all, text || q.Customer != ""
 	case q.Customer != "":
 		return []walk{{value: q.Customer, from: "customer = ?"}}, text || len(q.Kinds) > 0
 	}

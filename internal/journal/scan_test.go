@@ -59,12 +59,16 @@ func TestPlans(t *testing.T) {
 		"all": {}, "text": {Text: "x"}, "customer": {Customer: "a"}, "customer text": {Customer: "a", Text: "x"}, "address": {Address: "a@b.c"},
 		"address customer": {Address: "a@b.c", Customer: "a"}, "message id": {MessageID: "x@y"}, "message id customer": {MessageID: "x@y", Customer: "a"},
 		"kinds": {Kinds: []journal.Kind{journal.Bounced}}, "customer kinds since": {Customer: "a", Kinds: []journal.Kind{journal.Bounced, journal.Held}, Since: noon},
+		"rare kinds": {Kinds: []journal.Kind{journal.Tuned, journal.Complaint}}, "rare kind of a customer": {Customer: "a", Text: "x", Kinds: []journal.Kind{journal.Complaint}},
 		"everything": {Customer: "a", Text: "x", Address: "a@b.c", Kinds: []journal.Kind{journal.Held}, Since: noon, Until: noon.Add(time.Hour)},
 	} {
 		sqls, args := journal.Plans(j, q)
 		for i, sql := range sqls {
 			for _, line := range plan(t, db, sql, args[i]) {
 				if strings.HasPrefix(line, "SCAN") || strings.Contains(line, "TEMP B-TREE") && name != "message id" && name != "message id customer" {
+					t.Errorf("%s: %s\n%s", name, line, sql)
+				}
+				if strings.HasPrefix(name, "rare") && !strings.Contains(line, "journal_fact_rare") {
 					t.Errorf("%s: %s\n%s", name, line, sql)
 				}
 				if strings.Contains(sql, "OFFSET") && !strings.Contains(line, "COVERING INDEX") {
