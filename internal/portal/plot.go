@@ -21,6 +21,7 @@ type plotOf struct {
 	Times  []time.Time // beginnings of the steps, oldest first, all of one width
 	Series []plotSeries
 	Lines  bool // lines beside each other; else bars upon each other, whose sum must mean something
+	Apart  bool // values are no counts: their sums over time mean nothing and are not shown
 }
 
 // plotSeries is one quantity.
@@ -90,7 +91,11 @@ func (p page) plot(x plotOf) plot {
 	d := drawing{p: p, x: x, n: len(x.Times), top: niceTop(highest(x))}
 	out.Axis, out.Area = template.HTML(d.axis()), template.HTML(d.area()) // built from numbers and escaped text only
 	for _, s := range x.Series {
-		out.Legend = append(out.Legend, plotKey{Label: s.Label, Sum: p.count(sumOf(s.Values)), Swatch: template.HTML(d.swatch(s.Tone))})
+		key := plotKey{Label: s.Label, Swatch: template.HTML(d.swatch(s.Tone))}
+		if !x.Apart {
+			key.Sum = p.count(sumOf(s.Values))
+		}
+		out.Legend = append(out.Legend, key)
 	}
 	out.Heads = []string{p.T("plot.head." + string(x.Step))}
 	for _, s := range x.Series {
@@ -206,6 +211,9 @@ func (d *drawing) describe() string {
 	var sums []string
 	for _, s := range d.x.Series {
 		sums = append(sums, s.Label+" "+d.p.count(sumOf(s.Values)))
+	}
+	if d.x.Apart {
+		return d.p.T("plot.desc.apart", "From", d.p.stepName(d.x.Step, d.x.Times[0]), "To", d.p.stepName(d.x.Step, d.x.Times[d.n-1]))
 	}
 	return d.p.T("plot.desc", "From", d.p.stepName(d.x.Step, d.x.Times[0]), "To", d.p.stepName(d.x.Step, d.x.Times[d.n-1]), "Sums", strings.Join(sums, ", "))
 }
