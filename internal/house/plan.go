@@ -43,7 +43,7 @@ var Plan = []Room{
 
 	{"2 Works", "filter", "Runs the tests over one message, concurrently and within a deadline; returns a verdict 0..15 with hits, evidence and fixes.",
 		[]string{"account", "dkim", "dmarc", "dns", "dnsbl", "learn", "locale", "mail", "opinion", "rules", "spf", "store"}},
-	{"2 Works", "notice", "Mail we write ourselves: held, delayed, failed (DSN), and the links in it.", []string{"account", "locale", "mail", "report", "spool"}},
+	{"2 Works", "notice", "Mail we write ourselves: held, delayed, failed (DSN), and the links in it.", []string{"account", "compose", "locale", "mail", "report", "spool"}},
 	{"2 Works", "intake", "Takes mail in (25 relay, 465, 587), asks filter, spools, holds or refuses; acts on held mail.",
 		[]string{"account", "dns", "filter", "journal", "mail", "notice", "smtp", "spool", "suppression"}},
 	{"2 Works", "delivery", "Claims from the spool, signs, finds the MX, keeps the provider's rules, speaks to it, writes the outcome.",

@@ -13,6 +13,7 @@ import (
 	"github.com/emersion/go-message"
 	gomail "github.com/emersion/go-message/mail"
 
+	"postern/internal/compose"
 	"postern/internal/mail"
 )
 
@@ -49,12 +50,12 @@ func (n *Notices) compose(e envelope, p *page) (letter, error) {
 	}
 	h.SetMessageID(messageID)
 	subject := headerText(p.Title, maxTitle)
-	addText(&h, "Subject", mime.QEncoding.Encode("utf-8", subject))
+	compose.AddText(&h, "Subject", mime.QEncoding.Encode("utf-8", subject))
 	h.Set("To", "<"+e.to.String()+">") // the wire form: net/mail would quote a quoted local part again
 	if !e.replyTo.IsNull() {
 		h.Set("Reply-To", "<"+e.replyTo.String()+">")
 	}
-	addText(&h, "From", displayed(e.name, e.from))
+	compose.AddText(&h, "From", compose.Displayed(e.name, e.from))
 	h.SetDate(e.now)
 
 	var b bytes.Buffer
@@ -87,33 +88,4 @@ func writePart(w *message.Writer, kind, lang, body string) error {
 		return err
 	}
 	return part.Close()
-}
-
-// displayed writes a mailbox with its display name; name is tidy.
-func displayed(name string, a mail.Address) string {
-	switch encoded := mime.QEncoding.Encode("utf-8", name); {
-	case name == "":
-		return "<" + a.String() + ">"
-	case encoded != name:
-		return encoded + " <" + a.String() + ">"
-	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `" <` + a.String() + ">"
-}
-
-// addText adds a field whose value may hold encoded words, broken at spaces: RFC 2047 2 allows such lines 76 characters, which
-// the folding of the library does not keep.
-func addText(h *gomail.Header, name, value string) {
-	var b strings.Builder
-	b.WriteString(name + ":")
-	used := len(name) + 1
-	for word := range strings.SplitSeq(value, " ") {
-		if used > len(name)+1 && used+1+len(word) > 76 {
-			b.WriteString("\r\n")
-			used = 0
-		}
-		b.WriteString(" " + word)
-		used += 1 + len(word)
-	}
-	b.WriteString("\r\n")
-	h.AddRaw([]byte(b.String()))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/emersion/go-message"
 	gomail "github.com/emersion/go-message/mail"
 
+	"postern/internal/compose"
 	"postern/internal/mail"
 )
 
@@ -38,9 +39,9 @@ func (n *Notices) SendTLSReport(ctx context.Context, r TLSReport) error {
 	h.Set("TLS-Report-Submitter", headerText(r.Submitter, maxName*2))
 	h.Set("TLS-Report-Domain", headerText(r.Domain, maxName*3))
 	h.SetMessageID(messageID)
-	addText(&h, "Subject", headerText(r.Subject, maxTitle*2))
+	compose.AddText(&h, "Subject", headerText(r.Subject, maxTitle*2))
 	h.Set("To", "<"+r.To.String()+">")
-	addText(&h, "From", displayed(n.o.FromName, n.o.From))
+	compose.AddText(&h, "From", compose.Displayed(n.o.FromName, n.o.From))
 	h.SetDate(n.o.Now())
 
 	var b bytes.Buffer
