@@ -179,7 +179,7 @@ func (s *site) opShowCustomer(v *visit, c account.Customer, status int, name, fa
 	const mostFacts = 20
 	p, ctx := v.page, v.r.Context()
 	d := opCustomerDetail{page: p, Table: opFacts{page: p}, Them: c, Heading: clean(cmp.Or(c.Name, c.ID), 100), Own: p.URL("/c/" + c.ID), MayOperate: v.who.May(user.GatewayOperate, ""), SuspendURL: p.URL("/o/customers/" + c.ID + "/suspend")}
-	d.Title = p.T("customers.one.title", "Name", d.Heading)
+	d.Title = p.T("customers.customer_title", "Name", d.Heading)
 	accounts, err := s.o.Spool.Accounts(ctx)
 	if err != nil {
 		v.broken("customer's mail not counted", err)
@@ -266,7 +266,7 @@ func (s *site) opAboutCustomer(p page, c account.Customer) []opAbout {
 		path = p.T("customers.return." + c.ReturnPath)
 	}
 	about := []opAbout{
-		{Name: p.T("customers.field.id"), Value: c.ID, Mono: true},
+		{Name: p.T("customers.field.ident"), Value: c.ID, Mono: true},
 		{Name: p.T("customers.field.contact"), Value: clean(c.Contact.String(), 320)},
 		{Name: p.T("customers.field.language"), Value: p.T("language." + c.Language)},
 		{Name: p.T("customers.field.threshold"), Value: p.T("customers.threshold", "Threshold", c.Threshold, "Mode", p.T("customers.mode."+c.Mode))},

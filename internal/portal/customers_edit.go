@@ -77,8 +77,12 @@ func (s *site) opShowForm(v *visit, status int, id string, t opTyped, faults map
 		if name == "id" && id != "" {
 			continue // never changes
 		}
-		f := field{Name: name, Label: p.T("customers.field." + name), Value: t[name], Fault: faults[name]}
-		if key := "customers.hint." + name; s.o.Catalog.Has("portal." + key) {
+		label := name
+		if name == "id" {
+			label = "ident" // a key of texts cannot end in id
+		}
+		f := field{Name: name, Label: p.T("customers.field." + label), Value: t[name], Fault: faults[name]}
+		if key := "customers.hint." + label; s.o.Catalog.Has("portal." + key) {
 			f.Hint = p.T(key)
 		}
 		switch name {
@@ -215,7 +219,7 @@ func (v *visit) opRead(id string, t opTyped) (c account.Customer, faults map[str
 			for _, f := range opCustomerFields {
 				known = known || f == name
 			}
-			if key := "customers.fault." + name; known && v.s.o.Catalog.Has("portal."+key) && name != "contact" {
+			if key := "customers.fault." + map[bool]string{true: "ident", false: name}[name == "id"]; known && v.s.o.Catalog.Has("portal."+key) && name != "contact" {
 				text = p.T(key, "Word", clean(t[name], 60))
 			}
 			if !known {

@@ -221,7 +221,7 @@ func (s *site) opShowLane(v *visit, k shaping.Key, status int, fault string) {
 	}
 	d := opLaneDetail{page: p, Name: clean(name, 400), Heading: s.opLaneTitle(name), State: "free", Word: p.T("lanes.state.free"), ListURL: p.URL("/o/queue", "lane", name),
 		MayAct: v.who.May(user.GatewayOperate, ""), Pause: v.opPauseFields(), PauseURL: p.URL("/o/lanes/pause")}
-	d.Title = p.T("lanes.one.title", "Lane", d.Heading)
+	d.Title = p.T("lanes.lane_title", "Lane", d.Heading)
 	if fault != "" {
 		d.Pause[1].Fault = fault
 	}
@@ -360,11 +360,11 @@ func (s *site) opLaneMail(v *visit, d *opLaneDetail, k shaping.Key) error {
 		}
 		d.Parked = append(d.Parked, x)
 	}
-	facts, _, err := s.o.Journal.Search(v.r.Context(), journal.Query{Kinds: []journal.Kind{journal.Delivered, journal.Deferred, journal.Bounced}, Since: s.o.Now().Add(-24 * time.Hour), Limit: looked})
+	found, err := s.o.Journal.Look(v.r.Context(), journal.Query{Kinds: []journal.Kind{journal.Delivered, journal.Deferred, journal.Bounced}, Since: s.o.Now().Add(-24 * time.Hour), Limit: looked})
 	if err != nil {
 		return err
 	}
-	for _, f := range facts {
+	for _, f := range found.Facts {
 		if len(d.Answers) < mostAnswers && (f.Lane == k.String() || f.Provider == k.Provider && f.EgressIP == k.Egress) {
 			d.Answers = append(d.Answers, p.opFactRowOf(f))
 		}

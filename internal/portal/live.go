@@ -218,10 +218,11 @@ func (l *liveStream) look(ctx context.Context) bool {
 		return false
 	}
 	l.query.Since = s.o.Now().Add(-liveBack)
-	facts, _, err := s.o.Journal.Search(ctx, l.query)
+	found, err := s.o.Journal.Look(ctx, l.query)
 	if err != nil {
 		return false
 	}
+	facts := found.Facts
 	slices.SortFunc(facts, func(a, b journal.Fact) int { return int(min(max(a.ID-b.ID, -1), 1)) })
 	full := len(facts) == liveBatch && facts[0].ID > l.after
 	var b bytes.Buffer

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 
@@ -89,7 +90,7 @@ func (s *site) opMessage(v *visit) {
 			d.Lines = append(d.Lines, p.T("search.message.gives_up", "When", p.date(w.Expires)))
 		}
 	case errors.Is(err, spool.ErrNotFound):
-		d.State, d.Word = "done", p.T("search.status."+string(view.Status))
+		d.State, d.Word = "done", p.T("search.status."+cmp.Or(string(view.Status), "unknown"))
 		d.Lines = append(d.Lines, p.T("search.message.gone"))
 	default:
 		v.broken("message not read", err)

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -147,21 +148,28 @@ func (s *site) opSearch(v *visit) {
 	if err := s.o.Journal.Flush(v.r.Context()); err != nil {
 		s.o.Logger.Warn("facts not yet written", "error", err)
 	}
-	facts, next, err := s.o.Journal.Search(v.r.Context(), query)
+	found, err := s.o.Journal.Look(v.r.Context(), query)
+	if errors.Is(err, journal.ErrInvalid) { // the cursor was tampered with
+		v.missing()
+		return
+	}
 	if err != nil {
 		v.broken("journal not searched", err)
 		return
 	}
-	for _, f := range facts {
+	for _, f := range found.Facts {
 		d.Table.Rows = append(d.Table.Rows, p.opFactRowOf(f))
 	}
 	if query.Cursor != "" {
 		d.Pager.First = p.URL("/o/messages" + opEncode(q, "after", ""))
 	}
-	if next != "" {
-		d.Pager.Next = p.URL("/o/messages" + opEncode(q, "after", next))
-	}
-	if query.Text != "" && query.Address == "" && query.MessageID == "" && query.Customer == "" && query.Since.IsZero() {
+	following := p.URL("/o/messages" + opEncode(q, "after", found.Next))
+	switch {
+	case !found.Looked.IsZero():
+		d.Window, d.Further = p.T("search.looked", "When", p.date(found.Looked)), following
+	case found.Next != "":
+		d.Pager.Next = following
+	case query.Text != "" && query.Address == "" && query.MessageID == "" && query.Customer == "" && query.Since.IsZero():
 		d.Window = p.T("search.window", "Days", int(journal.TextWindow/(24*time.Hour)))
 	}
 	v.show(http.StatusOK, "op-search.html", d)
