@@ -43,7 +43,7 @@ func insert(tx *store.Tx, batch []item, count int) error {
 		}
 		args := make([]any, 0, n*columnCount)
 		for _, f := range facts[:n] {
-			args = append(args, values(f)...)
+			args = appendValues(args, f)
 		}
 		if _, err := tx.Exec(insertStatement(n), args...); err != nil {
 			return err
@@ -58,22 +58,21 @@ func insertStatement(rows int) string {
 	return "INSERT INTO journal_fact (" + insertColumns + ") VALUES " + row + strings.Repeat(", "+row, rows-1)
 }
 
-// values are the arguments of one row, in the order of insertColumns.
-func values(f *Fact) []any {
+// appendValues adds the arguments of one row, in the order of insertColumns.
+func appendValues(args []any, f *Fact) []any {
 	subject, text, from := cut(f.Subject, 500), cut(f.Text, 2000), cut(f.HeaderFrom, 500)
 	fold := strings.ToLower(strings.TrimSpace(strings.Join([]string{subject, from, cut(f.Host, 300), text}, "\n")))
 	var detail any
 	if f.Detail != nil {
 		detail = f.Detail
 	}
-	return []any{
+	return append(args,
 		f.At, string(f.Kind), text0(string(f.QueueID)), text0(cut(f.Customer, 200)), text0(foldKey(f.Recipient)),
 		text0(foldKey(f.ReversePath)), text0(foldKey(headerAddress(from))), text0(foldKey(f.MessageID)), text0(f.Credential),
 		text0(address(f.ClientIP)), text0(cut(f.ReversePath, 500)), text0(cut(f.Recipient, 500)), text0(from), text0(subject),
 		text0(cut(f.MessageID, 1000)), f.Size, f.Score, text0(cut(f.Host, 300)), text0(address(f.EgressIP)), f.Code,
 		text0(cut(f.Enhanced, 20)), text0(text), f.NextAt, f.Attempt, text0(cut(f.Actor, 200)), text0(fold), detail,
-		text0(cut(f.Category, 40)), text0(cut(f.Party, 40)), text0(cut(f.Rule, 200)), text0(cut(f.Provider, 100)), text0(cut(f.Lane, 300)),
-	}
+		text0(cut(f.Category, 40)), text0(cut(f.Party, 40)), text0(cut(f.Rule, 200)), text0(cut(f.Provider, 100)), text0(cut(f.Lane, 300)))
 }
 
 // text0 is NULL for the empty string: the partial indexes then leave it out.

@@ -31,23 +31,22 @@ type value struct {
 // argument turns what a room passed into one of nil, int64, float64, string and []byte.
 func argument(arg any) (any, error) {
 	switch a := arg.(type) {
-	case nil:
-		return nil, nil
-	case int64:
-		return a, nil
+	case nil, int64, float64:
+		return arg, nil
 	case int:
 		return int64(a), nil
 	case string:
-		return cleanText(a), nil
+		if clean := cleanText(a); clean != a {
+			return clean, nil
+		}
+		return arg, nil // as it came: another value of type any would cost an allocation
 	case []byte:
 		if a == nil {
 			return []byte{}, nil
 		}
-		return a, nil
+		return arg, nil
 	case bool:
 		return boolInt(a), nil
-	case float64:
-		return a, nil
 	case time.Time:
 		return timeInt(a), nil
 	}
