@@ -278,8 +278,8 @@ func (l *Ledger) bound(t *store.Tx, id Identity) (person, error) {
 	}
 	p, err := findAddress(t, id.Address.String())
 	switch {
-	case err == nil && (!id.Verified || !p.Role.Gateway()):
-		return person{}, ErrDenied // his word alone does not make him that user
+	case err == nil && (!id.Verified || p.External || !p.Role.Gateway()):
+		return person{}, ErrDenied // his word alone does not make him that user; nor does an address that somebody else had before
 	case errors.Is(err, ErrNotFound):
 		u, err := l.checked(User{Address: id.Address, Name: id.Name, Role: id.Role})
 		if err != nil {
