@@ -264,34 +264,14 @@ type leaf struct {
 
 // leaves returns every value of the configuration by its path.
 func (c *Config) leaves() map[string]leaf {
-	p := newPrinter(c)
 	all := map[string]leaf{}
-	var walk func(v reflect.Value, at place)
-	walk = func(v reflect.Value, at place) {
-		if text, ok := p.plainText(v); ok {
-			compare := text
-			if s, secret := v.Interface().(Secret); secret {
-				compare = string(s)
-			}
-			all[at.path] = leaf{at, text, compare}
-			return
+	c.eachLeaf(func(at place, v reflect.Value, shown string) {
+		compare := shown
+		if s, secret := v.Interface().(Secret); secret {
+			compare = string(s)
 		}
-		switch v.Kind() {
-		case reflect.Struct:
-			for _, f := range fields(v.Type()) {
-				walk(v.Field(f.index), at.key(f.name))
-			}
-		case reflect.Slice:
-			for i := range v.Len() {
-				walk(v.Index(i), at.item(i))
-			}
-		case reflect.Map:
-			for _, key := range mapKeys(v) {
-				walk(v.MapIndex(reflect.ValueOf(key)), at.name(key))
-			}
-		}
-	}
-	walk(reflect.ValueOf(c).Elem(), place{})
+		all[at.path] = leaf{at, shown, compare}
+	})
 	return all
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"postern/internal/locale"
@@ -54,7 +55,7 @@ type opAddressPage struct {
 }
 
 // namesTime bounds how long a page waits for what DNS says of our addresses.
-const namesTime = 2 * time.Second
+const namesTime = 800 * time.Millisecond
 
 // opAddresses shows pools and addresses.
 func (s *site) opAddresses(v *visit) {
@@ -64,7 +65,9 @@ func (s *site) opAddresses(v *visit) {
 	lanes := s.o.Delivery.Lanes()
 	ctx, cancel := context.WithTimeout(v.r.Context(), namesTime)
 	defer cancel()
-	for _, pool := range s.o.Delivery.Pools() {
+	pools := s.o.Delivery.Pools()
+	names := s.opEgressNames(ctx, pools)
+	for _, pool := range pools {
 		x := opPool{Name: clean(pool.Name, 64), Rules: []string{p.T("addresses.spill." + string(pool.Spill))}}
 		if pool.Overflow != "" {
 			x.Rules = append(x.Rules, p.T("addresses.overflow", "Pool", clean(pool.Overflow, 64)))
@@ -73,14 +76,44 @@ func (s *site) opAddresses(v *visit) {
 			x.Rules = append(x.Rules, p.T("addresses.strict"))
 		}
 		for _, e := range pool.Egress {
-			x.Addresses = append(x.Addresses, s.opAddressOf(ctx, v, e, lanes))
+			x.Addresses = append(x.Addresses, s.opAddressOf(v, e, lanes, names))
 		}
 		d.Pools = append(d.Pools, x)
 	}
 	v.show(http.StatusOK, "op-addresses.html", d)
 }
 
-func (s *site) opAddressOf(ctx context.Context, v *visit, e shaping.EgressInfo, lanes []shaping.LaneInfo) opAddress {
+// opEgressNames asks DNS about all addresses at the same time.
+func (s *site) opEgressNames(ctx context.Context, pools []shaping.PoolInfo) map[string]EgressNames {
+	const most = 64 // addresses that are asked about
+	names := map[string]EgressNames{}
+	if s.o.Names == nil {
+		return names
+	}
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	for _, pool := range pools {
+		for _, e := range pool.Egress {
+			ip, err := netip.ParseAddr(e.IP)
+			mu.Lock()
+			_, asked := names[e.IP]
+			if err == nil && !asked && len(names) < most {
+				names[e.IP] = EgressNames{Unknown: true}
+				wait.Go(func() {
+					n := s.o.Names(ctx, ip, e.HELO)
+					mu.Lock()
+					defer mu.Unlock()
+					names[e.IP] = n
+				})
+			}
+			mu.Unlock()
+		}
+	}
+	wait.Wait()
+	return names
+}
+
+func (s *site) opAddressOf(v *visit, e shaping.EgressInfo, lanes []shaping.LaneInfo, names map[string]EgressNames) opAddress {
 	const mostTrouble, mostWarm = 10, 12
 	p := v.page
 	a := opAddress{IP: e.IP, HELO: clean(e.HELO, 255), Warm: p.T("addresses.warm.done")}
@@ -108,8 +141,8 @@ func (s *site) opAddressOf(ctx context.Context, v *visit, e shaping.EgressInfo, 
 	}
 	number := func(n int) string { return locale.Number(p.Lang, float64(n)) }
 	a.Today, a.Busy, a.Waiting = number(today), number(busy), number(waiting)
-	if ip, err := netip.ParseAddr(e.IP); err == nil && s.o.Names != nil {
-		a.Names = p.opNames(s.o.Names(ctx, ip, e.HELO), a.HELO)
+	if n, ok := names[e.IP]; ok {
+		a.Names = p.opNames(n, a.HELO)
 	}
 	return a
 }
