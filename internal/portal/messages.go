@@ -121,7 +121,7 @@ func (s *site) messageSearch(v *visit) {
 		return
 	}
 	s.flush(v.r.Context())
-	facts, next, err := s.o.Journal.Search(v.r.Context(), q)
+	found, err := s.o.Journal.Look(v.r.Context(), q)
 	if errors.Is(err, journal.ErrInvalid) {
 		v.missing()
 		return
@@ -131,7 +131,7 @@ func (s *site) messageSearch(v *visit) {
 		return
 	}
 	seen := map[mail.QueueID]bool{}
-	for _, f := range facts {
+	for _, f := range found.Facts {
 		if f.QueueID == "" || f.Customer != v.customer.ID || seen[f.QueueID] {
 			continue
 		}
@@ -143,7 +143,10 @@ func (s *site) messageSearch(v *visit) {
 		}
 		m.Rows = append(m.Rows, row)
 	}
-	m.Pager = m.pages(m.Base, next, "q", m.What.Value, "kind", v.r.URL.Query().Get("kind"), "from", m.From.Value, "until", m.Until.Value)
+	m.Pager = m.pages(m.Base, found.Next, "q", m.What.Value, "kind", v.r.URL.Query().Get("kind"), "from", m.From.Value, "until", m.Until.Value)
+	if !found.Looked.IsZero() {
+		m.Note, m.Further, m.Pager.Next = m.T("messages.window", "When", m.date(found.Looked)), m.Pager.Next, ""
+	}
 	v.show(http.StatusOK, "messages.html", m)
 }
 
@@ -192,20 +195,7 @@ func (m *messageList) query(v *visit) (q journal.Query, ok bool) {
 	case isAddress(what):
 		q.Address = what
 	default:
-		if _, err := mail.ParseQueueID(what); err == nil {
-			q.Text = what
-			break
-		}
 		q.Text = what
-		if q.Since.IsZero() { // words are compared fact by fact
-			until := q.Until
-			if until.IsZero() {
-				until = m.site.o.Now()
-			}
-			q.Since = until.Add(-journal.TextWindow)
-			m.Note = m.T("messages.window", "When", m.date(q.Since))
-			m.Further = m.URL(m.Base, "q", what, "kind", v.r.URL.Query().Get("kind"), "until", m.Until.Value, "from", q.Since.AddDate(0, 0, -90).In(zone).Format(time.DateOnly))
-		}
 	}
 	return q, ok
 }

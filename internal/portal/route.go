@@ -63,6 +63,9 @@ func (s *site) routes() []route {
 		s.suppressionRoutes(),
 		s.allowRoutes(),
 		s.settingsRoutes(),
+		s.cardRoutes(),
+		s.trustRoutes(),
+		s.helpRoutes(),
 	)
 }
 
