@@ -109,6 +109,9 @@ type story struct {
 	shop   Sender
 	sent   []accepted           // every message the gateway took from a sender
 	shown  map[mail.QueueID]int // how many facts of a message are written
+	mended string               // subject of the newsletter that was held and left
+
+	sender, operator *person // who signs in
 }
 
 // accepted is a message that the gateway took, and for how many recipients.
@@ -129,7 +132,7 @@ func (s *story) tell(ctx context.Context) error {
 		play func(context.Context) error
 	}{
 		{"clean", s.cleanNewsletter}, {"broken", s.brokenNewsletter}, {"spoof", s.spoofs}, {"unknown", s.unknownUser}, {"routes", s.strangeRoutes},
-		{"end", s.ending},
+		{"people", s.people}, {"end", s.ending},
 	} {
 		s.out.heading(i+1, s.out.text("step."+step.key))
 		if err := step.play(ctx); err != nil {

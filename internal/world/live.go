@@ -47,6 +47,14 @@ func (s *story) invite(ctx context.Context) {
 		line("page", link)
 	}
 	line("web", s.g.base)
+	for _, x := range []struct {
+		key string
+		who *person
+	}{{"operator", s.operator}, {"sender", s.sender}} {
+		if x.who != nil {
+			line(x.key, x.who.address+"  "+x.who.password)
+		}
+	}
 	line("relay", s.g.relay.String()+"  "+t.text("live.relay.from", "Address", cheeseClient.IP.String()))
 	line("submission", s.g.submit.String())
 	line("login", s.shop.User+"  "+s.shop.Password)

@@ -33,7 +33,12 @@ type webPage struct {
 const maxPage = 4 << 20
 
 func (r reader) open(ctx context.Context, method, link string) (webPage, error) {
-	req, err := http.NewRequestWithContext(ctx, method, link, http.NoBody)
+	return r.ask(ctx, method, link, nil)
+}
+
+// ask asks for a page, with a form's fields where there are any.
+func (r reader) ask(ctx context.Context, method, link string, form url.Values) (webPage, error) {
+	req, err := http.NewRequestWithContext(ctx, method, link, strings.NewReader(form.Encode()))
 	if err != nil {
 		return webPage{}, err
 	}
@@ -48,6 +53,9 @@ func (r reader) open(ctx context.Context, method, link string) (webPage, error) 
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxPage))
 	if err != nil {
 		return webPage{}, err
+	}
+	if resp.StatusCode == http.StatusNotFound {
+		return webPage{}, fmt.Errorf("%w: %s", errNotFound, link)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return webPage{}, fmt.Errorf("%s %s: %s", method, link, resp.Status)

@@ -304,6 +304,7 @@ func (s *story) mendAndRetest(ctx context.Context, page webPage, id mail.QueueID
 	if err != nil {
 		return err
 	}
+	s.mended = p.subject
 	return s.check(hasFact(facts, journal.Delivered, p.to) && l.Auth.SPF.Result == spf.Pass && l.Auth.DMARC.Result == dmarc.Pass, "broken.arrived", "Provider", Authentic)
 }
 
