@@ -84,7 +84,8 @@ customers:
   - {id: boutique, name: La Boutique, language: fr, contact: moi@boutique.example.test, networks: [192.0.2.0/24], domains: [boutique.example.test], self_release: false}
 `
 
-func start(t *testing.T) *gateway {
+// start runs a gateway, with what edits change of its configuration.
+func start(t *testing.T, edits ...func(*config.Config)) *gateway {
 	t.Helper()
 	g := &gateway{dns: dnstest.Start(t, zone(broken)), mx: &receiver{come: make(chan []byte, 100)}}
 	server, err := smtp.NewServer(smtp.ServerOptions{Hostname: "mx.example.test", Handler: g.mx})
@@ -118,6 +119,9 @@ delivery:
 	}
 	free := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
 	c.Listen.Relay.Address, c.Listen.Submission.Address, c.Listen.Submissions.Address, c.Listen.Web, c.Listen.Metrics = free, free, free, free, free
+	for _, edit := range edits {
+		edit(c)
+	}
 	if g.App, err = app.New(ctx, app.Options{Config: c, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), Version: "test"}); err != nil {
 		t.Fatal(err)
 	}

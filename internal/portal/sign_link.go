@@ -61,6 +61,8 @@ func (s *site) opened(v *visit) (user.Link, bool) {
 		s.gone(v)
 	case err != nil:
 		v.broken("link not looked at", err)
+	case !v.page.Chosen && link.User.Language != "":
+		v.page.Lang = link.User.Language
 	}
 	return link, err == nil
 }
@@ -91,9 +93,6 @@ func (s *site) link(v *visit) {
 
 // showLink answers with the form of a link.
 func (s *site) showLink(v *visit, status int, link user.Link, form linkForm) {
-	if !v.page.Chosen && link.User.Language != "" {
-		v.page.Lang = link.User.Language
-	}
 	v.page.Who, v.page.Menu = nil, nil // whoever has a session in this browser, the link is about another
 	p := v.signPage(v.page.T("sign.new."+link.Kind+".heading"), v.r.URL.Path)
 	p.Lede = []string{p.T("sign.new."+link.Kind+".lede", "Host", s.o.Hostname)}
