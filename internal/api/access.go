@@ -73,6 +73,7 @@ type operation struct {
 	access
 	*huma.Operation
 	group   string
+	sample  sample
 	problem error // why it may not be registered
 }
 
@@ -127,7 +128,10 @@ func add[I, O any](s *server, method, path, id, summary string, a access, act fu
 		Description:  describe(a),
 		MaxBodyBytes: op.body, Errors: errs, RejectUnknownQueryParameters: true,
 		Security:   []map[string][]string{{"token": {string(a.right)}}},
-		Extensions: map[string]any{"x-right": a.right}}
+		Extensions: map[string]any{"x-right": a.right, "x-over": a.over()}}
+	if a.act != "" {
+		what.Extensions["x-act"] = a.act
+	}
 	op.Operation = &what
 	s.operations[method+" "+path] = op
 	s.order = append(s.order, op)
@@ -138,6 +142,14 @@ func add[I, O any](s *server, method, path, id, summary string, a access, act fu
 		}
 		return out.(*O), nil
 	})
+}
+
+// over says over whom an operation asks its right.
+func (a access) over() string {
+	if a.gateway {
+		return "gateway"
+	}
+	return "customer"
 }
 
 // describe says in the document what an operation asks.

@@ -50,6 +50,7 @@ import (
 	"postern/internal/learn"
 	"postern/internal/locale"
 	"postern/internal/mail"
+	"postern/internal/reputation"
 	"postern/internal/spool"
 	"postern/internal/store"
 	"postern/internal/suppression"
@@ -88,7 +89,8 @@ type Options struct {
 	Suppression *suppression.Ledger // nil: there is no list of addresses that are not written to
 
 	// Users prove tokens and keep the audit log. nil: nobody has a token, so only the operator's socket is answered, and acts leave no line.
-	Users *user.Ledger
+	Users      *user.Ledger
+	Reputation *reputation.Advisor // nil: no domain is looked at
 	// DB keeps the answers of requests with an Idempotency-Key; opened with store.MainSchema. nil: such requests are refused.
 	DB      *store.DB
 	BaseURL string // of the pages as seen from outside; the API is below it at /api
@@ -116,6 +118,7 @@ type server struct {
 	customers sync.Mutex // reading settings, comparing their tag and replacing them
 	asked     *limit     // requests by token
 	strangers *limit     // requests without a token, by network
+	checks    *limit     // looks at DNS, by principal
 	answers   *answers
 	openapi   []byte // the document
 }
@@ -142,6 +145,7 @@ func New(o Options) (*API, error) {
 		o.Requests = 1200
 	}
 	s.asked, s.strangers = newLimit(o.Requests, time.Minute), newLimit(120, time.Minute)
+	s.checks = newLimit(30, time.Minute)
 	s.answers = &answers{db: o.DB, now: o.Now}
 	if o.BaseURL != "" {
 		u, err := url.Parse(o.BaseURL)
@@ -189,7 +193,7 @@ func (s *server) register() {
 		group string
 		add   func()
 	}{
-		{"Messages", s.addMessages}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addKeys}, {"Suppression", s.addSuppression},
+		{"Messages", s.addMessages}, {"Figures", s.addFigures}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addDomains}, {"Suppression", s.addSuppression},
 		{"Tests and lists", s.addTuning}, {"Learning", s.addLearn}, {"Users and tokens", s.addUsers}, {"Gateway", s.addGateway}, {"Alarms", s.addAlarms},
 	} {
 		s.section(x.group)

@@ -364,7 +364,7 @@ func (c *Client) Credentials(ctx context.Context, customer string) ([]Credential
 
 // AddCredential makes a user name and a password, which this answer alone shows.
 func (c *Client) AddCredential(ctx context.Context, customer, label string) (NewCredential, error) {
-	return send[NewCredential](ctx, c, http.MethodPost, "/v1/credentials", CredentialRequest{customer, label})
+	return send[NewCredential](ctx, c, http.MethodPost, "/v1/credentials", CredentialRequest{Customer: customer, CredentialSettings: CredentialSettings{Label: label}})
 }
 
 // RevokeCredential ends a credential.

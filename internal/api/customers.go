@@ -127,6 +127,8 @@ func (s *server) addCredentials() {
 	get, post, del := http.MethodGet, http.MethodPost, http.MethodDelete
 	add(s, get, "/v1/credentials", "list-credentials", "Credentials of all customers or of one", over(user.SetupRead), s.listCredentials)
 	add(s, post, "/v1/credentials", "add-credential", "Make a user name and a password, shown this once", over(user.SetupWrite).as("credential.add").once(), s.addCredential)
+	add(s, get, "/v1/credentials/{user}/use", "credential-use", "What a credential sent, today and in the last 30 days", over(user.SetupRead), s.credentialUse)
+	add(s, http.MethodPut, "/v1/credentials/{user}", "update-credential", "Replace a credential's label, limits and networks", over(user.SetupWrite).as("credential.change"), s.updateCredential)
 	add(s, del, "/v1/credentials/{user}", "revoke-credential", "End a credential at once", over(user.SetupWrite).as("credential.revoke"), s.revokeCredential)
 }
 
@@ -306,6 +308,63 @@ type Credential struct {
 	Label    string    `json:"label,omitempty"`
 	Created  time.Time `json:"created"`
 	Revoked  bool      `json:"revoked,omitempty"`
+	CredentialBounds
+	LastUsed time.Time `json:"last_used,omitzero" doc:"When it last brought mail"`
+	LastIP   string    `json:"last_ip,omitempty" doc:"From where"`
+}
+
+// CredentialBounds are what a credential may do.
+type CredentialBounds struct {
+	MessagesHour  int      `json:"messages_hour,omitempty" minimum:"0" maximum:"1000000000" doc:"Messages in an hour of UTC at most; absent: no limit"`
+	MessagesDay   int      `json:"messages_day,omitempty" minimum:"0" maximum:"1000000000"`
+	RecipientsDay int      `json:"recipients_day,omitempty" minimum:"0" maximum:"1000000000"`
+	Networks      []string `json:"networks,omitempty" maxItems:"100" doc:"Client networks it is taken from; absent: from anywhere"`
+}
+
+// CredentialSettings are what may be changed of a credential.
+type CredentialSettings struct {
+	Label string `json:"label,omitempty" maxLength:"200" doc:"What uses it"`
+	CredentialBounds
+}
+
+// CredentialUse is what a credential did.
+type CredentialUse struct {
+	MessagesHour  int             `json:"messages_hour" doc:"In the present hour of UTC"`
+	MessagesDay   int             `json:"messages_day"`
+	RecipientsDay int             `json:"recipients_day"`
+	Days          []CredentialDay `json:"days" nullable:"false" doc:"Days with use in the last 30, the oldest first"`
+}
+
+// CredentialDay is what it did on a day.
+type CredentialDay struct {
+	Day        time.Time `json:"day" doc:"Midnight, UTC"`
+	Messages   int       `json:"messages" doc:"Taken"`
+	Recipients int       `json:"recipients"`
+	Refused    int       `json:"refused" doc:"Messages"`
+	Last       time.Time `json:"last,omitzero"`
+	LastIP     string    `json:"last_ip,omitempty"`
+}
+
+func credentialOf(c account.Credential) Credential {
+	out := Credential{User: c.User, Customer: c.Customer, Label: c.Label, Created: c.Created, Revoked: c.Revoked, LastUsed: c.LastUsed, LastIP: address(c.LastIP),
+		CredentialBounds: CredentialBounds{MessagesHour: c.Limits.MessagesHour, MessagesDay: c.Limits.MessagesDay, RecipientsDay: c.Limits.RecipientsDay}}
+	for _, n := range c.Networks {
+		out.Networks = append(out.Networks, n.String())
+	}
+	return out
+}
+
+// read turns settings into the ledger's.
+func (c CredentialSettings) read() (account.CredentialSettings, error) {
+	out := account.CredentialSettings{Label: c.Label, Limits: account.Limits{MessagesHour: c.MessagesHour, MessagesDay: c.MessagesDay, RecipientsDay: c.RecipientsDay}}
+	for _, n := range c.Networks {
+		p, err := readNetwork(n)
+		if err != nil {
+			return out, invalid(fmt.Sprintf("networks: %q is no network; expected 192.0.2.0/24 or 2001:db8::/48", clip(n, 50)))
+		}
+		out.Networks = append(out.Networks, p)
+	}
+	return out, nil
 }
 
 // Credentials are what authenticates submissions.
@@ -341,7 +400,7 @@ func (s *server) listCredentials(_ context.Context, in *pageIn) (*body[Credentia
 		return nil, err
 	}
 	for _, x := range all {
-		out.Credentials = append(out.Credentials, Credential{x.User, x.Customer, x.Label, x.Created, x.Revoked})
+		out.Credentials = append(out.Credentials, credentialOf(x))
 	}
 	out.Next = next
 	return &body[Credentials]{out}, nil
@@ -359,14 +418,18 @@ func (r *CredentialRequest) scope() *string { return &r.Customer }
 // CredentialRequest asks for a credential.
 type CredentialRequest struct {
 	Customer string `json:"customer,omitempty" maxLength:"64" doc:"Whose; a token of a customer may leave it out"`
-	Label    string `json:"label,omitempty" maxLength:"200" doc:"What uses it"`
+	CredentialSettings
 }
 
 func (s *server) addCredential(ctx context.Context, in *customerBody[CredentialRequest, *CredentialRequest]) (*body[NewCredential], error) {
 	if _, err := s.customer(in.Body.Customer); err != nil {
 		return nil, err
 	}
-	name, password, err := s.o.Accounts.AddCredential(ctx, in.Body.Customer, in.Body.Label)
+	settings, err := in.Body.read()
+	if err != nil {
+		return nil, err
+	}
+	name, password, err := s.o.Accounts.MakeCredential(ctx, in.Body.Customer, settings)
 	if err != nil {
 		return nil, s.fail(err)
 	}
@@ -375,20 +438,57 @@ func (s *server) addCredential(ctx context.Context, in *customerBody[CredentialR
 	return &body[NewCredential]{NewCredential{name, password, in.Body.Customer}}, nil
 }
 
-type credentialRef struct {
+// CredentialRef is the input of endpoints about one credential.
+type CredentialRef struct {
 	User string `path:"user" maxLength:"100"`
 }
 
-func (c *credentialRef) owner(_ context.Context, s *server) (string, bool, error) {
+func (c *CredentialRef) owner(_ context.Context, s *server) (string, bool, error) {
 	x, ok := s.o.Accounts.Credential(c.User)
 	return x.Customer, ok, nil
 }
-func (c *credentialRef) kind() string { return "not-found" }
+func (c *CredentialRef) kind() string { return "not-found" }
 
-func (s *server) revokeCredential(ctx context.Context, in *credentialRef) (*body[Done], error) {
+func (s *server) revokeCredential(ctx context.Context, in *CredentialRef) (*body[Done], error) {
 	if err := s.o.Accounts.RevokeCredential(ctx, in.User); err != nil {
 		return nil, s.fail(err)
 	}
 	s.o.Logger.Info("credential revoked", "credential", in.User, "actor", actor(ctx))
 	return done("%s cannot log in any more", in.User), nil
+}
+
+type updateCredentialIn struct {
+	CredentialRef
+	Body CredentialSettings
+}
+
+func (s *server) updateCredential(ctx context.Context, in *updateCredentialIn) (*body[Credential], error) {
+	settings, err := in.Body.read()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.o.Accounts.UpdateCredential(ctx, in.User, settings); err != nil {
+		return nil, s.fail(err)
+	}
+	x, _ := s.o.Accounts.Credential(in.User)
+	return &body[Credential]{credentialOf(x)}, nil
+}
+
+func (s *server) credentialUse(ctx context.Context, in *CredentialRef) (*body[CredentialUse], error) {
+	const days = 30
+	x, ok := s.o.Accounts.Credential(in.User)
+	if !ok {
+		return nil, missing("not-found")
+	}
+	now := s.o.Now()
+	all, err := s.o.Accounts.Uses(ctx, x.Customer, now.AddDate(0, 0, -days))
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	spent := s.o.Accounts.Spent(x.User, now)
+	out := CredentialUse{spent.MessagesHour, spent.MessagesDay, spent.RecipientsDay, []CredentialDay{}}
+	for _, d := range all[x.User] {
+		out.Days = append(out.Days, CredentialDay{d.Day, d.Messages, d.Recipients, d.Refused, d.Last, address(d.LastIP)})
+	}
+	return &body[CredentialUse]{out}, nil
 }

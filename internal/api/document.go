@@ -7,6 +7,9 @@ import (
 
 // writePages prepares what documents serves.
 func (s *server) writePages() error {
+	if err := s.exemplify(); err != nil {
+		return err
+	}
 	text, err := json.MarshalIndent(s.api.OpenAPI(), "", " ")
 	s.openapi = text
 	return err

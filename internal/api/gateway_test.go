@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ import (
 	"postern/internal/notice"
 	"postern/internal/spool"
 	"postern/internal/store"
+	"postern/internal/user"
 )
 
 // gateway is real rooms behind a real socket. Nothing delivers, so that what is in the spool stays as a test put it.
@@ -33,7 +35,9 @@ type gateway struct {
 	*app.App
 	client *api.Client
 	api    *api.API
-	db     *store.DB // of answers
+	db     *store.DB // of answers and users
+	users  *user.Ledger
+	later  atomic.Int64 // how far the clock of users and the API is ahead of now, nanoseconds
 	socket string
 	now    time.Time
 	dns    *dnstest.Server
@@ -91,6 +95,9 @@ customers:
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.db.Close() })
+	if g.users, err = user.New(user.Options{DB: g.db, BaseURL: "https://mail.example.org/postern", Now: func() time.Time { return g.now.Add(time.Duration(g.later.Load())) }}); err != nil {
+		t.Fatal(err)
+	}
 	if g.App, err = app.New(ctx, app.Options{Config: c, Version: "test"}); err != nil {
 		t.Fatal(err)
 	}
@@ -121,8 +128,8 @@ func (g *gateway) serve(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := api.New(api.Options{Users: g.Users(), DB: g.db, BaseURL: "https://mail.example.org/postern", Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Spool: g.Spool(), Catalog: catalog,
-		Version: "test", Reload: func() error { return g.reload }, Logger: slog.New(slog.NewTextHandler(g.log, nil)), Now: func() time.Time { return g.now }})
+	h, err := api.New(api.Options{Users: g.users, DB: g.db, Requests: 400, BaseURL: "https://mail.example.org/postern", Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Spool: g.Spool(), Catalog: catalog,
+		Version: "test", Reload: func() error { return g.reload }, Logger: slog.New(slog.NewTextHandler(g.log, nil)), Now: func() time.Time { return g.now.Add(time.Duration(g.later.Load())) }})
 	if err != nil {
 		t.Fatal(err)
 	}

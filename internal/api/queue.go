@@ -124,6 +124,9 @@ func (s *server) listHeld(ctx context.Context, in *Page) (*body[Messages], error
 }
 
 func (s *server) list(ctx context.Context, p Page, state spool.State) (*body[Messages], error) {
+	if _, err := mail.ParseQueueID(p.Cursor); p.Cursor != "" && err != nil {
+		return nil, badCursor()
+	}
 	f := spool.Filter{State: state, Customer: p.Customer, Limit: p.Limit, Cursor: p.Cursor}
 	if p.Domain != "" {
 		d, err := mail.ParseDomain(p.Domain)
@@ -352,8 +355,9 @@ func (s *server) messageSource(ctx context.Context, in *Act) (*source, error) {
 
 // Facts are lines of the journal.
 type Facts struct {
-	Facts []Fact `json:"facts" nullable:"false"`
-	Next  string `json:"next,omitempty" doc:"Cursor of the next page; absent on the last one"`
+	Facts  []Fact    `json:"facts" nullable:"false"`
+	Next   string    `json:"next,omitempty" doc:"Cursor of the next page; absent on the last one. A page may be short, or empty, and not the last"`
+	Looked time.Time `json:"looked,omitzero" doc:"How far back this page looked when it ended early, because it had to compare many facts"`
 }
 
 func (f Facts) nextPage() string { return f.Next }
@@ -401,9 +405,9 @@ func (s *server) search(ctx context.Context, in *searchIn) (*body[Facts], error)
 	if err := s.o.Journal.Flush(ctx); err != nil {
 		s.o.Logger.Warn("facts not yet written", "error", err)
 	}
-	facts, next, err := s.o.Journal.Search(ctx, q)
+	found, err := s.o.Journal.Look(ctx, q)
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	return &body[Facts]{Facts{factsOf(facts), next}}, nil
+	return &body[Facts]{Facts{factsOf(found.Facts), found.Next, found.Looked}}, nil
 }

@@ -56,6 +56,7 @@ func (a *API) Web() http.Handler {
 // secure sets what every answer over HTTP carries. There is no CORS: pages of other sites cannot read answers.
 func (s *server) secure(w http.ResponseWriter) {
 	h := w.Header()
+	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -320,7 +321,7 @@ func (s *server) refuse(w http.ResponseWriter, err error) {
 
 // nothingHere answers what no endpoint does.
 func (s *server) nothingHere(w http.ResponseWriter, r *http.Request) {
-	if allowed := s.methods(r); allowed != "" {
+	if allowed := s.methods(r); allowed != "" && path.Clean(r.URL.EscapedPath()) == r.URL.EscapedPath() {
 		w.Header().Set("Allow", allowed)
 		s.refuse(w, problem(http.StatusMethodNotAllowed, "no-such-method", clip(r.URL.Path, 100)+" takes "+allowed+" only"))
 		return

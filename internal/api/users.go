@@ -191,12 +191,12 @@ func address(ip netip.Addr) string {
 	return ip.String()
 }
 
-// userRef names one user.
-type userRef struct {
+// UserRef is the input of endpoints about one user.
+type UserRef struct {
 	ID string `path:"id" maxLength:"64" doc:"Id of the user"`
 }
 
-func (u *userRef) owner(ctx context.Context, s *server) (string, bool, error) {
+func (u *UserRef) owner(ctx context.Context, s *server) (string, bool, error) {
 	l, err := s.people()
 	if err != nil {
 		return "", false, err
@@ -207,7 +207,7 @@ func (u *userRef) owner(ctx context.Context, s *server) (string, bool, error) {
 	}
 	return x.Customer, err == nil, err
 }
-func (u *userRef) kind() string { return "no-such-user" }
+func (u *UserRef) kind() string { return "no-such-user" }
 
 type usersIn struct {
 	ForCustomer
@@ -287,7 +287,7 @@ func invited(ctx context.Context, u user.User, link string) Invited {
 	return Invited{userOf(u), link}
 }
 
-func (s *server) showUser(ctx context.Context, in *userRef) (*body[User], error) {
+func (s *server) showUser(ctx context.Context, in *UserRef) (*body[User], error) {
 	_, u, err := s.person(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -319,7 +319,7 @@ func (s *server) changing(ctx context.Context, id string, also ...user.Role) (*u
 }
 
 type updateUserIn struct {
-	userRef
+	UserRef
 	Body UserChange
 }
 
@@ -340,7 +340,7 @@ func (s *server) updateUser(ctx context.Context, in *updateUserIn) (*body[User],
 	return &body[User]{userOf(u)}, nil
 }
 
-func (s *server) removeUser(ctx context.Context, in *userRef) (*body[Done], error) {
+func (s *server) removeUser(ctx context.Context, in *UserRef) (*body[Done], error) {
 	l, u, err := s.changing(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -351,11 +351,11 @@ func (s *server) removeUser(ctx context.Context, in *userRef) (*body[Done], erro
 	return done("%s is removed with sessions and tokens", u.Address), nil
 }
 
-func (s *server) disableUser(ctx context.Context, in *userRef) (*body[Done], error) {
+func (s *server) disableUser(ctx context.Context, in *UserRef) (*body[Done], error) {
 	return s.setDisabled(ctx, in.ID, true, "%s cannot sign in any more, and is signed out everywhere")
 }
 
-func (s *server) enableUser(ctx context.Context, in *userRef) (*body[Done], error) {
+func (s *server) enableUser(ctx context.Context, in *UserRef) (*body[Done], error) {
 	return s.setDisabled(ctx, in.ID, false, "%s may sign in again")
 }
 
@@ -370,7 +370,7 @@ func (s *server) setDisabled(ctx context.Context, id string, disabled bool, text
 	return done(text, u.Address), nil
 }
 
-func (s *server) sendLink(ctx context.Context, in *userRef) (*body[Invited], error) {
+func (s *server) sendLink(ctx context.Context, in *UserRef) (*body[Invited], error) {
 	l, u, err := s.changing(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -386,7 +386,7 @@ func (s *server) sendLink(ctx context.Context, in *userRef) (*body[Invited], err
 	return &body[Invited]{invited(ctx, u, link)}, nil
 }
 
-func (s *server) listSessions(ctx context.Context, in *userRef) (*body[Sessions], error) {
+func (s *server) listSessions(ctx context.Context, in *UserRef) (*body[Sessions], error) {
 	l, u, err := s.person(ctx, in.ID)
 	if err != nil {
 		return nil, err
@@ -403,7 +403,7 @@ func (s *server) listSessions(ctx context.Context, in *userRef) (*body[Sessions]
 }
 
 type sessionRef struct {
-	userRef
+	UserRef
 	Session string `path:"session" maxLength:"64"`
 }
 
