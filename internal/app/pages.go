@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 
+	"postern/internal/alarm"
 	"postern/internal/dns"
 	"postern/internal/portal"
 )
@@ -45,3 +46,6 @@ func (a *App) egressNames(ctx context.Context, ip netip.Addr, hello string) (n p
 	n.Hello = leads(hello)
 	return n
 }
+
+// Alarms returns the room that tells the operator.
+func (a *App) Alarms() *alarm.Alarms { return a.alarms }
