@@ -134,6 +134,7 @@ type site struct {
 	known     *limiter          // all requests of a user who is signed in
 	bodies    map[string]int64  // bytes of a request, by the pattern of its route; others: maxBody
 	mux       *http.ServeMux
+	checks    domainChecks
 	live      liveDesk  // who watches traffic as it happens
 	started   time.Time // when New was called
 }
@@ -176,7 +177,7 @@ func New(o Options) (http.Handler, error) {
 			Hit  hit
 		}{page, h}
 	}
-	if s.templates, err = template.New("").Funcs(template.FuncMap{"pair": pair, "beside": beside}).ParseFS(files, "templates/*.html"); err != nil {
+	if s.templates, err = template.New("").Funcs(template.FuncMap{"domainsIn": inPage, "pair": pair, "beside": beside}).ParseFS(files, "templates/*.html"); err != nil {
 		return nil, fmt.Errorf("portal: %w", err)
 	}
 	if s.style, err = s.asset("style.css", "text/css; charset=utf-8"); err != nil {

@@ -63,6 +63,7 @@ func (s *site) routes() []route {
 		s.suppressionRoutes(),
 		s.allowRoutes(),
 		s.settingsRoutes(),
+		s.domainsRoutes(), s.credentialsRoutes(),
 		s.cardRoutes(),
 		s.trustRoutes(),
 		s.helpRoutes(),

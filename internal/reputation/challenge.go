@@ -63,3 +63,12 @@ func (a *Advisor) Prove(ctx context.Context, customer string, domain mail.Domain
 	}
 	return q, fmt.Errorf("%w: %s", ErrUnproved, want.Name)
 }
+
+// Terms are the SPF terms that let a customer's mail pass: the operator's include, or each address. None: the addresses are not known.
+func (a *Advisor) Terms(c account.Customer) []string {
+	if a.o.SPFInclude != "" {
+		return []string{"include:" + a.o.SPFInclude}
+	}
+	l := &look{Advisor: a, egress: a.egressOf(c)}
+	return l.addressTerms()
+}
