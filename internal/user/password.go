@@ -34,6 +34,7 @@ const (
 // WeakPassword is why a password is not taken. It matches ErrInvalid.
 type WeakPassword struct{ Why string }
 
+// Error says what a password must be.
 func (w *WeakPassword) Error() string {
 	return "user: not accepted: " + map[string]string{
 		WeakShort:    fmt.Sprintf("a password has at least %d characters", minPassword),
