@@ -118,6 +118,9 @@ func (s *site) guarded(rt route) http.HandlerFunc {
 			return
 		}
 		v.entry = user.Entry{Actor: v.who.Actor(), Name: v.who.Name, Customer: v.customer.ID, Act: rt.act, IP: addressOf(r)}
+		if v.entry.Customer == "" {
+			v.entry.Customer = v.who.Customer // what a customer's user does to his own account
+		}
 		rt.do(v)
 		v.noted()
 	}
