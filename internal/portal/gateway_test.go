@@ -76,6 +76,7 @@ type gateway struct {
 	mx   *receiver
 	base string // of the pages
 	ip   string // this test's visitor: limits are per network
+	dir  string // data folder
 }
 
 const customers = `
@@ -136,7 +137,7 @@ delivery:
 			}
 		})
 	})
-	g.base, g.ip = "http://"+g.Addresses("web"), "203.0.113.1"
+	g.base, g.ip, g.dir = "http://"+g.Addresses("web"), "203.0.113.1", dir
 	return g
 }
 
