@@ -128,7 +128,7 @@ type opLaneListPage struct {
 	InForce []opReaction
 	MayAct  bool
 	Pause   []field
-	URL     string // of the act
+	Do      string // address of the act
 }
 
 // opLaneList lists the lanes and what is in force.
@@ -144,7 +144,7 @@ func (s *site) opLaneList(v *visit) {
 func (s *site) opShowLanes(v *visit, lanes []opTopLane, status int, name, fault string) {
 	const most = 300
 	p := v.page
-	d := opLaneListPage{page: p, Lanes: lanes[:min(len(lanes), most)], MayAct: v.who.May(user.GatewayOperate, ""), URL: p.URL("/o/lanes/pause")}
+	d := opLaneListPage{page: p, Lanes: lanes[:min(len(lanes), most)], MayAct: v.who.May(user.GatewayOperate, ""), Do: p.URL("/o/lanes/pause")}
 	d.Title = p.T("lanes.title")
 	for _, r := range s.o.Delivery.InForce() {
 		if len(d.InForce) < most {

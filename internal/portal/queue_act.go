@@ -222,14 +222,14 @@ type opDropPage struct {
 	page
 	Rows []opRow
 	Back string // path
-	URL  string // of the act
+	Do   string // address of the act
 	Away string // address of the way back
 }
 
 // opDropSure asks before messages are removed.
 func (s *site) opDropSure(v *visit) {
 	back := v.opBack("/o/queue")
-	d := opDropPage{page: v.page, Back: back, URL: v.page.URL("/o/queue/drop"), Away: v.page.URL(back)}
+	d := opDropPage{page: v.page, Back: back, Do: v.page.URL("/o/queue/drop"), Away: v.page.URL(back)}
 	d.Title = v.page.T("queue.drop.title")
 	for _, id := range v.opIDs() {
 		w, err := s.o.Spool.Get(v.r.Context(), id)
