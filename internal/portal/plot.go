@@ -312,7 +312,7 @@ func (d *drawing) lines(b *strings.Builder) {
 			}
 			alone := !joined && (i+1 >= len(s.Values) || math.IsNaN(s.Values[i+1]))
 			if marks || alone {
-				fmt.Fprintf(b, `<svg class="mark-at" x="%s" y="%s" overflow="visible"><path class="l-%s dot" d="%s"/></svg>`, x, px(d.y(v)), s.Tone, markOf(s.Tone))
+				fmt.Fprintf(b, `<svg aria-hidden="true" x="%s" y="%s" overflow="visible"><path class="l-%s dot" d="%s"/></svg>`, x, px(d.y(v)), s.Tone, markOf(s.Tone))
 			}
 		}
 	}
@@ -321,7 +321,7 @@ func (d *drawing) lines(b *strings.Builder) {
 // swatch is the sign of a series in the legend.
 func (d *drawing) swatch(tone string) string {
 	if d.x.Lines {
-		return fmt.Sprintf(`<svg class="swatch" width="28" height="14" aria-hidden="true" focusable="false"><line class="line l-%s" x1="0" y1="7" x2="28" y2="7"/><svg x="14" y="7" overflow="visible"><path class="l-%s dot" d="%s"/></svg></svg>`, tone, tone, markOf(tone))
+		return fmt.Sprintf(`<svg class="swatch" width="28" height="14" aria-hidden="true" focusable="false"><line class="line l-%s" x1="0" y1="7" x2="28" y2="7"/><svg aria-hidden="true" x="14" y="7" overflow="visible"><path class="l-%s dot" d="%s"/></svg></svg>`, tone, tone, markOf(tone))
 	}
 	return fmt.Sprintf(`<svg class="swatch" width="20" height="14" aria-hidden="true" focusable="false"><rect class="bar t-%s" x="1" y="1" width="18" height="12" fill="url(#%s-%s)"/></svg>`, tone, d.x.ID, tone)
 }
@@ -379,8 +379,8 @@ func niceTop(v float64) float64 {
 		return 4
 	}
 	unit := math.Pow(10, math.Floor(math.Log10(v/4)))
-	for _, k := range []float64{1, 2, 2.5, 5, 10} {
-		if 4*k*unit >= v && (unit > 1 || k != 2.5) {
+	for _, k := range []float64{1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10} {
+		if 4*k*unit >= v && k*unit == math.Trunc(k*unit) {
 			return 4 * k * unit
 		}
 	}

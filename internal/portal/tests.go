@@ -126,6 +126,7 @@ type testPage struct {
 	TryURL            string
 	History           []testChange
 	Back              string
+	names             map[string]string // of users, by ID
 }
 
 // overrideRow is one place where the test has other points.
@@ -163,9 +164,9 @@ func (s *site) showTest(v *visit, t filter.Test, status int, name, fault string)
 	p.Path = "/o/tests/" + url.PathEscape(t.Name)
 	days := chosenDays(v, 30)
 	d := testPage{page: p, Name: p.testName(t.Name), Tech: clean(t.Name, 60), Group: filter.GroupTitle(s.o.Catalog, p.Lang, t.Group), Operator: t.Operator,
-		Ranges: p.ranges(days), MayAct: v.who.May(user.GatewayOperate, ""), SetURL: p.URL(p.Path + "/points"), TryURL: p.URL(p.Path), Back: p.URL("/o/tests")}
+		Ranges: p.ranges(days), MayAct: v.who.May(user.GatewayOperate, ""), SetURL: p.URL(p.Path + "/points"), TryURL: p.URL(p.Path), Back: p.URL("/o/tests"), names: map[string]string{}}
 	d.Title = p.T("tests.one.title", "Name", d.Name, "Host", s.o.Hostname)
-	if words := filter.Explain(s.o.Catalog, p.Lang, filter.Hit{Test: t.Name}); words.Name != "" {
+	if words := filter.Explain(s.o.Catalog, p.Lang, filter.Hit{Test: t.Name, Args: s.example()}); words.Name != "" {
 		d.Explain, d.Fix = rich(words.Explain), rich(words.Fix)
 	}
 	q := p.span(days)
@@ -230,6 +231,18 @@ func (d *testPage) testPlots(points []journal.TestPoint, step journal.Step) (hit
 	return hits, judged
 }
 
+// whoDid is what people call who did something: the user's name, or what the journal says. known keeps the names of a page.
+func (s *site) whoDid(v *visit, known map[string]string, actor string) string {
+	for _, prefix := range []string{"operator:", "user:"} {
+		if id, ok := strings.CutPrefix(actor, prefix); ok {
+			if name := s.nameOf(v, known, id); name != "" {
+				return name
+			}
+		}
+	}
+	return clean(actor, 100)
+}
+
 // mostOverrides bounds the list of customers with other points.
 const mostOverrides = 100
 
@@ -244,7 +257,7 @@ func (d *testPage) overrides(v *visit, t filter.Test) {
 			more++
 			continue
 		}
-		r := overrideRow{Whose: d.T("tests.everybody"), Points: d.points(o.Points), Origin: d.T("tests.origin." + o.Origin), By: clean(o.By, 100)}
+		r := overrideRow{Whose: d.T("tests.everybody"), Points: d.points(o.Points), Origin: d.T("tests.origin." + o.Origin), By: v.s.whoDid(v, d.names, o.By)}
 		if o.Scope != "" {
 			r.Whose, r.URL = clean(o.Scope, 64), d.URL("/o/customers/"+url.PathEscape(o.Scope))
 			if c, ok := v.s.o.Accounts.Customer(o.Scope); ok {
@@ -271,7 +284,7 @@ func (s *site) changes(v *visit, t filter.Test, d *testPage) error {
 		return err
 	}
 	for _, f := range found.Facts {
-		c := testChange{At: d.date(f.At), Who: clean(f.Actor, 100), Whose: d.T("tests.everybody"), What: clean(strings.TrimPrefix(f.Text, "points of "+t.Name+": "), 200)}
+		c := testChange{At: d.date(f.At), Who: s.whoDid(v, d.names, f.Actor), Whose: d.T("tests.everybody"), What: clean(strings.TrimPrefix(f.Text, "points of "+t.Name+": "), 200)}
 		if f.Customer != "" {
 			c.Whose = clean(f.Customer, 64)
 		}
