@@ -98,7 +98,7 @@ customers:
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := api.New(api.Options{Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Spool: g.Spool(), Catalog: catalog, Version: "1.0-test"})
+	h, err := api.New(api.Options{Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Spool: g.Spool(), Catalog: catalog, Users: g.Users(), Version: "1.0-test"})
 	if err != nil {
 		t.Fatal(err)
 	}
