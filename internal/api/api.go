@@ -60,6 +60,8 @@ import (
 // Limits of one request.
 const (
 	maxBody     = 64 << 10
+	maxSmall    = 1 << 20 // longer requests wait for their turn
+	maxLarge    = 8       // of them are read at a time
 	requestTime = time.Minute
 )
 
@@ -96,6 +98,15 @@ type Options struct {
 	BaseURL string // of the pages as seen from outside; the API is below it at /api
 	// Requests bounds those of one token in a minute. 0: 1,200.
 	Requests int
+
+	// Submit takes mail in. nil: this gateway takes none over HTTP.
+	Submit func(context.Context, intake.Injection) (intake.Receipt, error)
+	// MessageBytes bounds a message that is sent. 0: the request's own bound.
+	MessageBytes int64
+	// Hostname is the gateway's name, in the Message-ID of mail that is sent.
+	Hostname string
+	// Link returns the address of a message's page. nil: none is told.
+	Link func(mail.QueueID) string
 }
 
 // API is the room. Its own ServeHTTP answers on the operator's socket, Web for everybody else. It is safe for concurrent use.
@@ -120,7 +131,8 @@ type server struct {
 	strangers *limit     // requests without a token, by network
 	checks    *limit     // looks at DNS, by principal
 	answers   *answers
-	openapi   []byte // the document
+	large     chan struct{} // requests with much to read: memory is bounded by their number
+	site      site          // the documentation
 }
 
 // New checks the options and registers every operation.
@@ -146,6 +158,7 @@ func New(o Options) (*API, error) {
 	}
 	s.asked, s.strangers = newLimit(o.Requests, time.Minute), newLimit(120, time.Minute)
 	s.checks = newLimit(30, time.Minute)
+	s.large = make(chan struct{}, maxLarge)
 	s.answers = &answers{db: o.DB, now: o.Now}
 	if o.BaseURL != "" {
 		u, err := url.Parse(o.BaseURL)
@@ -193,7 +206,7 @@ func (s *server) register() {
 		group string
 		add   func()
 	}{
-		{"Messages", s.addMessages}, {"Figures", s.addFigures}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addDomains}, {"Suppression", s.addSuppression},
+		{"Sending", s.addSend}, {"Messages", s.addMessages}, {"Figures", s.addFigures}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addDomains}, {"Suppression", s.addSuppression},
 		{"Tests and lists", s.addTuning}, {"Learning", s.addLearn}, {"Users and tokens", s.addUsers}, {"Gateway", s.addGateway}, {"Alarms", s.addAlarms},
 	} {
 		s.section(x.group)

@@ -372,6 +372,16 @@ func (c *Client) RevokeCredential(ctx context.Context, user string) (Done, error
 	return send[Done](ctx, c, http.MethodDelete, "/v1/credentials/"+url.PathEscape(user), nil)
 }
 
+// UpdateCredential replaces a credential's label, limits and networks.
+func (c *Client) UpdateCredential(ctx context.Context, user string, settings CredentialSettings) (Credential, error) {
+	return send[Credential](ctx, c, http.MethodPut, "/v1/credentials/"+url.PathEscape(user), settings)
+}
+
+// CredentialUse returns what a credential sent.
+func (c *Client) CredentialUse(ctx context.Context, user string) (CredentialUse, error) {
+	return send[CredentialUse](ctx, c, http.MethodGet, "/v1/credentials/"+url.PathEscape(user)+"/use", nil)
+}
+
 // Keys returns the signing keys of a domain, or of all when domain is "".
 func (c *Client) Keys(ctx context.Context, domain string) ([]SigningKey, error) {
 	return pages(ctx, c, "/v1/dkim", values("domain", domain), func(p SigningKeys) ([]SigningKey, string) { return p.Keys, p.Next })

@@ -37,6 +37,7 @@ type gateway struct {
 	api    *api.API
 	db     *store.DB // of answers and users
 	users  *user.Ledger
+	lastID mail.QueueID // of the message that put stored last
 	later  atomic.Int64 // how far the clock of users and the API is ahead of now, nanoseconds
 	socket string
 	now    time.Time
@@ -181,6 +182,7 @@ func (g *gateway) put(t *testing.T, change func(*spool.Message)) mail.QueueID {
 		kind = journal.Held
 	}
 	id, body := m.ID, m.Body
+	g.lastID = id
 	m.Body = bytes.Clone(body)
 	if err := g.Spool().Put(t.Context(), &m); err != nil {
 		t.Fatal(err)

@@ -33,6 +33,8 @@ var sampleTime = time.Date(2026, 12, 24, 12, 0, 0, 0, time.UTC)
 func samples() map[string]sample {
 	whole := []byte("From: a@shop.example\r\nSubject: Hello\r\n\r\nHello\r\n")
 	return map[string]sample{
+		"send":                {body: SendRequest{SendMessage: sampleSend()}},
+		"send-batch":          {body: SendBatch{Messages: []SendMessage{sampleSend()}}},
 		"list-messages":       {query: [][2]string{{"state", "queued"}, {"limit", "50"}}},
 		"list-held":           {query: [][2]string{{"limit", "50"}}},
 		"explain-message":     {query: [][2]string{{"lang", "fr"}}},
@@ -83,6 +85,13 @@ func samples() map[string]sample {
 		"lift-reaction":    {path: map[string]string{"id": "r7"}},
 		"reaction-history": {query: [][2]string{{"lane", "orange"}}},
 	}
+}
+
+// sampleSend is a message in examples.
+func sampleSend() SendMessage {
+	return SendMessage{From: &SendBox{Address: "news@shop.example", Name: "The Shop"}, To: []SendRecipient{{SendBox: SendBox{Address: "bob@remote.example", Name: "Bob"},
+		Substitutions: map[string]string{"name": "Bob"}}}, Subject: "Your order, {{name}}", Text: "Hello {{name}},\n\nyour order is ready.\n",
+		HTML: "<p>Hello {{name}},</p><p>your order is ready.</p>"}
 }
 
 // target is the path and query of an operation's sample, below /api.

@@ -212,6 +212,15 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, identify func(htt
 		return
 	}
 	r.Body = http.MaxBytesReader(out, r.Body, most+1)
+	if most > maxSmall && (r.ContentLength > maxSmall || r.ContentLength < 0) {
+		select {
+		case s.large <- struct{}{}:
+			defer func() { <-s.large }()
+		case <-ctx.Done():
+			s.refuse(out, problem(http.StatusServiceUnavailable, "later", "too many large requests are under way; "+sendTo))
+			return
+		}
+	}
 	s.repeated(out, r, c, s.mux)
 }
 
