@@ -376,6 +376,16 @@ func (s *site) opCustomerTiles(v *visit, c account.Customer, accounts []spool.Ac
 	if !oldest.IsZero() {
 		tiles = append(tiles, opTile{Label: p.T("queue.tile.oldest"), Value: locale.Duration(p.Lang, s.o.Now().Sub(oldest).Truncate(time.Second))})
 	}
+	names := []string{"taken", "stopped", "delivered", "bounced", "complaint"}
+	figures := []journal.Figure{journal.Taken, journal.Stopped, journal.Figure(journal.Delivered), journal.Figure(journal.Bounced), journal.Figure(journal.Complaint)}
+	week, err := s.o.Journal.Figures(v.r.Context(), journal.FiguresQuery{Customer: c.ID, From: s.o.Now().AddDate(0, 0, -7).Truncate(time.Hour), Step: journal.Hour, Figures: figures})
+	if err != nil {
+		s.o.Logger.Warn("customer's figures not read", "error", err) // the rest of the page is worth showing
+		return tiles
+	}
+	for i, x := range figures {
+		tiles = append(tiles, opTile{Label: p.T("customers.week." + names[i]), Value: number(int(week.Sum(x)))})
+	}
 	return tiles
 }
 

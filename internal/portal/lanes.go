@@ -291,6 +291,10 @@ func (s *site) opLaneLimits(d *opLaneDetail, l shaping.LaneInfo, known *provider
 	}
 	add := func(name, limit, used, from string) { d.Limits = append(d.Limits, opLimit{name, limit, used, from}) }
 	number := func(n int) string { return locale.Number(p.Lang, float64(n)) }
+	if known != nil && l.Waiting+l.Busy+l.Connections+l.Today == 0 { // a lane at rest does not know its receiver's limits yet
+		x := known.Limits
+		l.Limit, l.Rate, l.PerHour, l.PerDay, l.PerConnection, l.PerMessage = x.Connections, float64(x.PerMinute), x.PerHour, x.PerDay, x.PerConnection, x.PerMessage
+	}
 	if l.Limit > 0 {
 		add(p.T("lanes.limit.connections"), number(l.Limit), number(l.Connections), source("limits.connections"))
 	}

@@ -253,7 +253,7 @@ func TestOperatorPausesALane(t *testing.T) {
 	g := start(t)
 	c := g.as(t, user.Operator, "")
 	page := c.must(t, "/o/lanes/pause", url.Values{"lane": {"orange"}, "minutes": {"120"}, "reason": {"their postmaster asked"}})
-	expect(t, page, "Orange · 127.0.0.1", "stands still", "their postmaster asked")
+	expect(t, page, "Orange, Wanadoo · 127.0.0.1", "stands still", "their postmaster asked")
 	c.left(t, journal.Tuned, "lane orange 127.0.0.1 paused until", "lane.pause", "orange")
 	m := regexp.MustCompile(`name="id" value="([^"]+)"`).FindStringSubmatch(page)
 	if m == nil {
