@@ -101,7 +101,7 @@ type helpTestPage struct {
 	Label   string
 	Explain []block
 	Fix     []block
-	Who     string // who can mend it, and how the change is proved
+	Mend    string // who can mend it, and how the change is proved
 	Why     string // why receivers count it
 	Back    string
 }
@@ -129,11 +129,11 @@ func (s *site) helpTest(v *visit) {
 	switch {
 	case x.Fix == nil:
 	case t.Operator:
-		x.Who = x.T("help.who.operator")
+		x.Mend = x.T("help.who.operator")
 	case retestable(t):
-		x.Who = x.T("help.who.retest")
+		x.Mend = x.T("help.who.retest")
 	default:
-		x.Who = x.T("help.who.resend")
+		x.Mend = x.T("help.who.resend")
 	}
 	v.show(http.StatusOK, "help-test.html", x)
 }

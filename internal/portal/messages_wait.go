@@ -101,8 +101,8 @@ func answerOf(r spool.Recipient) string {
 	if r.Host != "" {
 		b.WriteString(r.Host + ": ")
 	}
-	if r.Code != 0 {
-		b.WriteString(strconv.Itoa(r.Code) + " ")
+	if code := strconv.Itoa(r.Code); r.Code != 0 && !strings.HasPrefix(r.Text, code) {
+		b.WriteString(code + " ")
 		if r.Enhanced != "" && !strings.HasPrefix(r.Text, r.Enhanced) {
 			b.WriteString(r.Enhanced + " ")
 		}
