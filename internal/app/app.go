@@ -487,14 +487,16 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 		return nil, nil, err
 	}
 	pages, err = portal.New(portal.Options{Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,
-		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log, OIDC: a.identity,
+		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log, SSO: a.identity,
 		Users: a.users, Accounts: a.accounts, Journal: a.journal, Spool: a.spool, Delivery: a.delivery, Filter: a.filter, Suppression: a.suppression,
 		Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference, Reputation: a.reputation, Ways: a.ways(c),
 		Learn: a.learn, Names: a.egressNames, Settings: a.settings, Reload: func() error { return a.Reload(context.Background()) }, Version: a.version})
 	if err != nil {
 		return nil, nil, err
 	}
-	a.api, err = api.New(api.Options{Reputation: a.reputation, Users: a.users, DB: a.mainDB, BaseURL: c.BaseURL(), Reference: a.reference, Look: a.returning.door.Look, Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression,
+	a.api, err = api.New(api.Options{Submit: a.intake.Submit, MessageBytes: int64(c.Limits.SMTP().MessageBytes), Hostname: a.host,
+		Link:       func(id mail.QueueID) string { return a.metrics.links.For(id, time.Now()) },
+		Reputation: a.reputation, Users: a.users, DB: a.mainDB, BaseURL: c.BaseURL(), Reference: a.reference, Look: a.returning.door.Look, Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression,
 		Spool: a.spool, Catalog: a.metrics.catalog, Version: a.version, Reload: func() error { return a.Reload(context.Background()) }, Logger: a.log})
 	return pages, a.api, err
 }

@@ -20,7 +20,7 @@ func (a *App) openUsers(_ context.Context, c *config.Config) (err error) {
 		return err
 	}
 	o := c.Web.OIDC
-	a.identity, err = user.NewOIDC(a.users, user.OIDCOptions{Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: string(o.ClientSecret), Redirect: c.BaseURL() + "/sign-in/oidc",
+	a.identity, err = user.NewOIDC(a.users, user.OIDCOptions{Issuer: o.Issuer, ClientID: o.ClientID, ClientSecret: string(o.ClientSecret), Redirect: c.BaseURL() + "/sign-in/sso/done",
 		GroupsClaim: o.GroupsClaim, OperatorGroup: o.OperatorGroup, AbuseGroup: o.AbuseGroup, AllowAddresses: o.AllowAddresses})
 	return err
 }

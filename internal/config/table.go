@@ -195,7 +195,7 @@ func filterKeys() []Key {
 		{Path: "web.session.absolute", Default: "30d", Unit: timeUnit, Min: "1h", Max: "365d", Restart: true, Doc: "A session ends after so long even if it is used."},
 		{Path: "web.session.audit_retention", Default: "400d", Unit: timeUnit, Min: "1d", Max: "3650d", Restart: true, Doc: "How long the audit log keeps who did what."},
 		{Path: "web.oidc", Doc: "An identity provider (OpenID Connect) with which operators and the abuse desk sign in. Customers' users do not."},
-		{Path: "web.oidc.issuer", Unit: "URL", Sample: "https://id.example.org", Restart: true, Doc: "Its address, as its tokens say it. Empty: there is none. Its redirect address here is web.base_url followed by /sign-in/oidc."},
+		{Path: "web.oidc.issuer", Unit: "URL", Sample: "https://id.example.org", Restart: true, Doc: "Its address, as its tokens say it. Empty: there is none. Its redirect address here is web.base_url followed by /sign-in/sso/done."},
 		{Path: "web.oidc.client_id", Sample: "postern", Restart: true, Doc: "What it knows this gateway by."},
 		{Path: "web.oidc.client_secret_file", Unit: "file", Sample: "/etc/postern/oidc-secret", Restart: true, Doc: "File with the secret it gave. Without: a public client, with PKCE alone."},
 		{Path: "web.oidc.groups_claim", Default: "groups", Restart: true, Doc: "The claim of the identity token that lists a person's groups."},

@@ -77,7 +77,6 @@ type Options struct {
 	// What the pages behind the sign-in show. Without Users there are none of them; with Users, all others are required but where it says so.
 	Users       *user.Ledger
 	SSO         *user.OIDC // the operators' identity provider; nil: none
-	OIDC        *user.OIDC // the operator's identity provider, which sends people back to /sign-in/oidc; nil: none
 	Accounts    *account.Ledger
 	Journal     *journal.Journal
 	Spool       *spool.Spool

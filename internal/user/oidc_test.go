@@ -131,7 +131,7 @@ func (p *provider) says(claims map[string]any) {
 
 func (r *room) oidc(t testing.TB, p *provider) *user.OIDC {
 	t.Helper()
-	x, err := user.NewOIDC(r.Ledger, user.OIDCOptions{Issuer: p.URL, ClientID: "postern", ClientSecret: "hush", Redirect: "https://gate.example.test/sign-in/oidc",
+	x, err := user.NewOIDC(r.Ledger, user.OIDCOptions{Issuer: p.URL, ClientID: "postern", ClientSecret: "hush", Redirect: "https://gate.example.test/sign-in/sso/done",
 		OperatorGroup: "mail-operators", AbuseGroup: "abuse-desk", AllowAddresses: []string{"Boss@example.org"}})
 	if err != nil {
 		t.Fatal(err)
