@@ -356,6 +356,11 @@ func TestActs(t *testing.T) {
 	}
 	user := strings.Fields(out)[1]
 	must(user, "credential", "list", "bakery")
+	must("0 messages (no limit), 0 recipients (no limit)", "credential", "limits", user)
+	must("0 of 100 messages", "credential", "limits", user, "--messages-hour", "100", "--recipients-day", "5000", "--network", "192.0.2.0/24")
+	must("0 of 5000 recipients", "credential", "limits", user, "--messages-hour", "0", "--network", "")
+	must("5000 rcpt/d", "credential", "list", "bakery")
+	must(`"recipients_day":5000`, "credential", "limits", user, "--json")
 	must("cannot log in", "credential", "revoke", user)
 	must("revoked", "credential", "list")
 	must("is removed", "customer", "delete", "bakery")

@@ -185,7 +185,7 @@ func (c *command) customerAct(name, text string, act func(*api.Client, context.C
 }
 
 func (c *command) credentials() *cobra.Command {
-	return branch("credential", "What authenticates a submission", c.credentialAdd(), c.credentialList(), c.credentialRevoke())
+	return branch("credential", "What authenticates a submission", c.credentialAdd(), c.credentialList(), c.credentialLimits(), c.credentialRevoke())
 }
 
 func (c *command) credentialAdd() *cobra.Command {
@@ -230,7 +230,7 @@ func (c *command) credentialList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t := c.table("USER", "CUSTOMER", "STATE", "CREATED", "LABEL")
+		t := c.table("USER", "CUSTOMER", "STATE", "LIMITS", "LAST USED", "CREATED", "LABEL")
 		for _, x := range all {
 			if c.json {
 				if err := c.object(x); err != nil {
@@ -242,7 +242,7 @@ func (c *command) credentialList() *cobra.Command {
 			if x.Revoked {
 				state = cell{text: "revoked", style: dim}
 			}
-			t.row(x.User, x.Customer, state, clock(x.Created), x.Label)
+			t.row(x.User, x.Customer, state, limitsOf(x), lastUse(x), clock(x.Created), x.Label)
 		}
 		switch {
 		case c.json:

@@ -128,7 +128,7 @@ type domainsPage struct {
 	Pager   pager
 	Add     *field // nil: the visitor may not
 	AddURL  string
-	HowElse string // why he may not, and who can
+	HowElse []block // why he may not, and who can
 }
 
 // domainRow is one domain of the list.
@@ -189,11 +189,11 @@ func (s *site) showDomains(v *visit, status int, find field, after string, add f
 	}
 	switch {
 	case !v.who.May(user.SetupWrite, v.customer.ID):
-		p.HowElse = p.T("domains.readonly")
+		p.HowElse = rich(p.T("domains.readonly"))
 	case v.customer.Origin == account.OriginConfig:
-		p.HowElse = p.T("domains.config", "Customer", v.customer.ID)
+		p.HowElse = rich(p.T("domains.config", "Customer", v.customer.ID))
 	case !s.o.Ways.SelfService:
-		p.HowElse = p.T("domains.operator")
+		p.HowElse = rich(p.T("domains.operator"))
 	default:
 		add.Name, add.Label, add.Hint, add.Most, add.Required, add.Mono, add.Complete = "domain", p.T("domains.add.label"), p.T("domains.add.hint"), 253, true, true, "off"
 		p.Add = &add

@@ -325,6 +325,15 @@ func TestSnippets(t *testing.T) {
 		sent(t, "swaks", "sh", "-c", text)
 	})
 	t.Run("node", func(t *testing.T) {
+		if path, err := exec.LookPath("node"); err == nil {
+			file := filepath.Join(t.TempDir(), "send.js")
+			if err := os.WriteFile(file, []byte(snippet(t, "node")), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := exec.CommandContext(t.Context(), path, "--check", file).CombinedOutput(); err != nil {
+				t.Errorf("node: %s", out)
+			}
+		}
 		if exec.Command("node", "-e", "require('nodemailer')").Run() != nil {
 			t.Skip("node with nodemailer is not installed")
 		}
