@@ -73,10 +73,11 @@ func TestFirstOperatorIsGreeted(t *testing.T) {
 	link := regexp.MustCompile(`link=http://127\.0\.0\.1:\d+/invite/([A-Za-z0-9_-]{43})`)
 	begin := func(while func(a *app.App, log *lines)) {
 		c, err := config.Source{}.Parse(config.File{Name: "test.yaml", Data: []byte("hostname: gate.receiver.test\ndata_dir: " + filepath.Join(dir, "data") +
-			"\nlisten: {relay: {address: []}, submission: {address: []}, submissions: {address: []}, web: [\"127.0.0.1:0\"], metrics: []}\n")})
+			"\nlisten: {relay: {address: []}, submission: {address: []}, submissions: {address: []}, web: [], metrics: []}\n")})
 		if err != nil {
 			t.Fatal(err)
 		}
+		c.Listen.Web = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")} // the kernel chooses
 		log := &lines{}
 		ctx, stop := context.WithCancel(t.Context())
 		defer stop()
