@@ -15,9 +15,20 @@
 // them make Post wait too while Run is at work. An Append whose outcome is unknown (store.ErrBroken) may have been
 // written: write it again.
 //
+// # Figures
+//
+// Run counts the facts by hour and by day, per customer, provider and test (roll.go): each once, in a transaction with the mark up to which
+// it has counted, whatever node it runs on. Pages ask for Figures, ByProvider, TestSums, TestPoints and Top, which add what is not counted yet,
+// and so read hundreds of rows where the facts are millions. Figures outlive facts: hours stay 35 days, days 400. A journal from before is
+// counted in pieces behind the work; until then an answer says how far it came, and what is not counted is unknown, not zero.
+//
+// # Searches
+//
+// A page of a search compares a bounded number of facts with what no index answers (Scan), and says from where to search further back.
+//
 // # Who calls it
 //
-// intake, delivery, portal, api: Append, Post. portal, api, cli: Trace, Search, Counts. app: Run, HasAccepted.
+// intake, delivery, portal, api: Append, Post. portal, api, cli: Trace, Search, Counts. portal: Figures and the like. app: Run, HasAccepted.
 // Facts hold personal data; they leave by age (Run), in small pieces.
 package journal
 
