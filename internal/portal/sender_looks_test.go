@@ -28,10 +28,16 @@ func TestSenderLooks(t *testing.T) {
 	id := g.put(t, spool.Message{Subject: "Password reset for your account", HeaderFrom: "Accounts <accounts@shop.example.test>"}, light)
 	now := time.Now()
 	letter := spool.Message{ID: mail.NewQueueID(now), Customer: "shop", Received: now, Expires: now.Add(90 * time.Hour), Subject: "Compte rendu du conseil d’administration", HeaderFrom: "Marie Lefèvre <marie@shop.example.test>",
-		Envelope: mail.Envelope{ReversePath: address(t, "marie@shop.example.test"), Recipients: []mail.Recipient{{Address: address(t, "paul@nowhere.example.test")}}}}
+		Envelope: mail.Envelope{ReversePath: address(t, "marie@shop.example.test"), Recipients: []mail.Recipient{{Address: address(t, "paul@slow.example.test")}}}}
 	letter.Body = []byte("From: Marie =?utf-8?q?Lef=C3=A8vre?= <marie@shop.example.test>\r\nTo: paul@nowhere.example.test\r\nSubject: Compte rendu\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nBonjour Paul,\r\n\r\nvoici le compte rendu.\r\n\r\n  - point 1\r\n  - point 2\r\n\r\nMarie\r\n--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=\"compte-rendu.pdf\"\r\n\r\nxxxx\r\n--b--\r\n")
 	letter.Size = int64(len(letter.Body))
+	if err := g.dns.Set(zone(broken + "slow 300 IN MX 10 far\nfar 300 IN A 127.0.0.9\n")); err != nil {
+		t.Fatal(err)
+	}
 	if err := g.Spool().Put(t.Context(), &letter); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Journal().Append(t.Context(), journal.Fact{Kind: journal.Accepted, QueueID: letter.ID, Customer: "shop", Subject: letter.Subject, HeaderFrom: letter.HeaderFrom, Recipient: "paul@slow.example.test"}); err != nil {
 		t.Fatal(err)
 	}
 	ids := []string{}
