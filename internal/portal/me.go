@@ -44,6 +44,7 @@ type proofRow struct{ Name, Badge, Class, Text, URL, Change string }
 // keyRow is one passkey.
 type keyRow struct {
 	ID, Label, Created, Used string
+	Name                     field
 	Remove                   button
 }
 
@@ -139,6 +140,7 @@ func (s *site) showKeys(v *visit, p *mePage) bool {
 		if !k.Used.IsZero() {
 			row.Used = p.date(k.Used)
 		}
+		row.Name = field{Name: "label-" + k.ID, Label: p.T("me.passkeys.name"), Value: row.Label, Required: true, Most: 100, Complete: "off"}
 		row.Remove = button{URL: p.URL("/me/passkeys/remove"), Label: p.T("me.passkeys.remove"), Class: "danger small", Sure: p.T("me.passkeys.remove_sure"), Values: map[string]string{"id": k.ID}}
 		p.Keys = append(p.Keys, row)
 	}
@@ -245,7 +247,7 @@ func (s *site) mePassword(v *visit) {
 // showPassword answers with the form for a new password.
 func (s *site) showPassword(v *visit, status int, u user.User, oldFault, fault, againFault string) {
 	p := v.signPage(v.page.T("me.password.heading"), "/me/password")
-	p.Lede = []string{p.T("me.password.others")}
+	p.Lede, p.Account = []string{p.T("me.password.others")}, clean(u.Address.String(), 254)
 	if u.Password {
 		p.Fields = []field{{Name: "old", Label: p.T("me.password.old"), Type: "password", Fault: oldFault, Required: true, Most: 800, Complete: "current-password"}}
 	}
@@ -280,7 +282,7 @@ func (s *site) changePassword(v *visit) {
 			s.showPassword(v, http.StatusUnprocessableEntity, u, v.page.T("me.password.refused"), "", "")
 			return
 		case errors.Is(err, user.ErrThrottled):
-			s.showPassword(v, http.StatusTooManyRequests, u, v.throttled(err), "", "")
+			s.showPassword(v, http.StatusTooManyRequests, u, v.throttled(""), "", "")
 			return
 		case err != nil:
 			v.broken("password not looked at", err)

@@ -23,6 +23,7 @@ func (s *site) passkeyRoutes() []route {
 		{method: post, path: "/prove/passkey/done", access: itself(), act: "prove", body: passkeyBody, do: s.passkeyProof},
 		{method: post, path: "/me/passkeys/begin", access: itself(), do: s.beginPasskey},
 		{method: post, path: "/me/passkeys/done", access: itself(), act: "passkey.add", body: passkeyBody, do: s.addPasskey},
+		{method: post, path: "/me/passkeys/rename", access: itself(), act: "passkey.rename", do: s.renamePasskey},
 		{method: post, path: "/me/passkeys/remove", access: itself(), act: "passkey.remove", do: s.removePasskey},
 	}
 }
@@ -91,7 +92,7 @@ func (s *site) askPasskey(v *visit) {
 func (v *visit) passkeyFailed(err error, key string) {
 	switch {
 	case errors.Is(err, user.ErrThrottled):
-		v.json(http.StatusTooManyRequests, map[string]string{"error": v.throttled(err)})
+		v.json(http.StatusTooManyRequests, map[string]string{"error": v.throttled("")})
 	case errors.Is(err, user.ErrDenied), errors.Is(err, user.ErrInvalid), errors.Is(err, user.ErrNotFound):
 		v.jsonFault(http.StatusUnprocessableEntity, key)
 	default:
@@ -172,6 +173,25 @@ func (s *site) addPasskey(v *visit) {
 	}
 	v.once(v.page.T("me.done.passkey_added"))
 	v.jsonGo("/me")
+}
+
+// renamePasskey gives a passkey another name.
+func (s *site) renamePasskey(v *visit) {
+	if !v.read() {
+		return
+	}
+	id := v.r.PostForm.Get("id")
+	label := clean(v.r.PostForm.Get("label-"+id), 200)
+	v.about(label, "")
+	err := s.o.Users.RenamePasskey(v.r.Context(), v.who.ID, id, label)
+	if errors.Is(err, user.ErrInvalid) {
+		if u, ok := v.myself(); ok {
+			v.page.Banner = &banner{"bad", v.page.T("me.passkeys.fault")}
+			s.showMe(v, http.StatusUnprocessableEntity, u, meForm{Name: u.Name, Language: u.Language, Zone: u.Zone})
+		}
+		return
+	}
+	v.settle(err, "/me", "me.done.passkey_renamed")
 }
 
 // removePasskey takes a passkey away.

@@ -61,7 +61,10 @@ func TestPasskey(t *testing.T) {
 		b.do(t, chromedp.Navigate(base+"/sign-in?next=/c/shop/users&lang="+lang.code), chromedp.WaitVisible(chromedp.CSS("[data-passkey=get] button")),
 			chromedp.Click(chromedp.CSS("[data-passkey=get] button")), chromedp.WaitVisible(chromedp.CSS(`.menu a[aria-current]`)))
 		b.see(t, "paul@shop.example.test", `action="/sign-out`)
-		b.do(t, chromedp.Navigate(base+"/me?lang="+lang.code), chromedp.Click(chromedp.CSS(`details:has([action^="/me/passkeys/remove"]) summary`)))
+		b.do(t, chromedp.Navigate(base+"/me?lang="+lang.code), chromedp.Click(chromedp.CSS(`details:has([action^="/me/passkeys/rename"]) summary`)), chromedp.SendKeys(chromedp.CSS(`[action^="/me/passkeys/rename"] input[type=text]`), "Zenith"))
+		b.press(t, "me/passkeys/rename")
+		b.see(t, "Zenith")
+		b.do(t, chromedp.Click(chromedp.CSS(`details:has([action^="/me/passkeys/remove"]) summary`)))
 		b.press(t, "me/passkeys/remove")
 		b.see(t, lang.removed, "!"+lang.label)
 		// A passkey that is known no more opens nothing, and says so.
@@ -82,7 +85,7 @@ func TestPasskey(t *testing.T) {
 			acts[e.Act]++
 		}
 	}
-	if acts["sign-in"] != 2 || acts["sign-in.passkey"] != 2 || acts["passkey.add"] != 2 || acts["passkey.remove"] != 2 {
+	if acts["sign-in"] != 2 || acts["sign-in.passkey"] != 2 || acts["passkey.add"] != 2 || acts["passkey.remove"] != 2 || acts["passkey.rename"] != 2 {
 		t.Errorf("the record: %v", acts)
 	}
 }

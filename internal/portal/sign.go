@@ -94,7 +94,7 @@ func (s *site) signInNow(v *visit) {
 	case errors.Is(err, user.ErrDenied):
 		s.showSignIn(v, http.StatusUnprocessableEntity, typed, v.page.T("sign.in.refused"))
 	case errors.Is(err, user.ErrThrottled):
-		s.showSignIn(v, http.StatusTooManyRequests, typed, v.throttled(err))
+		s.showSignIn(v, http.StatusTooManyRequests, typed, v.throttled(typed))
 	case err != nil:
 		v.broken("sign-in failed", err)
 	case in.Pending != "":
@@ -147,15 +147,19 @@ func (s *site) enter(v *visit, in user.SignedIn) {
 // keepCookie is how long a browser keeps a session's cookie. The session itself ends by the ledger's rules, which go by its use.
 const keepCookie = 30 * 24 * time.Hour
 
-// throttled is the sentence for attempts that were not looked at, and tells programs when to come back.
-func (v *visit) throttled(err error) string {
-	wait := waitOf(err)
-	v.w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
-	return v.page.T("sign.wait", "Wait", wait.Round(time.Second))
+// throttled is the sentence for attempts that were not looked at, with how long to wait, which it also tells programs. address is the one whose
+// password was tried; "": another proof, or the visitor's own.
+func (v *visit) throttled(address string) string {
+	if address == "" && v.who.ID != "" {
+		if u, err := v.s.o.Users.User(v.r.Context(), v.who.ID); err == nil {
+			address = u.Address.String()
+		}
+	}
+	wait := max(v.s.o.Users.Wait(address, v.who.ID, addressOf(v.r)), time.Minute)
+	seconds := int(math.Ceil(wait.Seconds()))
+	v.w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	return v.page.T("sign.wait", "Wait", time.Duration(seconds)*time.Second)
 }
-
-// waitOf is how long a throttled visitor waits at least: the shortest time that the gate shuts for.
-func waitOf(error) time.Duration { return time.Minute }
 
 // secondCookie carries a sign-in from its first step to its second; the zero time takes it away.
 func (s *site) secondCookie(secret string, ends time.Time) *http.Cookie {
@@ -207,7 +211,7 @@ func (s *site) secondNow(v *visit) {
 	case errors.Is(err, user.ErrDenied):
 		s.showSecond(v, http.StatusUnprocessableEntity, v.page.T("sign.second.refused"))
 	case errors.Is(err, user.ErrThrottled):
-		s.showSecond(v, http.StatusTooManyRequests, v.throttled(err))
+		s.showSecond(v, http.StatusTooManyRequests, v.throttled(""))
 	case err != nil:
 		v.broken("second step failed", err)
 	default:

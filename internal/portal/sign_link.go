@@ -96,6 +96,9 @@ func (s *site) showLink(v *visit, status int, link user.Link, form linkForm) {
 	v.page.Who, v.page.Menu = nil, nil // whoever has a session in this browser, the link is about another
 	p := v.signPage(v.page.T("sign.new."+link.Kind+".heading"), v.r.URL.Path)
 	p.Lede = []string{p.T("sign.new."+link.Kind+".lede", "Host", s.o.Hostname)}
+	if link.Kind != user.LinkSetup {
+		p.Account = clean(link.User.Address.String(), 254)
+	}
 	switch link.Kind {
 	case user.LinkSetup:
 		p.Fields = []field{

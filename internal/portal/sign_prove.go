@@ -18,6 +18,7 @@ type signPage struct {
 	Again   bool // a proof by passkey sends the form, too
 	Hidden  []hiddenField
 	Fields  []field
+	Account string // whose password it is, for the browser's keeper of passwords; "": a field says it
 	Button  string // "": there is nothing to send
 	Passkey *passkeyPlace
 	Links   []signLink
@@ -99,7 +100,7 @@ func (v *visit) takeProof(typed, action string, carried []hiddenField) bool {
 		v.askProof(http.StatusUnprocessableEntity, action, carried, v.page.T("sign.prove.refused"))
 	case errors.Is(err, user.ErrThrottled):
 		v.entry.Act = "prove"
-		v.askProof(http.StatusTooManyRequests, action, carried, v.throttled(err))
+		v.askProof(http.StatusTooManyRequests, action, carried, v.throttled(""))
 	case err != nil:
 		v.broken("proof not looked at", err)
 	}
@@ -136,7 +137,7 @@ func (v *visit) askProof(status int, action string, carried []hiddenField, wrong
 		if u.TOTP {
 			f.Label = p.T("sign.prove.proof")
 		}
-		p.Fields, p.Button = []field{f}, p.T("sign.prove.button")
+		p.Fields, p.Button, p.Account = []field{f}, p.T("sign.prove.button"), clean(u.Address.String(), 254)
 	}
 	if u.Passkeys > 0 {
 		if p.Passkey = v.passkeyAsked("/prove/passkey", p.T("sign.prove.passkey"), p.T("sign.passkey.hint")); p.Passkey != nil {

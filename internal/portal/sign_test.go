@@ -76,7 +76,7 @@ func (g *gateway) member(t *testing.T, address_ string, role user.Role, customer
 // signIn signs a member in by the page.
 func (b *visitor) signIn(t *testing.T, address string) {
 	t.Helper()
-	at, a := b.lead(t, "POST", "/sign-in", url.Values{"address": {address}, "password": {password}})
+	at, a := b.lead(t, "POST", "/sign-in", url.Values{"address": {address}, "password": {password}, "next": {"/me"}})
 	if a.status == http.StatusTooManyRequests || strings.HasPrefix(at, "/sign-in") {
 		t.Fatalf("not signed in: at %s, %d\n%s", at, a.status, a.body)
 	}

@@ -82,8 +82,8 @@ func (p page) rightText(r user.Right) string {
 	return p.T("tokens.right." + strings.ReplaceAll(string(r), ":", "_"))
 }
 
-// showTokens answers with the list; secret is that of a token that was just made.
-func (s *site) showTokens(v *visit, status int, form tokenForm, secret string) {
+// showTokens answers with the list; secret and rights are those of a token that was just made.
+func (s *site) showTokens(v *visit, status int, form tokenForm, secret string, made ...user.Right) {
 	list, err := s.o.Users.Tokens(v.r.Context(), v.customer.ID)
 	if err != nil {
 		v.broken("tokens not read", err)
@@ -96,7 +96,7 @@ func (s *site) showTokens(v *visit, status int, form tokenForm, secret string) {
 		p.Lede += " " + p.T("tokens.lede_gateway")
 	}
 	if secret != "" {
-		p.Snippet = "curl -H 'Authorization: Bearer " + secret + "' " + s.apiAddress(v)
+		p.Snippet = "curl -H 'Authorization: Bearer " + secret + "' " + s.apiAddress(v, made)
 	}
 	names := make(map[string]string)
 	for _, t := range list {
@@ -131,13 +131,26 @@ func (s *site) showTokens(v *visit, status int, form tokenForm, secret string) {
 	v.show(status, "tokens.list", p)
 }
 
-// apiAddress is a first request that a new token can make.
-func (s *site) apiAddress(v *visit) string {
+// firstRequests are what tokens may ask, by right: the first that a new token has is shown.
+var firstRequests = []struct {
+	right user.Right
+	path  string
+}{
+	{user.MailRead, "/api/v1/messages"}, {user.GatewayRead, "/api/v1/lanes"}, {user.ListsRead, "/api/v1/suppression"}, {user.SetupRead, "/api/v1/domains"}, {user.UsersRead, "/api/v1/history"},
+}
+
+// apiAddress is what a new token may ask; without a right to read, the description of the endpoints.
+func (s *site) apiAddress(v *visit, rights []user.Right) string {
 	base := strings.TrimSuffix(s.o.BaseURL, "/")
 	if base == "" {
 		base = "http://" + clean(v.r.Host, 254) + s.prefix
 	}
-	return base + "/api/v1/whoami"
+	for _, x := range firstRequests {
+		if slices.Contains(rights, x.right) {
+			return base + x.path
+		}
+	}
+	return base + "/api/openapi.json"
 }
 
 // nameOf is a user's name, asked once per page.
@@ -227,7 +240,7 @@ func (s *site) makeToken(v *visit) {
 		v.broken("token not made", err)
 	default:
 		v.about(t.ID+" "+t.Label, rightWords(t.Rights))
-		s.showTokens(v, http.StatusOK, tokenForm{Days: tokenDaysGiven}, secret)
+		s.showTokens(v, http.StatusOK, tokenForm{Days: tokenDaysGiven}, secret, t.Rights...)
 	}
 }
 
