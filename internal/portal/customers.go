@@ -187,7 +187,7 @@ func (s *site) opShowCustomer(v *visit, c account.Customer, status int, name, fa
 	}
 	d.Tiles = s.opCustomerTiles(v, c, accounts)
 	d.About = s.opAboutCustomer(p, c)
-	s.opCustomerTuning(&d, c.ID)
+	s.opCustomerTuning(v, &d, c.ID)
 	for _, x := range []struct{ name, path string }{{"overview", ""}, {"messages", "/messages"}, {"suppression", "/suppression"}, {"allow", "/allow"}, {"domains", "/domains"}, {"credentials", "/credentials"}, {"users", "/users"}, {"history", "/history"}} {
 		d.Links = append(d.Links, opLink{p.T("menu." + x.name), p.URL("/c/" + c.ID + x.path)})
 	}
@@ -197,7 +197,7 @@ func (s *site) opShowCustomer(v *visit, c account.Customer, status int, name, fa
 		return
 	}
 	for _, f := range facts {
-		d.Table.Rows = append(d.Table.Rows, p.opFactRowOf(f))
+		d.Table.Rows = append(d.Table.Rows, v.opFactRowOf(f))
 	}
 	d.Reason = field{Name: "reason", Label: p.T("customers.field.reason"), Hint: p.T("customers.field.reason.hint"), Required: true, Most: 200, Value: clean(v.r.PostFormValue("reason"), 200)}
 	if c.Suspended && d.MayOperate {
@@ -220,12 +220,12 @@ func (s *site) opShowCustomer(v *visit, c account.Customer, status int, name, fa
 }
 
 // opCustomerTuning fills in the customer's own points and lists.
-func (s *site) opCustomerTuning(d *opCustomerDetail, id string) {
+func (s *site) opCustomerTuning(v *visit, d *opCustomerDetail, id string) {
 	const most = 50
 	p := d.page
 	for _, o := range s.o.Accounts.Overrides() {
 		if o.Scope == id && len(d.Points) < most {
-			d.Points = append(d.Points, opPoints{clean(o.Test, 80), p.points(o.Points), p.opActor(cmp.Or(o.By, "rule")), p.T("customers.origin." + o.Origin)})
+			d.Points = append(d.Points, opPoints{clean(o.Test, 80), p.points(o.Points), opAuthor(v, o.By), p.T("customers.origin." + o.Origin)})
 		}
 	}
 	for _, e := range s.o.Accounts.EntriesOf(id) {
@@ -236,7 +236,7 @@ func (s *site) opCustomerTuning(d *opCustomerDetail, id string) {
 			d.MoreLists++
 			continue
 		}
-		x := opEntry{Kind: p.T("customers.list." + string(e.Kind)), Entry: clean(e.String(), 300), Note: clean(e.Note, 200), By: clean(e.By, 100), Origin: p.T("customers.origin." + e.Origin)}
+		x := opEntry{Kind: p.T("customers.list." + string(e.Kind)), Entry: clean(e.String(), 300), Note: clean(e.Note, 200), By: opAuthor(v, e.By), Origin: p.T("customers.origin." + e.Origin)}
 		if e.Own {
 			x.Kind = p.T("customers.list.own")
 		}
@@ -392,4 +392,12 @@ func (s *site) opCustomerTiles(v *visit, c account.Customer, accounts []spool.Ac
 // opAccountFault tells why the ledger of customers refused something.
 func (v *visit) opAccountFault(err error) string {
 	return clean(strings.TrimPrefix(strings.ReplaceAll(fmt.Sprint(err), "account: ", ""), "not accepted: "), 500)
+}
+
+// opAuthor is who set something; "" for what stands in the configuration.
+func opAuthor(v *visit, by string) string {
+	if by == "" {
+		return ""
+	}
+	return v.opActor(by)
 }

@@ -59,7 +59,10 @@ type opReaction struct {
 func (v *visit) opReactionOf(r shaping.Reaction, back string) opReaction {
 	p := v.page
 	x := opReaction{page: p, ID: r.ID, Kind: p.opText("shaping.kind."+string(r.Kind), nil), Lane: p.site.opLaneTitle(r.Lane.String()), LaneURL: p.URL(opLanePath(r.Lane.String())), Why: p.opWhy(r.Why),
-		Evidence: clean(r.Evidence, 1000), Rule: clean(r.Rule, 100), By: p.opActor(r.By), Since: p.opWhen(r.Started), Ends: p.opWhen(r.Ends), Ended: p.opWhen(r.Ended)}
+		Evidence: clean(r.Evidence, 1000), Rule: clean(r.Rule, 100), By: v.opActor(r.By), Since: p.opWhen(r.Started), Ends: p.opWhen(r.Ends), Ended: p.opWhen(r.Ended)}
+	if r.Kind == shaping.Operator {
+		x.Evidence = "" // it is what the reason says already
+	}
 	var effect []string
 	switch {
 	case r.BulkOnly:
@@ -89,24 +92,28 @@ func (v *visit) opReactionOf(r shaping.Reaction, back string) opReaction {
 		}
 	}
 	if !r.Ended.IsZero() {
-		x.EndedBy = p.opEnded(r.EndedBy)
+		x.EndedBy = v.opEnded(r.EndedBy)
 	} else if v.who.May(user.GatewayOperate, "") {
 		x.Lift = &button{URL: p.URL("/o/lanes/lift"), Label: p.T("lanes.lift"), Class: "second small", Sure: p.T("lanes.lift.sure"), Values: map[string]string{"id": r.ID, "back": back}}
 	}
 	return x
 }
 
-// opActor is who did something, for people.
-func (p page) opActor(by string) string {
+// opActor is who did something, for people: his name where he is a user.
+func (v *visit) opActor(by string) string {
 	if by == "" || by == "rule" {
-		return p.T("lanes.by.rule")
+		return v.page.T("lanes.by.rule")
 	}
-	return clean(by, 100)
+	if v.names == nil {
+		v.names = map[string]string{}
+	}
+	return v.s.whoDid(v, v.names, by)
 }
 
 // opEnded tells how something in force ended.
-func (p page) opEnded(by string) string {
-	name, lifted := strings.CutPrefix(by, "operator:")
+func (v *visit) opEnded(by string) string {
+	p := v.page
+	_, lifted := strings.CutPrefix(by, "operator:")
 	key := "shaping.ended." + by
 	if lifted {
 		key = "shaping.ended.operator"
@@ -116,7 +123,7 @@ func (p page) opEnded(by string) string {
 	}
 	text := p.opText(key, nil)
 	if lifted {
-		text += " (" + clean(name, 80) + ")"
+		text += " (" + v.opActor(by) + ")"
 	}
 	return text
 }
@@ -370,7 +377,7 @@ func (s *site) opLaneMail(v *visit, d *opLaneDetail, k shaping.Key) error {
 	}
 	for _, f := range found.Facts {
 		if len(d.Answers) < mostAnswers && (f.Lane == k.String() || f.Provider == k.Provider && f.EgressIP == k.Egress) {
-			d.Answers = append(d.Answers, p.opFactRowOf(f))
+			d.Answers = append(d.Answers, v.opFactRowOf(f))
 		}
 	}
 	return nil

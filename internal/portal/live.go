@@ -122,7 +122,7 @@ func (s *site) opLive(v *visit) {
 	after := int64(0)
 	for _, f := range found.Facts {
 		after = max(after, f.ID)
-		d.Table.Rows = append(d.Table.Rows, p.opFactRowOf(f))
+		d.Table.Rows = append(d.Table.Rows, v.opFactRowOf(f))
 	}
 	d.Again = p.URL("/o/live", "customer", query.Customer, "kind", chosen)
 	d.Table.Live = p.URL("/o/live/stream", "customer", query.Customer, "kind", chosen, "after", strconv.FormatInt(after, 10))
@@ -251,6 +251,6 @@ func (l *liveStream) look(ctx context.Context) bool {
 
 // event is a fact as the script shows it.
 func (l *liveStream) event(f journal.Fact) liveEvent {
-	r := l.v.page.opFactRowOf(f)
+	r := l.v.opFactRowOf(f)
 	return liveEvent{At: r.At.Text, Word: r.Word, Level: r.Level, URL: r.URL, Subject: r.Subject, From: r.From, To: r.To, Customer: r.Customer, Text: r.Text}
 }

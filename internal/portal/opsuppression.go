@@ -151,7 +151,7 @@ func (s *site) opSuppressionPage(v *visit) (d opSuppressionPage, ok bool) {
 			break
 		}
 		for _, l := range lifts {
-			d.Lifts = append(d.Lifts, opLifted{clean(suppression.FormatAddress(l.Entry.Address), 400), p.opWhose(l.Entry.Customer), p.opReason(l.Entry.Reason), p.opActor(l.By), clean(l.Why, 200), p.opWhen(l.At)})
+			d.Lifts = append(d.Lifts, opLifted{clean(suppression.FormatAddress(l.Entry.Address), 400), p.opWhose(l.Entry.Customer), p.opReason(l.Entry.Reason), v.opActor(l.By), clean(l.Why, 200), p.opWhen(l.At)})
 		}
 	default:
 		var next string
@@ -171,7 +171,7 @@ func (s *site) opSuppressionPage(v *visit) (d opSuppressionPage, ok bool) {
 		d.Pager.First = p.URL("/o/suppression" + opEncode(x, "after", ""))
 	}
 	for _, e := range all {
-		d.Rows = append(d.Rows, p.opSuppressedOf(e))
+		d.Rows = append(d.Rows, v.opSuppressedOf(e))
 	}
 	return d, true
 }
@@ -189,9 +189,10 @@ func (p page) opWhose(customer string) string {
 	return p.opCustomer(customer)
 }
 
-func (p page) opSuppressedOf(e suppression.Entry) opSuppressed {
+func (v *visit) opSuppressedOf(e suppression.Entry) opSuppressed {
+	p := v.page
 	ev := e.Evidence
-	x := opSuppressed{Address: clean(suppression.FormatAddress(e.Address), 400), Whose: p.opWhose(e.Customer), Reason: p.opReason(e.Reason), Since: p.opWhen(e.Since), Until: p.opWhen(e.Until), By: p.opActor(e.By),
+	x := opSuppressed{Address: clean(suppression.FormatAddress(e.Address), 400), Whose: p.opWhose(e.Customer), Reason: p.opReason(e.Reason), Since: p.opWhen(e.Since), Until: p.opWhen(e.Until), By: v.opActor(e.By),
 		Note: clean(e.Note, 200), Answer: opAnswer(ev.Host, ev.Code, ev.Enhanced, ev.Text), Rule: clean(ev.Rule, 100), Hits: locale.Number(p.Lang, float64(e.Hits)), Customer: e.Customer,
 		Ended: !e.Until.IsZero() && !p.site.o.Now().Before(e.Until)}
 	x.AddressText = suppression.FormatAddress(e.Address)

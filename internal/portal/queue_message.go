@@ -102,7 +102,7 @@ func (s *site) opMessage(v *visit) {
 		facts = append(facts[:opMostFacts/4:opMostFacts/4], facts[len(facts)-opMostFacts*3/4:]...)
 	}
 	for _, f := range facts {
-		d.Facts = append(d.Facts, p.opFactRowOf(f))
+		d.Facts = append(d.Facts, v.opFactRowOf(f))
 	}
 	v.show(http.StatusOK, "op-message.html", d)
 }

@@ -47,7 +47,8 @@ type opFactRow struct {
 }
 
 // opFactRowOf puts a fact into a row.
-func (p page) opFactRowOf(f journal.Fact) opFactRow {
+func (v *visit) opFactRowOf(f journal.Fact) opFactRow {
+	p := v.page
 	r := opFactRow{At: p.opWhen(f.At), Word: p.opKind(f.Kind), Level: opLevel(f.Kind), Subject: clean(f.Subject, 120), From: clean(f.HeaderFrom, 120), To: clean(f.Recipient, 120), Text: opAnswer(f.Host, f.Code, f.Enhanced, f.Text)}
 	if r.From == "" {
 		r.From = clean(f.ReversePath, 120)
@@ -59,7 +60,7 @@ func (p page) opFactRowOf(f journal.Fact) opFactRow {
 		r.Customer, r.CustomerURL = p.opCustomer(f.Customer), p.URL("/o/customers/"+f.Customer)
 	}
 	if f.Actor != "" && f.Actor != "rule" {
-		r.Who = clean(f.Actor, 100)
+		r.Who = v.opActor(f.Actor)
 	}
 	switch f.Kind {
 	case journal.Accepted, journal.Held, journal.Rejected, journal.Retested:
@@ -158,7 +159,7 @@ func (s *site) opSearch(v *visit) {
 		return
 	}
 	for _, f := range found.Facts {
-		d.Table.Rows = append(d.Table.Rows, p.opFactRowOf(f))
+		d.Table.Rows = append(d.Table.Rows, v.opFactRowOf(f))
 	}
 	if query.Cursor != "" {
 		d.Pager.First = p.URL("/o/messages" + opEncode(q, "after", ""))
@@ -235,7 +236,7 @@ func (s *site) opFind(v *visit) {
 		for _, word := range m.By {
 			by = append(by, p.T("search.by."+strings.ReplaceAll(clean(word, 20), "-", "_")))
 		}
-		d.Matches = append(d.Matches, opMatch{opFactRow: p.opFactRowOf(m.Fact), Sure: locale.Number(p.Lang, float64(int(m.Weight+0.5))), By: strings.Join(by, ", ")})
+		d.Matches = append(d.Matches, opMatch{opFactRow: v.opFactRowOf(m.Fact), Sure: locale.Number(p.Lang, float64(int(m.Weight+0.5))), By: strings.Join(by, ", ")})
 	}
 	v.show(http.StatusOK, "op-search.html", d)
 }

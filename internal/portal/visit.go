@@ -24,8 +24,9 @@ type visit struct {
 	session  user.Session
 	customer account.Customer // of the path; zero: none is named there
 	route    route
-	status   int        // of the answer, for the audit log
-	entry    user.Entry // what the audit log will say of an act
+	status   int               // of the answer, for the audit log
+	entry    user.Entry        // what the audit log will say of an act
+	names    map[string]string // of users that the page names, by id
 }
 
 // visitor is who a request's session belongs to.
