@@ -91,7 +91,9 @@ type Options struct {
 	Suppression *suppression.Ledger // nil: there is no list of addresses that are not written to
 
 	// Users prove tokens and keep the audit log. nil: nobody has a token, so only the operator's socket is answered, and acts leave no line.
-	Users      *user.Ledger
+	Users *user.Ledger
+	// Settings are the configuration in force, without secrets. nil: none is told.
+	Settings   func() []Setting
 	Reputation *reputation.Advisor // nil: no domain is looked at
 	// DB keeps the answers of requests with an Idempotency-Key; opened with store.MainSchema. nil: such requests are refused.
 	DB      *store.DB

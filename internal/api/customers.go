@@ -117,6 +117,7 @@ func (s *server) addCustomers() {
 	add(s, post, "/v1/customers", "add-customer", "Add a customer", gateway(user.SetupWrite).as("customer.add"), s.addCustomer)
 	add(s, get, "/v1/customers/{id}", "show-customer", "One customer", over(user.SetupRead), s.showCustomer)
 	add(s, put, "/v1/customers/{id}", "update-customer", "Replace a customer's settings", gateway(user.SetupWrite).as("customer.change"), s.updateCustomer)
+	add(s, put, "/v1/customers/{id}/notices", "change-notices", "Who gets notices, in which language, and whether automatic answers are passed on", over(user.SetupWrite).as("settings.change"), s.changeNotices)
 	add(s, del, "/v1/customers/{id}", "delete-customer", "Remove a customer with credentials", gateway(user.SetupWrite).as("customer.delete"), s.deleteCustomer)
 	add(s, post, "/v1/customers/{id}/suspend", "suspend-customer", "Stop a customer's sending", gateway(user.GatewayOperate).as("customer.suspend").anew(), s.suspendCustomer)
 	add(s, post, "/v1/customers/{id}/resume", "resume-customer", "Let a suspended customer send again", gateway(user.GatewayOperate).as("customer.resume").anew(), s.resumeCustomer)
@@ -235,9 +236,52 @@ func (s *server) updateCustomer(ctx context.Context, in *updateCustomerIn) (*sho
 		return nil, err
 	}
 	if tag := tagOf(s.customerOf(c).CustomerSettings); in.Match != "" && !matches(in.Match, tag) {
-		return nil, problem(http.StatusPreconditionFailed, "changed", "the settings were changed since you read them; read them again, then repeat your change")
+		return nil, changedSince()
 	}
 	return s.putCustomer(ctx, in.ID, in.Body, "changed")
+}
+
+// NoticeSettings are what a customer sets himself.
+type NoticeSettings struct {
+	Contact         string `json:"contact,omitempty" maxLength:"320" doc:"Who gets notices; absent: nobody"`
+	Language        string `json:"language" enum:"fr,en" doc:"Of notices and pages"`
+	DropAutoReplies bool   `json:"drop_auto_replies,omitempty" doc:"Automatic answers to a return address are not passed on to the sender"`
+}
+
+type noticesIn struct {
+	CustomerRef
+	Match string `header:"If-Match" maxLength:"200" doc:"Tag of the customer's settings as they were read"`
+	Body  NoticeSettings
+}
+
+func (s *server) changeNotices(ctx context.Context, in *noticesIn) (*shown, error) {
+	s.customers.Lock()
+	defer s.customers.Unlock()
+	c, err := s.customer(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if in.Match != "" && !matches(in.Match, tagOf(s.customerOf(c).CustomerSettings)) {
+		return nil, changedSince()
+	}
+	c.Contact, c.Language, c.DropAutoReplies = mail.Address{}, in.Body.Language, in.Body.DropAutoReplies
+	if in.Body.Contact != "" {
+		if c.Contact, err = mail.ParseAddress(in.Body.Contact); err != nil {
+			return nil, invalid(fmt.Sprintf("contact: %v", err))
+		}
+	}
+	if err := s.o.Accounts.PutCustomer(ctx, c); err != nil {
+		return nil, s.fail(err)
+	}
+	if c, err = s.customer(in.ID); err != nil {
+		return nil, err
+	}
+	out := s.customerOf(c)
+	return &shown{tagOf(out.CustomerSettings), out}, nil
+}
+
+func changedSince() error {
+	return problem(http.StatusPreconditionFailed, "changed", "the settings were changed since you read them; read them again, then repeat your change")
 }
 
 func (s *server) putCustomer(ctx context.Context, id string, settings CustomerSettings, what string) (*shown, error) {

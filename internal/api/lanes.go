@@ -243,3 +243,26 @@ func (s *server) liftReaction(ctx context.Context, in *struct {
 	}
 	return nil, problem(http.StatusNotFound, "not-found", "nothing with this id is in force; the list of reactions tells what is")
 }
+
+// LaneRequest names a lane.
+type LaneRequest struct {
+	Lane string `json:"lane" minLength:"1" maxLength:"400" doc:"Name of the lane, as the list says"`
+}
+
+// retrySpread is over how long what waits for a lane comes forward: a receiver that has just begun to answer is not met with all of it at once.
+const retrySpread = time.Minute
+
+func (s *server) retryLane(ctx context.Context, in *bodyOf[LaneRequest]) (*body[Done], error) {
+	about(ctx, in.Body.Lane, "")
+	key, err := shaping.ParseKey(in.Body.Lane)
+	if err != nil {
+		return nil, invalid("this is no lane: " + err.Error() + "; the list of lanes has their names")
+	}
+	n, err := s.o.Spool.Hurry(ctx, key.String(), retrySpread)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	out := done("%d recipients come forward on lane %s within a minute", n, key)
+	out.Body.Count = n
+	return out, nil
+}

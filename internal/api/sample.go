@@ -82,6 +82,8 @@ func samples() map[string]sample {
 		"list-history": {query: [][2]string{{"act", "message.release"}, {"limit", "50"}}},
 
 		"pause-lane":       {body: PauseRequest{Lane: "orange", Until: sampleTime, Reason: "their postmaster asked"}},
+		"retry-lane":       {body: LaneRequest{Lane: "orange"}},
+		"change-notices":   {path: map[string]string{"id": "shop"}, body: NoticeSettings{Contact: "owner@shop.example", Language: "fr"}},
 		"lift-reaction":    {path: map[string]string{"id": "r7"}},
 		"reaction-history": {query: [][2]string{{"lane", "orange"}}},
 	}

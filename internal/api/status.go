@@ -58,11 +58,13 @@ func (s *server) addGateway() {
 	add(s, get, "/v1/top", "queue-top", "Lanes and customers with mail waiting, the most first", read, s.top)
 	add(s, get, "/v1/lanes", "list-lanes", "Lanes that have work or something in force", read, s.lanes)
 	add(s, post, "/v1/lanes/pause", "pause-lane", "Let nothing leave on a lane for a while", act.as("lane.pause"), s.pauseLane)
+	add(s, post, "/v1/lanes/retry", "retry-lane", "Bring forward what waits for a lane, within a minute", act.as("lane.retry").anew(), s.retryLane)
 	add(s, get, "/v1/reactions", "list-reactions", "What is in force on the lanes", read, s.reactions)
 	add(s, get, "/v1/reactions/history", "reaction-history", "What was in force in the last 30 days and has ended", read, s.history)
 	add(s, post, "/v1/reactions/{id}/lift", "lift-reaction", "End what is in force now", act.as("lane.lift").anew(), s.liftReaction)
 	add(s, get, "/v1/pools", "list-pools", "Pools of addresses, warm-ups and floors", read, s.pools)
-	add(s, post, "/v1/reload", "reload", "Read the configuration again", gateway(user.SetupWrite).as("configuration.reload").anew(), s.reload)
+	add(s, get, "/v1/configuration", "show-configuration", "Every value in force and where it comes from, without secrets", read, s.configuration)
+	add(s, post, "/v1/reload", "reload", "Read the configuration again", act.as("configuration.reload").anew(), s.reload)
 }
 
 func (s *server) status(ctx context.Context, _ *none) (*body[Status], error) {
@@ -104,4 +106,28 @@ func (s *server) reload(ctx context.Context, _ *none) (*body[Done], error) {
 	}
 	s.o.Logger.Info("configuration reloaded on request", "actor", actor(ctx))
 	return done("the configuration was read again; the log names what changed and what needs a restart"), nil
+}
+
+// Setting is one value of the configuration in force.
+type Setting struct {
+	Key     string `json:"key" doc:"Dotted path: delivery.retry"`
+	Value   string `json:"value" doc:"YAML on one line; of a secret: set or not set"`
+	Origin  string `json:"origin,omitempty" doc:"FILE:LINE; absent: the default"`
+	Default string `json:"default,omitempty"`
+	Doc     string `json:"doc,omitempty"`
+	Restart bool   `json:"restart,omitempty" doc:"A change takes effect at the next start only"`
+	Secret  bool   `json:"secret,omitempty"`
+}
+
+// Settings are the configuration in force.
+type Settings struct {
+	Settings []Setting `json:"settings" nullable:"false"`
+}
+
+func (s *server) configuration(context.Context, *none) (*body[Settings], error) {
+	out := Settings{Settings: []Setting{}}
+	if s.o.Settings != nil {
+		out.Settings = append(out.Settings, s.o.Settings()...)
+	}
+	return &body[Settings]{out}, nil
 }
