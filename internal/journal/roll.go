@@ -77,10 +77,11 @@ type sums struct {
 	figures   map[figureKey]int64
 	providers map[providerKey]int64
 	tests     map[testKey]testSum
+	hours     int64 // figures of hours before are left out: they would leave soon (microseconds since 1970)
 }
 
 func newSums() *sums {
-	return &sums{map[figureKey]int64{}, map[providerKey]int64{}, map[testKey]testSum{}}
+	return &sums{figures: map[figureKey]int64{}, providers: map[providerKey]int64{}, tests: map[testKey]testSum{}}
 }
 
 // counted is what of a fact is counted.
@@ -129,12 +130,15 @@ func (s *sums) count(f *counted, kind Figure, n int64) {
 	}
 	hour, day := spansOf(f.at)
 	for _, customer := range [...]string{"", f.customer} {
-		h, d := figureKey{customer, spanHour, hour, kind}, figureKey{customer, spanDay, day, kind}
-		s.figures[h] += n
-		s.figures[d] += n
-		if f.provider != "" {
-			s.providers[providerKey{h, f.provider}] += n
-			s.providers[providerKey{d, f.provider}] += n
+		keys := [...]figureKey{{customer, spanDay, day, kind}, {customer, spanHour, hour, kind}}
+		for _, k := range keys {
+			if k.span == spanHour && hour < s.hours {
+				break
+			}
+			s.figures[k] += n
+			if f.provider != "" {
+				s.providers[providerKey{k, f.provider}] += n
+			}
 		}
 		if f.customer == "" {
 			break
@@ -305,6 +309,7 @@ func (j *Journal) count(ctx context.Context, upTo int64) (n int, err error) {
 		return 0, nil
 	}
 	s := newSums()
+	s.hours = j.o.Now().Add(-hoursKept - 48*time.Hour).UnixMicro()
 	for i := range facts {
 		s.add(&facts[i])
 	}
