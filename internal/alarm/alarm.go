@@ -29,13 +29,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
 
 	"postern/internal/locale"
 	"postern/internal/store"
+	"postern/internal/webhook"
 )
 
 // Severity of an alarm.
@@ -64,8 +64,8 @@ type Options struct {
 	// Mail tells the operator by mail. nil: no mail.
 	Mail   func(ctx context.Context, key, subject, text string) error
 	Hooks  []Hook
-	Remind time.Duration // default 24 h
-	Client *http.Client  // for webhooks; nil: one that follows no redirect
+	Remind time.Duration   // default 24 h
+	Client *webhook.Client // posts; nil: one that may go where CheckURL says
 	Logger *slog.Logger
 	Now    func() time.Time
 }
@@ -118,7 +118,7 @@ func New(o Options) (*Alarms, error) {
 		o.Now = time.Now
 	}
 	if o.Client == nil {
-		o.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		o.Client = webhook.NewClient(policy(), nil, nil)
 	}
 	a := &Alarms{o: o, wake: make(chan struct{}, 1), raised: map[string]*standing{}, once: map[string]time.Time{}, dirty: map[string]bool{}}
 	names := map[string]bool{}

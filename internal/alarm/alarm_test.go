@@ -18,6 +18,7 @@ import (
 	"postern/internal/locale"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
+	"postern/internal/webhook"
 )
 
 // desk is an operator: his mailbox, his webhook, and a clock that tests move.
@@ -48,7 +49,7 @@ func (d *desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	now, say := d.now, d.say
 	d.mu.Unlock()
-	if want := alarm.Sign(secret, now, body); r.Header.Get("Postern-Signature") != want {
+	if want := webhook.Sign(now, body, secret); r.Header.Get("Postern-Signature") != want {
 		d.t.Errorf("signature %q; expected %q", r.Header.Get("Postern-Signature"), want)
 	}
 	var p alarm.Post

@@ -1,24 +1,16 @@
 package alarm
 
 import (
-	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/netip"
-	"net/url"
-	"strconv"
 	"sync"
 	"time"
 
 	"postern/internal/locale"
 	"postern/internal/mail"
+	"postern/internal/webhook"
 )
 
 // Hook is a web address that is told of alarms.
@@ -31,19 +23,13 @@ type Hook struct {
 // minSecret is the least length of a secret in bytes.
 const minSecret = 16
 
-// CheckURL says whether a webhook may be posted to: https anywhere, or http on this machine.
+// CheckURL says whether alarms may be posted to an address: https anywhere, or http on this machine. Addresses come from the configuration.
 func CheckURL(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || u.Host == "" {
-		return errors.New("this is no web address")
-	}
-	ip, err := netip.ParseAddr(u.Hostname())
-	here := u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
-	if u.Scheme != "https" && (u.Scheme != "http" || !here) {
-		return errors.New("posts go by https, or by http on this machine")
-	}
-	return nil
+	return policy().Check(text)
 }
+
+// policy is where alarms may go.
+func policy() webhook.Policy { return webhook.Policy{Trusted: true} }
 
 func (h Hook) check() error {
 	if err := CheckURL(h.URL); err != nil {
@@ -55,7 +41,7 @@ func (h Hook) check() error {
 	return nil
 }
 
-// Post is what a webhook gets, as JSON. Header Postern-Signature is "t=UNIX,v1=HEX": the HMAC-SHA256 of "UNIX.BODY" with the hook's secret; Postern-Delivery is
+// Post is what a webhook gets, as JSON, signed as webhook.Sign says; Postern-Delivery is
 // ID, the same at each attempt, so that a receiver can leave out what it has seen.
 type Post struct {
 	ID    string            `json:"id"`
@@ -77,22 +63,12 @@ func (a *Alarms) compose(t telling) Post {
 	return p
 }
 
-// Sign returns the value of Postern-Signature for a body sent at a time.
-func Sign(secret []byte, at time.Time, body []byte) string {
-	stamp := strconv.FormatInt(at.Unix(), 10)
-	m := hmac.New(sha256.New, secret)
-	m.Write([]byte(stamp + "."))
-	m.Write(body)
-	return "t=" + stamp + ",v1=" + hex.EncodeToString(m.Sum(nil))
-}
-
 // pauses are the waits after a post's first, second, … failed attempt; the last repeats until keepPosts is over.
 var pauses = []time.Duration{10 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour}
 
 const (
 	keepPosts = 72 * time.Hour
 	maxPosts  = 1000 // waiting for one webhook; more push the oldest out
-	postTime  = 15 * time.Second
 )
 
 // waiting is a post that a webhook has not taken.
@@ -256,30 +232,14 @@ func (l *lane) settle(ctx context.Context, w waiting, err error, now time.Time) 
 
 // send makes one attempt. Only 2xx is yes.
 func (l *lane) send(ctx context.Context, w waiting, now time.Time) error {
-	ctx, cancel := context.WithTimeout(ctx, postTime)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.URL, bytes.NewReader(w.body))
-	if err != nil {
-		return err
+	a := l.o.Client.Post(ctx, l.URL, w.id, w.body, now, l.Secret)
+	switch {
+	case a.Outcome == webhook.Taken:
+		return nil
+	case a.Status != 0:
+		return fmt.Errorf("answered %d %s", a.Status, http.StatusText(a.Status))
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("User-Agent", "Postern")
-	req.Header.Set("Postern-Delivery", w.id)
-	req.Header.Set("Postern-Signature", Sign(l.Secret, now, w.body))
-	res, err := l.o.Client.Do(req)
-	if err != nil {
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err // its text repeats the address, which may hold a token
-		}
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	_, _ = io.CopyN(io.Discard, res.Body, 64<<10)
-	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return fmt.Errorf("answered %s", res.Status)
-	}
-	return nil
+	return fmt.Errorf("no answer: %s", a.Outcome)
 }
 
 // HookStats is how one webhook fares.

@@ -196,7 +196,7 @@ func outcomeOf(ctx context.Context, err error) Outcome {
 		return Forbidden
 	case errors.Is(err, errNoName), errors.As(err, &unknown):
 		return Unnamed
-	case errors.As(err, &proof), errors.As(err, &record), errors.As(err, &alert), strings.Contains(err.Error(), "tls: "):
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &proof), errors.As(err, &record), errors.As(err, &alert), strings.Contains(err.Error(), "tls: "):
 		return Insecure
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
 		return Timeout

@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"encoding/json"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,8 +130,9 @@ func eventOf(f *journal.Fact, gateway bool) Event {
 	}
 	switch f.Kind {
 	case journal.Accepted, journal.Recovered, journal.Held, journal.Rejected, journal.Retested:
-		score := f.Score
-		e.Score = &score
+		if score := f.Score; !math.IsNaN(score) && !math.IsInf(score, 0) {
+			e.Score = &score
+		}
 	case journal.Addressed:
 		if json.Unmarshal(f.Detail, &e.Recipients) != nil {
 			e.Recipients = nil
