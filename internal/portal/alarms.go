@@ -50,11 +50,9 @@ func (s *site) opAlarms(v *visit) {
 	}
 	all := s.o.Alarms.Raised()
 	for _, x := range all[:min(len(all), most)] {
-		a := opAlarm{Title: clean(s.o.Alarms.Title(p.Lang, x), 300), Level: "missing", Word: p.T("alarms.warning"), Since: p.opWhen(x.Since), Critical: x.Severity == alarm.Critical}
+		a := opAlarm{Title: clean(s.o.Alarms.Title(p.Lang, x), 300), Level: "slow", Word: p.T("alarms.warning"), Since: p.opWhen(x.Since), Critical: x.Severity == alarm.Critical}
 		if a.Critical {
-			a.Word = p.T("alarms.critical")
-		} else {
-			a.Level = "advised"
+			a.Level, a.Word = "bad", p.T("alarms.critical")
 		}
 		for _, line := range strings.Split(s.o.Alarms.Text(p.Lang, x), "\n") {
 			if line = clean(line, 2000); line != "" {
