@@ -63,7 +63,7 @@ type Point struct {
 type Figures struct {
 	Points  []Point
 	Since   time.Time // when the figures begin; zero: there are none
-	Through time.Time // zero: all facts are counted; else the facts of a journal from before are being counted, and so far it came
+	Through time.Time // zero: all facts are counted; else so far the counting came, of a journal from before or in a rush of mail
 }
 
 // Sum adds up a figure over all points.
@@ -122,6 +122,9 @@ func (j *Journal) Figures(ctx context.Context, q FiguresQuery) (out Figures, err
 	return out, nil
 }
 
+// behind is how far the counting may lag, in a rush of mail, before the newest points are called unknown.
+const behind = 10 * time.Minute
+
 // know says which points are known.
 func (g *grid) know(f *Figures) {
 	for i := range f.Points {
@@ -129,7 +132,7 @@ func (g *grid) know(f *Figures) {
 		if i+1 < len(g.starts) {
 			end = g.starts[i+1]
 		}
-		f.Points[i].Known = !f.Since.IsZero() && f.Since.Before(end) && (f.Through.IsZero() || !end.After(f.Through))
+		f.Points[i].Known = !f.Since.IsZero() && f.Since.Before(end) && (f.Through.IsZero() || !end.After(f.Through) || g.now.Sub(f.Through) < behind)
 	}
 }
 
@@ -419,6 +422,7 @@ type grid struct {
 	end    time.Time // of the last step, or the present
 	span   int64     // of the rows to read
 	days   bool      // rows are days of UTC
+	now    time.Time
 }
 
 // grid lays out the steps of a query.
@@ -427,7 +431,7 @@ func (j *Journal) grid(q FiguresQuery) (*grid, error) {
 	if zone == nil {
 		zone = time.UTC
 	}
-	g := &grid{end: q.To, span: spanHour}
+	g := &grid{end: q.To, span: spanHour, now: now}
 	if g.end.IsZero() || g.end.After(now) {
 		g.end = now.Add(time.Microsecond)
 	}

@@ -23,7 +23,7 @@ const (
 	rollPause  = 10 * time.Millisecond // between two of them, so that mail goes first
 	hoursKept  = 35 * 24 * time.Hour   // age at which the figures of hours leave
 	daysKept   = 400 * 24 * time.Hour  // ... of days
-	tailMost   = 10_000                // facts not counted yet that a question adds by itself
+	tailMost   = 3_000                 // facts not counted yet that a question adds by itself
 	rollPrune  = time.Hour             // between two removals
 	prunePiece = 2000                  // figures of one transaction
 )
