@@ -66,7 +66,7 @@ func (v *visit) fresh() bool { return v.s.o.Users.Fresh(v.session, user.FreshFor
 const proofField = "proof"
 
 // notCarried are fields that a form which is sent again does not carry along: secrets do not stand in pages.
-var notCarried = []string{proofField, "password", "again", "old", "code"}
+var notCarried = []string{proofField, "account", "password", "again", "old", "code"}
 
 // sixDigits is what a code of an app looks like. Passwords are longer.
 var sixDigits = regexp.MustCompile(`^\s*\d{3}[ -]?\d{3}\s*$`)
