@@ -116,9 +116,9 @@ func (p page) allowForm(c account.Customer, what, value, until, note string) []f
 	}
 	return []field{
 		{Name: "what", Label: p.T("lists.allow.what"), Type: "select", Options: whats},
-		{Name: "value", Label: p.T("lists.allow.value"), Hint: p.T("lists.allow.value.hint"), Value: value, Most: maxWhat, Required: true, Mono: true},
-		{Name: "until", Label: p.T("lists.until"), Hint: p.T("lists.allow.until.hint", "Days", allowDaysMost), Type: "date", Value: until, Required: true},
-		{Name: "note", Label: p.T("lists.note"), Hint: p.T("lists.note.hint"), Value: note, Most: maxNoteText},
+		{Name: "value", Label: p.T("lists.allow.value"), Hint: p.T("lists.allow.value.hint"), Value: clean(value, maxWhat), Most: maxWhat, Required: true, Mono: true},
+		{Name: "until", Label: p.T("lists.until"), Hint: p.T("lists.allow.until.hint", "Days", allowDaysMost), Type: "date", Value: clean(until, 20), Required: true},
+		{Name: "note", Label: p.T("lists.note"), Hint: p.T("lists.note.hint"), Value: clean(note, 300), Most: maxNoteText},
 	}
 }
 

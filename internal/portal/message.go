@@ -489,7 +489,7 @@ func (m *messagePage) refuse(key, question string) {
 	if key == "no_question" || key == "long_question" {
 		m.Acts.QuestionError = text
 	}
-	m.Acts.Question = question
+	m.Acts.Question, _ = cleanLines(question)
 }
 
 // retestHelps reports whether a stored message can come out at or under the threshold when all is mended that can be.

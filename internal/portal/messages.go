@@ -289,7 +289,7 @@ func (s *site) messageFind(v *visit) {
 	m := v.newMessageList()
 	m.Path, m.Found = m.Base, true
 	text := strings.TrimSpace(v.r.PostForm.Get("report"))
-	m.Report.Value = text
+	m.Report.Value, _ = cleanLines(text)
 	if text == "" || len([]rune(text)) > mostReport {
 		m.Report.Fault = m.T("messages.fault.report")
 		m.Found = false

@@ -74,7 +74,7 @@ func (p page) settingsForm(language, contact string, replies bool) []field {
 		contact = ""
 	}
 	return []field{
-		{Name: "contact", Label: p.T("settings.contact"), Hint: p.T("settings.contact.hint"), Value: contact, Type: "email", Most: 320, Complete: "email"},
+		{Name: "contact", Label: p.T("settings.contact"), Hint: p.T("settings.contact.hint"), Value: clean(contact, 320), Type: "email", Most: 320, Complete: "email"},
 		{Name: "language", Label: p.T("settings.language"), Hint: p.T("settings.language.hint"), Type: "select", Options: []option{
 			{locale.French, p.T("language.fr"), language == locale.French}, {locale.English, p.T("language.en"), language == locale.English}}},
 		{Name: "replies", Label: p.T("settings.replies.field"), Hint: p.T("settings.replies.hint"), Type: "checkbox", Checked: replies},

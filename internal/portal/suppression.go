@@ -169,10 +169,10 @@ func (p page) reasonChoices(chosen suppression.Reason) []option {
 // suppressionForm are the fields to put one address on the list.
 func (p page) suppressionForm(address, reason, until, note string) []field {
 	return []field{
-		{Name: "address", Label: p.T("lists.add.address"), Hint: p.T("lists.add.address.hint"), Value: address, Most: maxWhat, Required: true, Mono: true},
+		{Name: "address", Label: p.T("lists.add.address"), Hint: p.T("lists.add.address.hint"), Value: clean(address, maxWhat), Most: maxWhat, Required: true, Mono: true},
 		{Name: "as", Label: p.T("lists.suppression.reason"), Type: "select", Options: p.reasonChoices(suppression.Reason(cmp.Or(reason, string(suppression.BySender))))},
-		{Name: "until", Label: p.T("lists.until"), Hint: p.T("lists.until.hint"), Type: "date", Value: until},
-		{Name: "note", Label: p.T("lists.note"), Hint: p.T("lists.note.hint"), Value: note, Most: maxNoteText},
+		{Name: "until", Label: p.T("lists.until"), Hint: p.T("lists.until.hint"), Type: "date", Value: clean(until, 20)},
+		{Name: "note", Label: p.T("lists.note"), Hint: p.T("lists.note.hint"), Value: clean(note, 300), Most: maxNoteText},
 	}
 }
 
