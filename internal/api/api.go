@@ -55,6 +55,7 @@ import (
 	"postern/internal/store"
 	"postern/internal/suppression"
 	"postern/internal/user"
+	"postern/internal/webhook"
 )
 
 // Limits of one request.
@@ -88,6 +89,7 @@ type Options struct {
 	Logger  *slog.Logger
 	Now     func() time.Time
 
+	Webhooks    *webhook.Webhooks   // nil: there are none
 	Suppression *suppression.Ledger // nil: there is no list of addresses that are not written to
 
 	// Users prove tokens and keep the audit log. nil: nobody has a token, so only the operator's socket is answered, and acts leave no line.
@@ -209,7 +211,7 @@ func (s *server) register() {
 		add   func()
 	}{
 		{"Sending", s.addSend}, {"Messages", s.addMessages}, {"Figures", s.addFigures}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addDomains}, {"Suppression", s.addSuppression},
-		{"Tests and lists", s.addTuning}, {"Learning", s.addLearn}, {"Users and tokens", s.addUsers}, {"Gateway", s.addGateway}, {"Alarms", s.addAlarms},
+		{"Tests and lists", s.addTuning}, {"Learning", s.addLearn}, {"Webhooks", s.addWebhooks}, {"Users and tokens", s.addUsers}, {"Gateway", s.addGateway}, {"Alarms", s.addAlarms},
 	} {
 		s.section(x.group)
 		x.add()

@@ -15,6 +15,7 @@ import (
 	"postern/internal/learn"
 	"postern/internal/spool"
 	"postern/internal/user"
+	"postern/internal/webhook"
 )
 
 const problemType = "urn:postern:problem:"
@@ -48,6 +49,17 @@ var meanings = []struct {
 	{account.ErrNotFound, http.StatusNotFound, "not-found", ""},
 	{account.ErrTaken, http.StatusConflict, "taken", ""},
 	{account.ErrInvalid, http.StatusUnprocessableEntity, "invalid", ""},
+	{webhook.ErrNotFound, http.StatusNotFound, "not-found", "there is no such webhook; /v1/webhooks lists them"},
+	{journal.ErrNoFact, http.StatusNotFound, "no-such-event", "the journal has no such event for this webhook, or no longer"},
+	{webhook.ErrTooMany, http.StatusConflict, "too-many", "there are as many webhooks as may be (10 of a customer, 20 of the gateway); delete one first"},
+	{webhook.ErrBusy, http.StatusTooManyRequests, "busy", "too much is being sent by hand; try again in a moment"},
+	{webhook.ErrEvents, http.StatusUnprocessableEntity, "invalid", ""},
+	{webhook.ErrLabel, http.StatusUnprocessableEntity, "invalid", ""},
+	{webhook.ErrNoAddress, http.StatusUnprocessableEntity, "bad-address", ""},
+	{webhook.ErrScheme, http.StatusUnprocessableEntity, "bad-address", ""},
+	{webhook.ErrUserInfo, http.StatusUnprocessableEntity, "bad-address", ""},
+	{webhook.ErrPort, http.StatusUnprocessableEntity, "bad-address", ""},
+	{webhook.ErrForbidden, http.StatusUnprocessableEntity, "bad-address", ""},
 	{user.ErrNotFound, http.StatusNotFound, "not-found", "there is no such user, session or token; the list tells what there is"},
 	{user.ErrTaken, http.StatusConflict, "taken", "this address has a user already"},
 	{user.ErrLast, http.StatusConflict, "last-operator", "the last operator cannot be taken away; make another one first"},
@@ -78,7 +90,7 @@ func (s *server) fail(err error) error {
 
 // plain drops the package prefix of an error: it is for people.
 func plain(err error) string {
-	return strings.NewReplacer("account: ", "", "spool: ", "", "journal: ", "", "user: ", "", "not accepted: ", "").Replace(err.Error())
+	return strings.NewReplacer("account: ", "", "spool: ", "", "journal: ", "", "user: ", "", "webhook: ", "", "not accepted: ", "").Replace(err.Error())
 }
 
 func invalid(detail string) error { return problem(http.StatusUnprocessableEntity, "invalid", detail) }

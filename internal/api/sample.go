@@ -21,6 +21,7 @@ type sample struct {
 const (
 	sampleMessage = "01KA8ZKQ4D2M6X9V5T3R7W1Y0B"
 	sampleUser    = "b7k2m9x4q8"
+	sampleHook    = "h4q7w2k9zt"
 )
 
 // samplePath are values of path parameters.
@@ -80,6 +81,18 @@ func samples() map[string]sample {
 		"update-user":  {path: map[string]string{"id": sampleUser}, body: UserChange{Address: "anna@shop.example", Name: "Anna", Role: user.CustomerAdmin, Language: "en"}},
 		"add-token":    {body: TokenRequest{User: "anna@shop.example", Label: "monitoring", Rights: []user.Right{user.MailRead}, Ends: sampleTime}},
 		"list-history": {query: [][2]string{{"act", "message.release"}, {"limit", "50"}}},
+
+		"add-webhook":           {body: HookRequest{HookSettings: HookSettings{Label: "my shop", URL: "https://hooks.shop.example/postern", Events: []string{"message.bounced", "suppression.added"}}}},
+		"update-webhook":        {path: map[string]string{"id": sampleHook}, body: HookSettings{Label: "my shop", URL: "https://hooks.shop.example/postern"}},
+		"show-webhook":          {path: map[string]string{"id": sampleHook}},
+		"delete-webhook":        {path: map[string]string{"id": sampleHook}},
+		"rotate-webhook":        {path: map[string]string{"id": sampleHook}},
+		"pause-webhook":         {path: map[string]string{"id": sampleHook}},
+		"resume-webhook":        {path: map[string]string{"id": sampleHook}},
+		"try-webhook":           {path: map[string]string{"id": sampleHook}},
+		"replay-webhook":        {path: map[string]string{"id": sampleHook}, body: ReplayRequest{Since: sampleTime}},
+		"send-webhook-again":    {path: map[string]string{"id": sampleHook}, body: AgainRequest{Event: "4711"}},
+		"list-webhook-attempts": {path: map[string]string{"id": sampleHook}},
 
 		"pause-lane":       {body: PauseRequest{Lane: "orange", Until: sampleTime, Reason: "their postmaster asked"}},
 		"retry-lane":       {body: LaneRequest{Lane: "orange"}},

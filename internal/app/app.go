@@ -53,6 +53,7 @@ import (
 	"postern/internal/suppression"
 	"postern/internal/tlspolicy"
 	"postern/internal/user"
+	"postern/internal/webhook"
 )
 
 // Options is what New needs beside the configuration.
@@ -95,6 +96,7 @@ type App struct {
 	tlsPolicy       *tlspolicy.Book
 	reputation      *reputation.Advisor
 	alarms          *alarm.Alarms
+	webhooks        *webhook.Webhooks
 	queueWatch      alarm.Watch
 	metrics         *metrics
 	returning       returning
@@ -148,7 +150,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 		do   func(context.Context, *config.Config) error
 	}{
 		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"accounts", a.openAccounts}, {"users", a.openUsers},
-		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"return addresses", a.openReturning}, {"intake and delivery", a.openWorks},
+		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"webhooks", a.openWebhooks}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"return addresses", a.openReturning}, {"intake and delivery", a.openWorks},
 		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"services", a.openServices}, {"pages", a.openFaces},
 	} {
 		if err := step.do(ctx, o.Config); err != nil {
@@ -489,12 +491,12 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	pages, err = portal.New(portal.Options{Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,
 		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log, SSO: a.identity,
 		Users: a.users, Accounts: a.accounts, Journal: a.journal, Spool: a.spool, Delivery: a.delivery, Filter: a.filter, Suppression: a.suppression,
-		Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference, Reputation: a.reputation, Ways: a.ways(c),
+		Webhooks: a.webhooks, Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference, Reputation: a.reputation, Ways: a.ways(c),
 		Learn: a.learn, Names: a.egressNames, Settings: a.settings, Reload: func() error { return a.Reload(context.Background()) }, Version: a.version})
 	if err != nil {
 		return nil, nil, err
 	}
-	a.api, err = api.New(api.Options{Settings: a.apiSettings, Submit: a.intake.Submit, MessageBytes: int64(c.Limits.SMTP().MessageBytes), Hostname: a.host,
+	a.api, err = api.New(api.Options{Webhooks: a.webhooks, Settings: a.apiSettings, Submit: a.intake.Submit, MessageBytes: int64(c.Limits.SMTP().MessageBytes), Hostname: a.host,
 		Link:       func(id mail.QueueID) string { return a.metrics.links.For(id, time.Now()) },
 		Reputation: a.reputation, Users: a.users, DB: a.mainDB, BaseURL: c.BaseURL(), Reference: a.reference, Look: a.returning.door.Look, Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression,
 		Spool: a.spool, Catalog: a.metrics.catalog, Version: a.version, Reload: func() error { return a.Reload(context.Background()) }, Logger: a.log})

@@ -86,6 +86,7 @@ type Config struct {
 
 	Suppression Suppression `key:"suppression"`
 	Domains     Domains     `key:"domains"`
+	Webhooks    Webhooks    `key:"webhooks"`
 
 	// Files are the files read, in order; empty for ZeroConfig.
 	Files []string
@@ -477,6 +478,11 @@ type Webhook struct {
 	Name   string `key:"name"`
 	URL    string `key:"url"`
 	Secret Secret `key:"secret_file"`
+}
+
+// Webhooks says where customers' and operators' webhooks may lead.
+type Webhooks struct {
+	Private []netip.Prefix `key:"private_destinations"` // none = the internet only
 }
 
 // DKIM says whether mail is signed.

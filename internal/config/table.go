@@ -278,6 +278,9 @@ func otherKeys() []Key {
 		{Path: "alarm.webhooks[].name", Required: true, Unit: "name", Sample: "oncall", Restart: true, Doc: "For the log and the database; stays the same."},
 		{Path: "alarm.webhooks[].url", Required: true, Unit: "web address", Sample: "https://hooks.example.org/postern", Restart: true, Doc: "https, or http on this machine."},
 		{Path: "alarm.webhooks[].secret_file", Required: true, Unit: "file", Sample: "/etc/postern/hook-secret", Restart: true, Doc: "File with the secret that signs posts, at least 16 bytes."},
+
+		{Path: "webhooks", Doc: "Webhooks that customers and operators set up themselves (pages, API, `postern webhook`)."},
+		{Path: "webhooks.private_destinations", Default: "[]", Unit: "list of networks", Sample: "[10.1.2.0/24]", Restart: true, Doc: "Networks that are not on the internet and may be posted to all the same, such as your own. To any other private, loopback or link-local address nothing is posted, whatever DNS says: who may make a webhook could otherwise reach services that trust this machine. Plain http is possible only to this machine, and only when its loopback network is in this list."},
 		{Path: "dkim", Doc: "Signatures of outgoing mail."},
 		{Path: "dkim.sign", Default: "true", Doc: "Sign the mail of every domain that has a key; see `postern dkim new`."},
 	}

@@ -55,7 +55,23 @@ func (v *validation) run() {
 	v.returnPath()
 	v.services()
 	v.alarms()
+	v.networks("webhooks.private_destinations", v.Webhooks.Private, "whoever may make a webhook can make Postern post to programs of this machine, which may trust it")
 	v.domains()
+}
+
+// networks checks a list of networks that are not the internet; own is said of those that hold this machine.
+func (v *validation) networks(key string, list []netip.Prefix, own string) {
+	for i, n := range list {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		switch {
+		case !n.IsValid():
+			continue // told already
+		case n != n.Masked():
+			v.bad(at, "%s has address bits beyond its length; did you mean %s or %s?", n, n.Masked(), netip.PrefixFrom(n.Addr(), n.Addr().BitLen()))
+		case n.Overlaps(netip.MustParsePrefix("127.0.0.0/8")) || n.Overlaps(netip.MustParsePrefix("::1/128")):
+			v.doubt(at, "%s", own)
+		}
+	}
 }
 
 // alarms asks the room that posts whether it can.
@@ -470,17 +486,7 @@ func (v *validation) delivery() {
 	if d.DelayNotice > d.Expire {
 		v.doubt("delivery.delay_notice", "later than delivery.expire (%s): nobody is told of a delay", formatDuration(d.Expire))
 	}
-	for i, n := range d.Private {
-		at := fmt.Sprintf("delivery.private_destinations[%d]", i)
-		switch {
-		case !n.IsValid():
-			continue // told already
-		case n != n.Masked():
-			v.bad(at, "%s has address bits beyond its length; did you mean %s or %s?", n, n.Masked(), netip.PrefixFrom(n.Addr(), n.Addr().BitLen()))
-		case n.Overlaps(netip.MustParsePrefix("127.0.0.0/8")) || n.Overlaps(netip.MustParsePrefix("::1/128")):
-			v.doubt(at, "whoever may send can make Postern speak to mail servers of this machine, which may trust it")
-		}
-	}
+	v.networks("delivery.private_destinations", d.Private, "whoever may send can make Postern speak to mail servers of this machine, which may trust it")
 	for i, r := range d.TLSRules {
 		at := fmt.Sprintf("delivery.tls_rules[%d]", i)
 		if (r.Domain == "") == (r.Exchanger == "") && !v.told(at) {

@@ -62,6 +62,7 @@ import (
 	"postern/internal/spool"
 	"postern/internal/suppression"
 	"postern/internal/user"
+	"postern/internal/webhook"
 )
 
 // Options is what New needs. Desk, Catalog and Links are required.
@@ -86,6 +87,7 @@ type Options struct {
 	Alarms      *alarm.Alarms              // nil: none stand
 	Knowledge   func() *provider.Knowledge // the receivers that are known now
 	Reputation  *reputation.Advisor
+	Webhooks    *webhook.Webhooks
 	Ways        Ways // how mail comes in
 	// Reference finds one of our references in a text, such as that of a return address in a pasted bounce. nil: not looked for.
 	Reference func(text []byte) (mail.QueueID, bool)
