@@ -28,12 +28,12 @@ func Plans(j *Journal, q Query) (sqls []string, args [][]any) {
 	if q.Limit = 100; q.Cursor == "" {
 		q.Cursor = mark{1, 1}.cursor()
 	}
-	where, given, err := j.conditions(&q)
+	where, given, err := j.conditions(&q, mark{1, 1})
 	if err != nil {
 		panic(err)
 	}
 	walks, bounded := q.walks()
-	all := q.pages(where, given, walks, mark{1, 1})
+	all := q.pages(where, given, walks)
 	if bounded {
 		all = append(all, q.ends(walks)...)
 	}

@@ -40,6 +40,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/mail"
@@ -166,6 +167,7 @@ type Journal struct {
 	log  *slog.Logger
 	kick chan struct{} // tells Run that something was posted
 	turn chan struct{} // held by the one that writes
+	tops atomic.Pointer[topAnswer]
 
 	mu      sync.Mutex
 	queue   []item

@@ -11,7 +11,7 @@ import (
 )
 
 // Scan is how many facts one page of a search compares at most with what no index answers: text, kinds, and the customer of an address.
-const Scan = 10_000
+const Scan = 20_000
 
 // rareKinds is the condition of the index of rare kinds, word by word.
 const rareKinds = `kind IN ('asked', 'complaint', 'dropped', 'lifted', 'listed', 'recovered', 'released', 'retested', 'tuned', 'unread')`
@@ -64,15 +64,12 @@ type statement struct {
 	args []any
 }
 
-// pages are the questions for one page of facts, one for each way, which end at a mark.
-func (q *Query) pages(where string, args []any, walks []walk, end mark) (all []statement) {
+// pages are the questions for one page of facts, one for each way.
+func (q *Query) pages(where string, args []any, walks []walk) (all []statement) {
 	for _, w := range walks {
 		sql, given := where, slices.Clone(args)
 		if w.condition != "" {
 			sql, given = sql+" AND "+w.condition, append(given, w.value)
-		}
-		if end != (mark{}) {
-			sql, given = sql+" AND (at, id) >= (?, ?)", append(given, end.at, end.id)
 		}
 		all = append(all, statement{`SELECT ` + readColumns + ` FROM journal_fact WHERE ` + sql + ` ORDER BY at DESC, id DESC LIMIT ?`, append(given, q.Limit+1)})
 	}
@@ -88,12 +85,11 @@ func (q *Query) ends(walks []walk) (all []statement) {
 		}
 		if at, id, ok := parseCursor(q.Cursor); ok {
 			conditions, args = append(conditions, "(at, id) < (?, ?)"), append(args, at, id)
+		} else if !q.Until.IsZero() {
+			conditions, args = append(conditions, "at < ?"), append(args, q.Until)
 		}
 		if !q.Since.IsZero() {
 			conditions, args = append(conditions, "at >= ?"), append(args, q.Since)
-		}
-		if !q.Until.IsZero() {
-			conditions, args = append(conditions, "at < ?"), append(args, q.Until)
 		}
 		if len(conditions) == 0 {
 			conditions = append(conditions, "at > 0")

@@ -71,8 +71,7 @@ func (j *Journal) Look(ctx context.Context, q Query) (found Found, err error) {
 		q.Limit = 100
 	}
 	q.Limit = min(q.Limit, 1000)
-	where, args, err := j.conditions(&q)
-	if err != nil {
+	if _, _, err := j.conditions(&q, mark{}); err != nil { // also bounds the time of mere text
 		return Found{}, fmt.Errorf("search: %w", err)
 	}
 	walks, bounded := q.walks()
@@ -86,7 +85,11 @@ func (j *Journal) Look(ctx context.Context, q Query) (found Found, err error) {
 				return err
 			}
 		}
-		for _, st := range q.pages(where, args, walks, end) {
+		where, args, err := j.conditions(&q, end)
+		if err != nil {
+			return err
+		}
+		for _, st := range q.pages(where, args, walks) {
 			more, err := readFacts(tx.Query(st.sql, st.args...))
 			if err != nil {
 				return err
@@ -116,8 +119,8 @@ func (j *Journal) Look(ctx context.Context, q Query) (found Found, err error) {
 	return found, nil
 }
 
-// conditions is the WHERE clause but for the address.
-func (j *Journal) conditions(q *Query) (where string, args []any, err error) {
+// conditions is the WHERE clause but for the address. Facts older than end are left out; the zero mark is none.
+func (j *Journal) conditions(q *Query, end mark) (where string, args []any, err error) {
 	var b strings.Builder
 	add := func(condition string, values ...any) {
 		if b.Len() > 0 {
@@ -140,12 +143,14 @@ func (j *Journal) conditions(q *Query) (where string, args []any, err error) {
 			return "", nil, fmt.Errorf("%w cursor %q", ErrInvalid, q.Cursor)
 		}
 		add("(at, id) < (?, ?)", at, id)
+	} else if !q.Until.IsZero() { // a cursor lies before it: of two bounds on one side the database may walk from the farther one
+		add("at < ?", q.Until)
 	}
-	if !q.Since.IsZero() {
+	if !q.Since.IsZero() && end == (mark{}) { // nor does it need this bound beside an end
 		add("at >= ?", q.Since)
 	}
-	if !q.Until.IsZero() {
-		add("at < ?", q.Until)
+	if end != (mark{}) {
+		add("(at, id) >= (?, ?)", end.at, end.id)
 	}
 	if q.MessageID != "" {
 		add("message_key = ?", foldKey(q.MessageID))

@@ -133,6 +133,7 @@ func newPast(b *testing.B) *past {
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }()
 	b.Cleanup(func() { stop(); <-done })
+	p.customers(b)
 	ready := filepath.Join(dir, "ready")
 	if names, err := os.ReadFile(ready); err == nil {
 		fmt.Sscan(string(names), (*string)(&p.message), (*string)(&p.held))
@@ -143,17 +144,22 @@ func newPast(b *testing.B) *past {
 	return p
 }
 
-// make fills the gateway: customers, facts of sixty days, mail in the spool, suppressed addresses.
-func (p *past) make(b *testing.B) {
+// customers stands in for a configuration that has them: they must be told at every start.
+func (p *past) customers(b *testing.B) {
 	b.Helper()
-	ctx, r := b.Context(), rand.New(rand.NewPCG(1, 1))
-	customers, facts := number("POSTERN_BENCH_CUSTOMERS", 10_000), number("POSTERN_BENCH_FACTS", 1_000_000)
-	list := make([]account.Customer, customers)
+	list := make([]account.Customer, number("POSTERN_BENCH_CUSTOMERS", 10_000))
 	for i := range list {
 		list[i] = account.Customer{ID: fmt.Sprintf("c%d", i+1), Name: fmt.Sprintf("Customer number %d", i+1), Language: []string{"fr", "en"}[i%2], Contact: parsed(b, fmt.Sprintf("owner@c%d.example", i+1)),
 			Domains: []mail.Domain{mail.Domain(fmt.Sprintf("c%d.example", i+1))}, SelfRelease: true}
 	}
-	must(b, p.Accounts().SyncConfig(ctx, list, "bench"))
+	must(b, p.Accounts().SyncConfig(b.Context(), list, "bench"))
+}
+
+// make fills the gateway: facts of sixty days, mail in the spool, suppressed addresses.
+func (p *past) make(b *testing.B) {
+	b.Helper()
+	ctx, r := b.Context(), rand.New(rand.NewPCG(1, 1))
+	customers, facts := number("POSTERN_BENCH_CUSTOMERS", 10_000), number("POSTERN_BENCH_FACTS", 1_000_000)
 	now := time.Now()
 	var batch []journal.Fact
 	for written := 0; written < facts; {
