@@ -382,7 +382,7 @@ type triedMessage struct{ At, From, Subject, URL, Then, Would string }
 
 // Bounds of a trial.
 const (
-	triedFacts    = 2000
+	triedFacts    = 1000
 	triedExamples = 10
 )
 
