@@ -1,21 +1,27 @@
-// Package portal is the pages that people see: today the page of one held or refused message, which a notice links to, and a
-// start page that says where one is.
+// Package portal is the pages that people see: those of a customer, those of the operator, one's own account, public pages that explain, and the page
+// of one held or refused message, which a notice links to and which opens without signing in.
+//
+// # How a page comes about
+//
+// Each page or act is a route (route.go) that declares what it asks of its visitor: nothing, to be signed in, a right over the customer whom the path
+// names, or a right over the gateway (package user). The frame (visit.go) finds out who asks, looks the customer up, compares, and answers 404 for what is
+// another's exactly as for what is not there; only then the page is made. Acts are POST. What they did or were refused goes into the audit log, written
+// by the frame; an act that worked leads to a page (303) that says so once. GET and HEAD change nothing: mail scanners open every link they see.
+// What a page shows is read from the ledgers and from intake.Desk, delivery, shaping and reputation; figures come counted from the journal, lists in pages
+// with a cursor, so that a page costs the same with a million facts.
 //
 // # The page of a message
 //
 // GET /m/TOKEN shows one message and no other: what state it is in, why, what would change that, and what became of it since.
-// There is no login: the token (package notice, Links) holds a queue ID, an end and a MAC. So the page shows the verdict and a
-// few header fields, never the message's text. The acts are POST forms: test again, release, allow this sender's mail, ask the operator, delete. They are
-// checked and done by intake.Desk; the portal only puts its answers into words. After an act that worked comes a redirect
-// (303), so that reloading repeats nothing; an act that did not work answers with the page, a status of its own and the
-// reason. GET and HEAD change nothing: mail scanners open every link they see.
+// The token (package notice, Links) holds a queue ID, an end and a MAC; the page shows the verdict and a few header fields, never the message's text.
+// Those who are signed in see the same page below /c/CUSTOMER/messages, and there the text too, as plain text and on demand.
 //
 // # What protects it
 //
-// The pages need no JavaScript and load nothing from elsewhere; the Content-Security-Policy allows nothing else. All text
-// comes from mail and DNS, so it passes html/template and clean, which takes out control and direction characters. Requests
-// are limited per client network in fixed memory, bodies in the router. A request that another site makes a browser send is
-// refused (http.CrossOriginProtection); the token in the path is the second lock. Forged tokens all get the same 404.
+// No act needs JavaScript; the few scripts (passkeys, live view) are ours, and only their pages allow them. Nothing is loaded from elsewhere, and the
+// Content-Security-Policy allows nothing else. Text from mail, DNS and people passes html/template and clean, which takes out control and direction
+// characters. Requests are limited per client network, and per user behind the sign-in, in fixed memory; bodies by their route. A request that another
+// site makes a browser send is refused (http.CrossOriginProtection), and cookies are SameSite. A session that ends is out with the next request.
 //
 // The web server before the portal, which speaks HTTPS, must set X-Forwarded-For: its last entry is believed when the
 // connection comes from loopback. Without it all visitors share one limit. BaseURL may have a path; requests are understood
@@ -23,8 +29,8 @@
 //
 // # Language
 //
-// The customer's, unless the address names another (?lang=fr, kept in links and forms). Pages without a message follow
-// Accept-Language. The sentences are in locale/texts/portal.LANG.yaml.
+// The visitor's, who chose it with his account; of a message link the customer's; else what Accept-Language asks. ?lang=fr overrides and is kept in links and
+// forms. Times are of the visitor's zone. The sentences are in locale/texts/portal*.LANG.yaml.
 //
 // # How it fails
 //
