@@ -54,5 +54,9 @@ var words = []struct {
 	{"not-ours", 404},
 	{"later", 503},
 	{"timeout", 504},
+	{"bad-address", 422},
+	{"busy", 409},
+	{"too-many", 409},
+	{"no-such-event", 404},
 	{"internal", 500},
 }
