@@ -55,7 +55,7 @@ var words = []struct {
 	{"later", 503},
 	{"timeout", 504},
 	{"bad-address", 422},
-	{"busy", 409},
+	{"busy", 429},
 	{"too-many", 409},
 	{"no-such-event", 404},
 	{"internal", 500},
