@@ -3,6 +3,7 @@ package alarm
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -25,7 +26,11 @@ const minSecret = 16
 
 // CheckURL says whether alarms may be posted to an address: https anywhere, or http on this machine. Addresses come from the configuration.
 func CheckURL(text string) error {
-	return policy().Check(text)
+	err := policy().Check(text)
+	if errors.Is(err, webhook.ErrScheme) {
+		return errors.New("posts go by https, or by http on this machine")
+	}
+	return err
 }
 
 // policy is where alarms may go.

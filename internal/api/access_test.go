@@ -19,6 +19,7 @@ import (
 	"postern/internal/spool"
 	"postern/internal/suppression"
 	"postern/internal/user"
+	"postern/internal/webhook"
 )
 
 // said is an answer over HTTP.
@@ -185,7 +186,11 @@ func startTwo(t testing.TB) *two {
 	if err := g.Suppression().Add(ctx, suppression.Entry{Customer: "bakery", Address: a, Reason: suppression.ByOperator, By: "operator:alice", Note: marker}); err != nil {
 		t.Fatal(err)
 	}
-	x.paths = map[string]string{"/v1/messages/{id}": string(x.message), "/v1/customers/{id}": "bakery", "/v1/users/{id}": u.ID, "{session}": session.ID, "{user}": login,
+	hook, err := g.Webhooks().Add(ctx, "bakery", webhook.Settings{Label: marker, URL: "https://192.88.99.1.invalid/" + marker}, "operator:alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.paths = map[string]string{"/v1/webhooks/{id}": hook.ID, "/v1/messages/{id}": string(x.message), "/v1/customers/{id}": "bakery", "/v1/users/{id}": u.ID, "{session}": session.ID, "{user}": login,
 		"{domain}": marker + ".example", "{selector}": keys[0].Selector, "/v1/reactions/{id}": "r7", "/v1/tokens/{id}": "t7"}
 	return x
 }

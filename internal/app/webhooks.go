@@ -21,6 +21,9 @@ func (a *App) openWebhooks(_ context.Context, c *config.Config) (err error) {
 	return nil
 }
 
+// Webhooks returns the room that tells programs each fact.
+func (a *App) Webhooks() *webhook.Webhooks { return a.webhooks }
+
 // hookStopped tells the operator of a hook of his own that takes nothing any more. Customers see it on their page.
 func (a *App) hookStopped(h webhook.Hook) {
 	if h.Customer != "" {
