@@ -446,6 +446,9 @@ func (a *App) Addresses(name string) string {
 // Accounts returns the ledger of customers, for the demo and for tests.
 func (a *App) Accounts() *account.Ledger { return a.accounts }
 
+// Intake returns what takes mail in.
+func (a *App) Intake() *intake.Intake { return a.intake }
+
 // Desk returns the desk for held mail.
 func (a *App) Desk() *intake.Desk { return a.metrics.desk }
 
