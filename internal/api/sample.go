@@ -92,7 +92,7 @@ func samples() map[string]sample {
 		"try-webhook":           {path: map[string]string{"id": sampleHook}},
 		"replay-webhook":        {path: map[string]string{"id": sampleHook}, body: ReplayRequest{Since: sampleTime}},
 		"send-webhook-again":    {path: map[string]string{"id": sampleHook}, body: AgainRequest{Event: "4711"}},
-		"list-webhook-attempts": {path: map[string]string{"id": sampleHook}},
+		"webhook-attempts": {path: map[string]string{"id": sampleHook}},
 
 		"pause-lane":       {body: PauseRequest{Lane: "orange", Until: sampleTime, Reason: "their postmaster asked"}},
 		"retry-lane":       {body: LaneRequest{Lane: "orange"}},

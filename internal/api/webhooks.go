@@ -115,7 +115,7 @@ func (s *server) addWebhooks() {
 	add(s, post, "/v1/webhooks/{id}/test", "try-webhook", "Post an event \"test\" now and say what came of it", write.as("webhook.test"), s.tryHook)
 	add(s, post, "/v1/webhooks/{id}/replay", "replay-webhook", "Tell everything again from a time or an event on, as far back as the journal goes", write.as("webhook.replay"), s.replayHook)
 	add(s, post, "/v1/webhooks/{id}/again", "send-webhook-again", "Post one event again now and say what came of it", write.as("webhook.again"), s.sendHookAgain)
-	add(s, get, "/v1/webhooks/{id}/attempts", "list-webhook-attempts", "The last posts to a webhook, at most 100, the newest first", read, s.listHookAttempts)
+	add(s, get, "/v1/webhooks/{id}/attempts", "webhook-attempts", "The last posts to a webhook, at most 100, the newest first", read, s.listHookAttempts)
 }
 
 // hooks is the room.

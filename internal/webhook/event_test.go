@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -103,6 +104,29 @@ func TestEveryKindHasItsWord(t *testing.T) {
 			if e.Word == "" || e.Means == "" || strings.ToLower(e.Word) != e.Word || !strings.Contains(e.Word, ".") {
 				t.Errorf("%+v", e)
 			}
+		}
+	}
+}
+
+// TestDocumentedEvents: the manuals have every event, with its meaning, and no other.
+func TestDocumentedEvents(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"webhooks.md", "webhooks.fr.md"} {
+		text, err := os.ReadFile("../../docs/operator/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range webhook.Events(true) {
+			row := "| `" + e.Word + "` | "
+			if name == "webhooks.md" {
+				row += e.Means + " | " + map[bool]string{true: "the gateway", false: "all"}[e.Gateway] + " |"
+			}
+			if !strings.Contains(string(text), row) {
+				t.Errorf("%s lacks %s", name, row)
+			}
+		}
+		if n := strings.Count(string(text), "\n| `"); n != len(webhook.Events(true)) {
+			t.Errorf("%s has %d events, want %d", name, n, len(webhook.Events(true)))
 		}
 	}
 }
