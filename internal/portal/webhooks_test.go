@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/account"
 	"postern/internal/user"
 	"postern/internal/webhook"
 )
@@ -19,6 +20,9 @@ import (
 func TestWebhookPages(t *testing.T) {
 	t.Parallel()
 	g := start(t)
+	if err := g.Accounts().PutCustomer(t.Context(), account.Customer{ID: "other", Name: "Other"}); err != nil {
+		t.Fatal(err)
+	}
 	target := httptest.NewServer(http.NotFoundHandler())
 	defer target.Close()
 	for _, tc := range []struct {
