@@ -346,6 +346,12 @@ const mostTop = 1000
 // topFor is how long an answer about hours that are over is given again.
 const topFor = time.Minute
 
+const (
+	// sqlTopTaken has an index of its own, which holds only what meets these conditions, word by word. Other figures are seldom asked for.
+	sqlTopTaken = `SELECT customer, sum(count) FROM journal_figure WHERE span = 1 AND kind = '=taken' AND customer <> '' AND at >= ? AND at < ? GROUP BY customer`
+	sqlTop      = `SELECT customer, sum(count) FROM journal_figure WHERE span = 1 AND at >= ? AND at < ? AND kind = ? AND customer <> '' GROUP BY customer`
+)
+
 // Top returns the customers with the greatest figure in a window of whole hours, at most 48, the greatest first. An answer about hours that
 // are over may be a minute old.
 func (j *Journal) Top(ctx context.Context, x Figure, from, to time.Time, limit int) (out []CustomerSum, err error) {
@@ -359,7 +365,11 @@ func (j *Journal) Top(ctx context.Context, x Figure, from, to time.Time, limit i
 	}
 	err = j.db.Read(ctx, func(tx *store.Tx) error {
 		by := map[string]int64{}
-		rows := tx.Query(`SELECT customer, sum(count) FROM journal_figure WHERE span = 1 AND at >= ? AND at < ? AND kind = ? AND customer <> '' GROUP BY customer`, from, to, string(x))
+		statement, args := sqlTop, []any{from, to, string(x)}
+		if x == Taken {
+			statement, args = sqlTopTaken, args[:2]
+		}
+		rows := tx.Query(statement, args...)
 		for rows.Next() {
 			var customer string
 			var n int64

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -154,35 +153,51 @@ type Tested struct {
 const verdictColumns = `id, at, kind, queue_id, customer, credential, client_ip, recipient, header_from, subject, score, text, actor, detail`
 
 // Verdicts returns what the tests said of messages, the newest first, one page at a time; next is the Cursor of the following page, "" after
-// the last one. What operators set aside later is not among it. It walks an index and holds one page in memory.
+// the last one. What operators set aside later is not among it. It walks an index and holds one page in memory. A page ends early when it has
+// passed Scan facts, whatever they are: it may then be empty and not the last.
 func (j *Journal) Verdicts(ctx context.Context, q VerdictQuery) (tested []Tested, next string, err error) {
 	if q.Limit <= 0 {
 		q.Limit = 1000
 	}
 	q.Limit = min(q.Limit, 5000)
-	statement := `SELECT ` + verdictColumns + ` FROM journal_fact WHERE kind IN ('accepted', 'held', 'recovered', 'rejected')`
-	var args []any
-	if q.Customer != "" {
-		statement += ` AND customer = ?`
-		args = append(args, q.Customer)
+	look := Query{Customer: q.Customer, Kinds: testedKinds, Cursor: q.Cursor}
+	if _, _, ok := parseCursor(q.Cursor); q.Cursor != "" && !ok {
+		return nil, "", fmt.Errorf("verdicts: %w cursor %q", ErrInvalid, q.Cursor)
 	}
-	if q.Cursor != "" {
-		at, id, ok := parseCursor(q.Cursor)
-		if !ok {
-			return nil, "", fmt.Errorf("verdicts: %w cursor %q", ErrInvalid, q.Cursor)
-		}
-		statement += ` AND (at, id) < (?, ?)`
-		args = append(args, at, id)
-	}
-	statement += ` ORDER BY at DESC, id DESC LIMIT ?`
+	walks, _ := look.walks()
 	err = j.db.Read(ctx, func(tx *store.Tx) (err error) {
-		tested, next, err = readTested(tx.Query(statement, append(slices.Clone(args), q.Limit)...), q.Limit)
+		end, err := scanEnd(tx, &look, walks)
+		if err != nil {
+			return err
+		}
+		statement, args := sqlVerdicts(q, end)
+		if tested, next, err = readTested(tx.Query(statement, args...), q.Limit); err == nil && next == "" && end != (mark{}) {
+			next = end.cursor()
+		}
 		return err
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("verdicts: %w", err)
 	}
 	return tested, next, nil
+}
+
+// testedKinds are the kinds of facts that may carry what the tests said.
+var testedKinds = []Kind{Accepted, Held, Recovered, Rejected}
+
+// sqlVerdicts is the question for a page that ends at a mark, if not the zero one, or when it is full.
+func sqlVerdicts(q VerdictQuery, end mark) (statement string, args []any) {
+	statement = `SELECT ` + verdictColumns + ` FROM journal_fact WHERE kind IN ('accepted', 'held', 'recovered', 'rejected')`
+	if q.Customer != "" {
+		statement, args = statement+` AND customer = ?`, append(args, q.Customer)
+	}
+	if at, id, ok := parseCursor(q.Cursor); ok {
+		statement, args = statement+` AND (at, id) < (?, ?)`, append(args, at, id)
+	}
+	if end != (mark{}) {
+		statement, args = statement+` AND (at, id) >= (?, ?)`, append(args, end.at, end.id)
+	}
+	return statement + ` ORDER BY at DESC, id DESC LIMIT ?`, append(args, q.Limit)
 }
 
 // readTested reads one page of verdictColumns.
