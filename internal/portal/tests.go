@@ -447,17 +447,20 @@ func (d *testPage) judge(w *filter.WhatIf, tested []journal.Tested) *trial {
 		if o.Held {
 			would++
 		}
-		m := triedMessage{At: d.date(x.At), From: clean(x.HeaderFrom, 100), Subject: clean(x.Subject, 100), URL: d.URL("/o/messages/" + url.PathEscape(string(x.ID))),
-			Then: locale.Number(d.Lang, x.Score), Would: locale.Number(d.Lang, o.Score)}
+		example := func(to *[]triedMessage) {
+			if len(*to) == triedExamples {
+				return
+			}
+			*to = append(*to, triedMessage{At: d.date(x.At), From: clean(x.HeaderFrom, 100), Subject: clean(x.Subject, 100), URL: d.URL("/o/messages/" + url.PathEscape(string(x.ID))),
+				Then: locale.Number(d.Lang, x.Score), Would: locale.Number(d.Lang, o.Score)})
+		}
 		switch {
 		case o.Held && !was:
-			if stopped++; len(out.Stopped) < triedExamples {
-				out.Stopped = append(out.Stopped, m)
-			}
+			stopped++
+			example(&out.Stopped)
 		case was && !o.Held:
-			if passed++; len(out.Passed) < triedExamples {
-				out.Passed = append(out.Passed, m)
-			}
+			passed++
+			example(&out.Passed)
 		}
 	}
 	n := func(i int) string { return d.count(float64(i)) }
