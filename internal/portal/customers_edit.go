@@ -81,7 +81,7 @@ func (s *site) opShowForm(v *visit, status int, id string, t opTyped, faults map
 		if name == "id" {
 			label = "ident" // a key of texts cannot end in id
 		}
-		f := field{Name: name, Label: p.T("customers.field." + label), Value: t[name], Fault: faults[name]}
+		f := field{Name: name, Label: p.T("customers.field." + label), Value: typedAgain(t[name]), Fault: faults[name]}
 		if key := "customers.hint." + label; s.o.Catalog.Has("portal." + key) {
 			f.Hint = p.T(key)
 		}
@@ -116,7 +116,7 @@ func (s *site) opAddCustomer(v *visit) {
 	if _, taken := s.o.Accounts.Customer(id); taken && faults["id"] == "" {
 		faults["id"] = v.page.T("customers.fault.taken")
 	}
-	s.opPut(v, "", c, t, faults, "added", "customers.done.add")
+	s.opPut(v, "", c, t, faults, account.ToldAdded, "customers.done.add")
 }
 
 // opChangeCustomer replaces a customer's settings.
@@ -128,18 +128,18 @@ func (s *site) opChangeCustomer(v *visit) {
 	t := v.opTyped()
 	v.about(c.ID, clean(t["name"], 200))
 	changed, faults := v.opRead(c.ID, t)
-	s.opPut(v, c.ID, changed, t, faults, "changed", "customers.done.change")
+	s.opPut(v, c.ID, changed, t, faults, account.ToldChanged, "customers.done.change")
 }
 
 // opPut stores a customer, or shows the form again with its faults.
-func (s *site) opPut(v *visit, id string, c account.Customer, t opTyped, faults map[string]string, what, done string) {
+func (s *site) opPut(v *visit, id string, c account.Customer, t opTyped, faults map[string]string, told, done string) {
 	if len(faults) == 0 {
 		err := s.o.Accounts.PutCustomer(v.r.Context(), c)
 		switch {
 		case err == nil:
 			v.entry.Customer = c.ID
-			s.o.Logger.Info("customer "+what, "customer", c.ID, "actor", v.who.Actor())
-			s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, At: s.o.Now(), Customer: c.ID, Actor: v.who.Actor(), Text: "customer " + what})
+			s.o.Logger.Info(told, "customer", c.ID, "actor", v.who.Actor())
+			s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, At: s.o.Now(), Customer: c.ID, Actor: v.who.Actor(), Text: told})
 			v.done("/o/customers/"+c.ID, done, "Name", clean(cmp.Or(c.Name, c.ID), 100))
 			return
 		case errors.Is(err, account.ErrFromConfig):
@@ -161,6 +161,12 @@ func (v *visit) opTyped() opTyped {
 		t[name] = strings.ToValidUTF8(strings.ReplaceAll(v.r.PostFormValue(name), "\r\n", "\n"), "\uFFFD")
 	}
 	return t
+}
+
+// typedAgain is what was typed as a form may give it back: its lines stay.
+func typedAgain(s string) string {
+	text, _ := cleanLines(s)
+	return text
 }
 
 // opRead turns what was typed into a customer; faults are by the field they belong to, "" for none.

@@ -477,7 +477,7 @@ func (s *site) opHurry(v *visit) {
 	name := v.r.PostFormValue("lane")
 	v.about(clean(name, 400), "")
 	k, err := shaping.ParseKey(name)
-	if err != nil || k.String() != name {
+	if err != nil || name == "" || k.String() != name {
 		v.missing()
 		return
 	}
