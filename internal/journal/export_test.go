@@ -43,6 +43,34 @@ func Plans(j *Journal, q Query) (sqls []string, args [][]any) {
 	return sqls, args
 }
 
+// VerdictPlans are the questions of Verdicts, with their arguments and the index that must answer.
+func VerdictPlans() (all []VerdictPlan) {
+	for _, q := range []VerdictQuery{{}, {Customer: "a"}, {Cursor: mark{1, 1}.cursor()}, {Customer: "a", Cursor: mark{1, 1}.cursor()}} {
+		index := "journal_fact_at"
+		if q.Customer != "" {
+			index = "journal_fact_customer"
+		}
+		for _, end := range []mark{{}, {1, 1}} {
+			sql, args := sqlVerdicts(q, end)
+			all = append(all, VerdictPlan{sql, args, index})
+		}
+	}
+	return all
+}
+
+// VerdictPlan is a question, and the index that must answer it.
+type VerdictPlan struct {
+	SQL   string
+	Args  []any
+	Index string
+}
+
+// TopTaken is the question who sends most, with two arguments; Prunes are those of the removal of figures, with three.
+const TopTaken = sqlTopTaken
+
+// Prunes are the statements that remove old figures.
+func Prunes() []string { return sqlPruneFigures }
+
 // FollowPlans are the questions of those who read on, what their plans must say, and how many arguments they have.
 func FollowPlans() map[string]FollowPlan {
 	const rows, own = "SEARCH journal_fact USING INTEGER PRIMARY KEY", "SEARCH journal_fact USING INDEX journal_fact_customer_id"

@@ -95,6 +95,14 @@ func TestPlans(t *testing.T) {
 			}
 		}
 	}
+	if lines := plan(t, db, journal.TopTaken, []any{1, 2}); !strings.Contains(lines[0], "USING COVERING INDEX journal_figure_taken (span=? AND kind=? AND at>? AND at<?)") {
+		t.Errorf("who sends most: %q", lines)
+	}
+	for _, sql := range journal.Prunes() {
+		if lines := strings.Join(plan(t, db, sql, []any{1, 2, 3}), "; "); !strings.Contains(lines, "_at (span=? AND at<?)") || strings.Contains(lines, "SCAN") {
+			t.Errorf("%s: %s", sql, lines)
+		}
+	}
 }
 
 // plan is SQLite's plan of a question.

@@ -157,29 +157,38 @@ func TestVerdicts(t *testing.T) {
 func TestVerdictsWalkAnIndex(t *testing.T) {
 	t.Parallel()
 	db := storetest.SQLite(t, store.MainSchema())
-	for name, tc := range map[string]struct{ where, index string }{
-		"all":      {"", "journal_fact_at"},
-		"customer": {" AND customer = 'shop'", "journal_fact_customer"},
-		"page":     {" AND (at, id) < (5, 5)", "journal_fact_at"},
-	} {
-		var plan []string
-		must(t, db.Read(t.Context(), func(tx *store.Tx) error {
-			plan = nil
-			rows := tx.Query(`EXPLAIN QUERY PLAN SELECT id, at, detail FROM journal_fact WHERE kind IN ('accepted', 'held', 'recovered', 'rejected')` + tc.where + ` ORDER BY at DESC, id DESC LIMIT 1000`)
-			for rows.Next() {
-				var a, b, c int64
-				var text string
-				if err := rows.Scan(&a, &b, &c, &text); err != nil {
-					return err
-				}
-				plan = append(plan, text)
+	for _, x := range journal.VerdictPlans() {
+		for _, line := range plan(t, db, x.SQL, x.Args) {
+			if !strings.Contains(line, "SEARCH journal_fact USING INDEX "+x.Index) && (!strings.Contains(line, "SCAN journal_fact USING INDEX "+x.Index) || strings.Contains(x.SQL, "at, id")) || strings.Contains(line, "TEMP B-TREE") {
+				t.Errorf("%s\n%s", line, x.SQL)
 			}
-			return rows.Err()
-		}))
-		if text := strings.Join(plan, "; "); !strings.Contains(text, tc.index) || strings.Contains(text, "TEMP B-TREE") {
-			t.Errorf("%s: %s", name, text)
 		}
 	}
+}
+
+// TestVerdictsAreBounded: a customer whose mail left many facts and few verdicts is looked through a page at a time.
+func TestVerdictsAreBounded(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, store.MainSchema(), func(t *testing.T, db *store.DB) {
+		j := open(t, db, at(noon))
+		facts := make([]journal.Fact, journal.Scan+500)
+		for i := range facts {
+			facts[i] = journal.Fact{Kind: journal.Deferred, Customer: "shop", At: noon.Add(-time.Duration(i) * time.Second)}
+		}
+		for _, i := range []int{3, journal.Scan + 400} {
+			facts[i].Kind, facts[i].Detail = journal.Accepted, journal.EncodeBrief(1, 3, pairs("SPF_NONE", 1.0))
+		}
+		must(t, j.Append(t.Context(), facts...))
+		cursor := ""
+		for page, last := range []bool{false, true} {
+			found, next, err := j.Verdicts(t.Context(), journal.VerdictQuery{Customer: "shop", Cursor: cursor})
+			must(t, err)
+			if len(found) != 1 || (next == "") != last {
+				t.Fatalf("page %d: %d messages, next %q", page, len(found), next)
+			}
+			cursor = next
+		}
+	})
 }
 
 // typical are the tests of an ordinary message.
