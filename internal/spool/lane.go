@@ -242,7 +242,7 @@ type Account struct {
 }
 
 // Backlogs returns the queued mail by customer and lane, the largest first. Held mail is not in it. With more than
-// 50,000 messages the answer may be some seconds old: see Accounts.
+// 2,000 messages the answer may be a second old, with more than 50,000 some seconds: see Accounts.
 func (s *Spool) Backlogs(ctx context.Context) ([]Backlog, error) {
 	v, err := s.survey(ctx)
 	if err != nil {
@@ -281,11 +281,20 @@ type survey struct {
 	fresh    time.Duration
 }
 
-// surveyFrom is the size of a queue from which a survey is used again.
+// surveyFrom is the size of a queue from which Stats too are told again.
 const surveyFrom = 50_000
 
-// surveyFor is how long the counts of a long queue hold at least.
-const surveyFor = 5 * time.Second
+// holds is how long a survey of a queue of so many messages is told again: a page that asks twice, or somebody who reloads it, must not
+// read the whole queue each time.
+func holds(messages int) time.Duration {
+	switch {
+	case messages >= surveyFrom:
+		return 5 * time.Second
+	case messages >= 2_000:
+		return time.Second
+	}
+	return 0
+}
 
 // survey returns the last look at the queue, or makes a new one.
 func (s *Spool) survey(ctx context.Context) (*survey, error) {
@@ -295,7 +304,7 @@ func (s *Spool) survey(ctx context.Context) (*survey, error) {
 	s.surveyMu.Lock()
 	defer s.surveyMu.Unlock()
 	now := s.o.Now()
-	if v := s.lastSurvey; v != nil && v.messages >= surveyFrom {
+	if v := s.lastSurvey; v != nil && v.fresh > 0 {
 		if age := now.Sub(v.at); age >= 0 && age < v.fresh {
 			return v, nil
 		}
@@ -318,7 +327,9 @@ func (s *Spool) survey(ctx context.Context) (*survey, error) {
 		return cmp.Or(-cmp.Compare(a.Queued+a.Held, b.Queued+b.Held), cmp.Compare(a.Customer, b.Customer))
 	})
 	v.at = s.o.Now()
-	v.fresh = max(surveyFor, 20*v.at.Sub(now))
+	if v.fresh = holds(v.messages); v.fresh > 0 {
+		v.fresh = max(v.fresh, 20*v.at.Sub(now))
+	}
 	s.lastSurvey = v
 	return v, nil
 }

@@ -188,7 +188,7 @@ func (s *Spool) counts(ctx context.Context) (Stats, error) {
 	defer s.statsMu.Unlock()
 	now := s.o.Now()
 	if last := &s.lastStats; last.Queued+last.Held >= surveyFrom {
-		if age := now.Sub(s.lastStatsAt); age >= 0 && age < surveyFor {
+		if age := now.Sub(s.lastStatsAt); age >= 0 && age < holds(last.Queued+last.Held) {
 			return *last, nil
 		}
 	}
