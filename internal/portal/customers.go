@@ -178,7 +178,7 @@ func (s *site) opCustomerPage(v *visit) {
 func (s *site) opShowCustomer(v *visit, c account.Customer, status int, name, fault string) {
 	const mostFacts = 20
 	p, ctx := v.page, v.r.Context()
-	d := opCustomerDetail{page: p, Table: opFacts{page: p}, Them: c, Heading: clean(cmp.Or(c.Name, c.ID), 100), Own: p.URL("/c/" + c.ID), MayOperate: v.who.May(user.GatewayOperate, ""), SuspendURL: p.URL("/o/customers/" + c.ID + "/suspend")}
+	d := opCustomerDetail{page: p, Table: opFacts{page: p, Of: true}, Them: c, Heading: clean(cmp.Or(c.Name, c.ID), 100), Own: p.URL("/c/" + c.ID), MayOperate: v.who.May(user.GatewayOperate, ""), SuspendURL: p.URL("/o/customers/" + c.ID + "/suspend")}
 	d.Title = p.T("customers.customer_title", "Name", d.Heading)
 	accounts, err := s.o.Spool.Accounts(ctx)
 	if err != nil {
@@ -300,7 +300,7 @@ func (s *site) opSuspend(v *visit) {
 		s.opShowCustomer(v, c, http.StatusUnprocessableEntity, "reason", v.page.T("customers.fault.reason"))
 		return
 	}
-	s.opStanding(v, c, true, "suspended: "+reason)
+	s.opStanding(v, c, true, account.ToldSuspended(reason))
 }
 
 // opResume lets a suspended customer send again.
@@ -308,7 +308,7 @@ func (s *site) opResume(v *visit) {
 	if c, ok := v.opNamed(); ok {
 		v.about(c.ID, "")
 		v.entry.Customer = c.ID
-		s.opStanding(v, c, false, "may send again")
+		s.opStanding(v, c, false, account.ToldResumed)
 	}
 }
 
@@ -318,7 +318,7 @@ func (s *site) opStanding(v *visit, c account.Customer, suspended bool, text str
 		return
 	}
 	s.o.Logger.Info("customer's sending changed", "customer", c.ID, "suspended", suspended, "actor", v.who.Actor())
-	s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, At: s.o.Now(), Customer: c.ID, Actor: v.who.Actor(), Text: "customer " + text})
+	s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, At: s.o.Now(), Customer: c.ID, Actor: v.who.Actor(), Text: text})
 	key := "customers.done.resume"
 	if suspended {
 		key = "customers.done.suspend"
@@ -354,7 +354,7 @@ func (s *site) opDeleteCustomer(v *visit) {
 		return
 	}
 	s.o.Logger.Info("customer removed", "customer", c.ID, "actor", v.who.Actor())
-	s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, At: s.o.Now(), Customer: c.ID, Actor: v.who.Actor(), Text: "customer removed"})
+	s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, At: s.o.Now(), Customer: c.ID, Actor: v.who.Actor(), Text: account.ToldRemoved})
 	v.done("/o/customers", "customers.done.delete", "Name", clean(cmp.Or(c.Name, c.ID), 100))
 }
 

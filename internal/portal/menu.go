@@ -48,6 +48,9 @@ var operatorPlaces = []struct {
 	{"gateway", []place{{"configuration", "/configuration", user.GatewayRead}, {"users", "/users", user.UsersRead}, {"tokens", "/tokens", user.UsersRead}, {"webhooks", "/webhooks", user.HooksRead}, {"history", "/history", user.UsersRead}}},
 }
 
+// The pages that explain, open to everybody; their paths are whole.
+var helpPlaces = []place{{name: "help_tests", path: "/help/tests"}, {name: "help_providers", path: "/help/providers"}, {name: "help_sender", path: "/help/sender"}, {name: "help_api", path: "/api/"}}
+
 // menu is what the visitor may go to from here: the customer's pages where the path names one, else the operator's.
 func (s *site) menu(v *visit) []menuGroup {
 	groups, base, customer := operatorPlaces, "/o", ""
@@ -72,5 +75,10 @@ func (s *site) menu(v *visit) []menuGroup {
 			out = append(out, m)
 		}
 	}
-	return out
+	help := menuGroup{Label: v.page.T("menu.group.help")}
+	for _, x := range helpPlaces {
+		here := v.page.Path == x.path || strings.HasPrefix(v.page.Path, x.path+"/")
+		help.Items = append(help.Items, menuItem{v.page.T("menu." + x.name), v.page.URL(x.path), here})
+	}
+	return append(out, help)
 }

@@ -328,6 +328,9 @@ func (s *site) results(v *visit, o *overviewPage, q journal.FiguresQuery) error 
 		if x.Points <= 0 {
 			break
 		}
+		if x.Points/float64(max(x.Hits, 1)) < 0.05 { // it would be shown as 0
+			continue
+		}
 		r := result{Name: p.testName(x.Test), Tech: clean(x.Test, 60), Cells: o.Tests.cells(p.count(float64(x.Hits)), p.percent(x.Hits, judged)+"\u00a0%", locale.Number(p.Lang, x.Points/float64(max(x.Hits, 1))))}
 		if s.helps(x.Test) {
 			r.URL = p.URL("/help/tests/" + url.PathEscape(x.Test))

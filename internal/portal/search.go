@@ -95,6 +95,7 @@ type opFacts struct {
 	page
 	Rows []opFactRow
 	Live string // address of a stream that appends to it; "" none
+	Of   bool   // all of one customer, whom the page names: no column says it again
 }
 
 // opSearchPage is the search of the journal.
@@ -216,7 +217,7 @@ func (s *site) opFind(v *visit) {
 	text := v.r.PostFormValue("report")
 	v.about("report", strconv.Itoa(len(text))+" bytes")
 	d := s.opSearchPage(v)
-	d.Report.Value = strings.ToValidUTF8(text[:min(len(text), maxReport)], "\uFFFD")
+	d.Report.Value, _ = cleanLines(text[:min(len(text), maxReport)])
 	if strings.TrimSpace(text) == "" || len(text) > maxReport {
 		d.Report.Fault = p.T("search.fault.report")
 		v.show(http.StatusUnprocessableEntity, "op-search.html", d)
