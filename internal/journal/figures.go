@@ -103,7 +103,7 @@ func (j *Journal) Figures(ctx context.Context, q FiguresQuery) (out Figures, err
 		if err := rows.Err(); err != nil {
 			return err
 		}
-		rest, err := readRest(tx)
+		rest, err := j.readRest(tx)
 		if err != nil {
 			return err
 		}
@@ -171,7 +171,7 @@ func (j *Journal) ByProvider(ctx context.Context, q FiguresQuery) (out []Provide
 		if err := rows.Err(); err != nil {
 			return err
 		}
-		rest, err := readRest(tx)
+		rest, err := j.readRest(tx)
 		if err != nil {
 			return err
 		}
@@ -230,7 +230,7 @@ func (j *Journal) TestSums(ctx context.Context, q FiguresQuery) (out []TestSum, 
 		if err := tx.QueryRow(`SELECT coalesce(sum(count), 0) FROM journal_figure WHERE customer = ? AND span = ? AND at >= ? AND at < ? AND kind = ?`, q.Customer, span, from, to, string(Judged)).Scan(&judged); err != nil {
 			return err
 		}
-		rest, err := readRest(tx)
+		rest, err := j.readRest(tx)
 		if err != nil {
 			return err
 		}
@@ -306,7 +306,7 @@ func (j *Journal) TestPoints(ctx context.Context, test string, q FiguresQuery) (
 		if err := rows.Err(); err != nil {
 			return err
 		}
-		rest, err := readRest(tx)
+		rest, err := j.readRest(tx)
 		if err != nil {
 			return err
 		}
@@ -381,7 +381,7 @@ func (j *Journal) Top(ctx context.Context, x Figure, from, to time.Time, limit i
 		if err := rows.Err(); err != nil {
 			return err
 		}
-		rest, err := readRest(tx)
+		rest, err := j.readRest(tx)
 		if err != nil {
 			return err
 		}
@@ -406,46 +406,6 @@ func (j *Journal) Top(ctx context.Context, x Figure, from, to time.Time, limit i
 		j.tops.Store(&topAnswer{x, from, to, now, slices.Clone(out[:min(len(out), mostTop)])})
 	}
 	return out[:min(len(out), max(limit, 0))], nil
-}
-
-// rest is what the figures of the database lack.
-type rest struct {
-	sums    *sums
-	since   time.Time // the beginning of all figures
-	through time.Time // see Figures
-}
-
-// readRest counts the facts behind the mark, in the snapshot of a question.
-func readRest(tx *store.Tx) (rest, error) {
-	out := rest{sums: newSums()}
-	var mark, newest int64
-	var at time.Time
-	if err := tx.QueryRow(sqlCounted).Scan(&mark, &at); err != nil {
-		return out, err
-	}
-	if err := tx.QueryRow(sqlNewest).Scan(&newest); err != nil {
-		return out, err
-	}
-	if err := tx.QueryRow(`SELECT coalesce(min(at), 0) FROM journal_figure WHERE customer = '' AND span = 24`).Scan(&out.since); err != nil {
-		return out, err
-	}
-	if newest-mark > tailMost {
-		if out.through = at; at.IsZero() {
-			out.through = time.UnixMicro(1).UTC() // nothing is counted
-		}
-		return out, nil
-	}
-	facts, err := readCounted(tx, mark, newest, tailMost+1)
-	if err != nil {
-		return out, err
-	}
-	for i := range facts {
-		out.sums.add(&facts[i])
-		if out.since.IsZero() || facts[i].at.Before(out.since) {
-			out.since = facts[i].at
-		}
-	}
-	return out, nil
 }
 
 // grid are the steps of a query.

@@ -168,6 +168,7 @@ type Journal struct {
 	kick chan struct{} // tells Run that something was posted
 	turn chan struct{} // held by the one that writes
 	tops atomic.Pointer[topAnswer]
+	tail atomic.Pointer[tail]
 
 	mu      sync.Mutex
 	queue   []item
