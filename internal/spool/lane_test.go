@@ -214,6 +214,38 @@ func TestHurryOtherNode(t *testing.T) {
 	must(t, <-ended)
 }
 
+// TestSurveyHolds: what was counted of a long queue is told again for a second; of a short one it is always of this moment.
+func TestSurveyHolds(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	s := open(t, storetest.SQLite(t, store.SpoolSchema()), c)
+	count := func() (n int) {
+		accounts, err := s.Accounts(t.Context())
+		must(t, err)
+		for _, a := range accounts {
+			n += a.Queued
+		}
+		return n
+	}
+	for i := range 2_000 {
+		put(t, s, message(c.Now(), 10))
+		if i == 10 && count() != 11 {
+			t.Error("a short queue is not told as it is")
+		}
+	}
+	if n := count(); n != 2_000 {
+		t.Errorf("%d messages", n)
+	}
+	put(t, s, message(c.Now(), 10))
+	if n := count(); n != 2_000 {
+		t.Errorf("%d messages: the queue was read again", n)
+	}
+	c.Add(time.Minute)
+	if n := count(); n != 2_001 {
+		t.Errorf("%d messages: an answer is a minute old", n)
+	}
+}
+
 func TestBacklogs(t *testing.T) {
 	storetest.Each(t, store.SpoolSchema(), func(t *testing.T, db *store.DB) {
 		c := newClock()
