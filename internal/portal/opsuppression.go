@@ -384,7 +384,7 @@ func (s *site) opExport(v *visit) {
 		v.missing()
 		return
 	}
-	q.Limit, q.Cursor, q.Address = opPiece, "", at
+	q.Limit, q.Cursor, q.Address = exportRows, "", at
 	all, next, err := s.o.Suppression.List(v.r.Context(), q)
 	if err != nil {
 		v.broken("suppression list not exported", err)
