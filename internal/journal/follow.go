@@ -18,7 +18,7 @@ import (
 const (
 	followColumns = `id, at, kind, queue_id, customer, credential, client_ip, reverse_path, recipient, header_from, '', message_id, size, score, host, egress_ip, code,
  enhanced, text, next_at, attempt, actor, CASE WHEN kind = 'addressed' THEN detail END, category, party, rule, provider, lane`
-	sqlAfterAll  = `SELECT ` + followColumns + ` FROM journal_fact WHERE id > ? AND id <= ? ORDER BY id LIMIT ?`
+	sqlAfterAll = `SELECT ` + followColumns + ` FROM journal_fact WHERE id > ? AND id <= ? ORDER BY id LIMIT ?`
 	// One customer's are picked from a stretch of everybody's: an index for them would cost each fact that mail writes, and who reads on is seldom behind.
 	sqlAfterOne  = `SELECT ` + followColumns + ` FROM journal_fact WHERE customer || '' = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?`
 	sqlFact      = `SELECT ` + followColumns + ` FROM journal_fact WHERE id = ?`

@@ -33,18 +33,18 @@ func TestFollow(t *testing.T) {
 		if err != nil || upTo == 0 {
 			t.Fatal(upTo, err)
 		}
-		all, err := j.After(t.Context(), "", 0, upTo, 1000)
-		if err != nil || len(all) != 60 {
-			t.Fatal(len(all), err)
+		all, looked, err := j.After(t.Context(), "", 0, upTo, 1000)
+		if err != nil || len(all) != 60 || looked != upTo {
+			t.Fatal(len(all), looked, err)
 		}
 		for i, x := range all {
 			if i > 0 && x.ID <= all[i-1].ID || x.Subject != "" || (x.Detail != nil) != (x.Kind == journal.Addressed) {
 				t.Fatalf("%+v", x)
 			}
 		}
-		own, err := j.After(t.Context(), "c1", all[2].ID, all[50].ID, 5)
-		if err != nil || len(own) != 5 || own[0].ID <= all[2].ID || own[0].Customer != "c1" {
-			t.Fatal(own, err)
+		own, looked, err := j.After(t.Context(), "c1", all[2].ID, all[50].ID, 5)
+		if err != nil || len(own) != 5 || own[0].ID <= all[2].ID || own[0].Customer != "c1" || looked != own[4].ID {
+			t.Fatal(own, looked, err)
 		}
 		if x, err := j.Fact(t.Context(), own[0].ID); err != nil || x.ID != own[0].ID {
 			t.Error(x, err)
@@ -67,6 +67,35 @@ func TestFollow(t *testing.T) {
 			t.Error(kinds, more, err)
 		}
 	})
+}
+
+// TestReadingOnIsBounded: one customer's facts are looked for in stretches of everybody's.
+func TestReadingOnIsBounded(t *testing.T) {
+	t.Parallel()
+	j, err := journal.New(journal.Options{DB: storetest.SQLite(t, store.MainSchema())})
+	if err != nil {
+		t.Fatal(err)
+	}
+	many := make([]journal.Fact, 20_001)
+	for i := range many {
+		many[i] = journal.Fact{Kind: journal.Delivered, Customer: "flood"}
+	}
+	if err := j.Append(t.Context(), append(many, journal.Fact{Kind: journal.Delivered, Customer: "c1"})...); err != nil {
+		t.Fatal(err)
+	}
+	facts, looked, err := j.After(t.Context(), "c1", 0, 20_002, 10)
+	if err != nil || len(facts) != 0 || looked != 20_000 {
+		t.Fatal(facts, looked, err)
+	}
+	if facts, looked, err = j.After(t.Context(), "c1", looked, 20_002, 10); err != nil || len(facts) != 1 || looked != 20_002 {
+		t.Fatal(facts, looked, err)
+	}
+	if kinds, more, err := j.Later(t.Context(), "c1", 0, 10); err != nil || len(kinds) != 0 || !more {
+		t.Error(kinds, more, err)
+	}
+	if kinds, more, err := j.Later(t.Context(), "c1", 5, 10); err != nil || kinds[journal.Delivered] != 1 || more {
+		t.Error(kinds, more, err)
+	}
 }
 
 // TestFollowPlans looks at how the database reads on: by an index, without sorting.

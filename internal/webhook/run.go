@@ -194,13 +194,9 @@ func (w *Webhooks) fan(ctx context.Context, upTo int64) (news bool, err error) {
 			w.mu.Unlock()
 			return news, nil
 		}
-		facts, err := w.j.After(ctx, "", head, upTo, pieceFacts)
+		facts, to, err := w.j.After(ctx, "", head, upTo, pieceFacts)
 		if err != nil {
 			return news, err
-		}
-		to := upTo
-		if len(facts) == pieceFacts {
-			to = facts[len(facts)-1].ID
 		}
 		w.hand(live, facts, head, to)
 	}
@@ -349,16 +345,12 @@ func (w *Webhooks) fill(ctx context.Context, l *lane) bool {
 		if read >= head || ctx.Err() != nil {
 			return false
 		}
-		facts, err := w.j.After(ctx, h.Customer, read, head, laneFacts)
+		facts, to, err := w.j.After(ctx, h.Customer, read, head, laneFacts)
 		if err != nil {
 			if ctx.Err() == nil {
 				w.log.Warn("webhooks: the journal cannot be read; will be tried again", "hook", h.ID, "error", err)
 			}
 			return false
-		}
-		to := head
-		if len(facts) == laneFacts {
-			to = facts[len(facts)-1].ID
 		}
 		facts = slices.DeleteFunc(facts, func(f journal.Fact) bool { return !h.wants(&f) })
 		w.mu.Lock()

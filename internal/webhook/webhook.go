@@ -4,7 +4,7 @@
 //
 // There is no queue. Each hook has a position: the ID of the last fact that it has taken, or that is not for it. It reads on from there, so nothing is
 // lost over restarts, and neither mail nor the journal ever waits for a webhook. Hooks that are up to date share one reader of the new facts; a hook that
-// is behind reads its own customer's by an index. Facts are read only as far as journal.Follower says that none is missing.
+// is behind picks its own customer's from stretches of everybody's, so that no index for it costs mail anything. Facts are read only as far as journal.Follower says that none is missing.
 //
 // A post has 1..100 events and one ID, the same at each attempt (Postern-Delivery). The next post begins when it was answered 2xx, so a receiver that
 // answers in time sees the facts in order. He may see one twice: after a crash, and after an answer that did not reach us.

@@ -50,6 +50,3 @@ CREATE TABLE webhook_turn (
   until BIGINT NOT NULL
 );
 INSERT INTO webhook_turn (one, owner, until) VALUES (1, '', 0);
-
--- The facts of one customer in the order of their IDs: a hook that is behind reads on there without looking at everybody's.
-CREATE INDEX journal_fact_customer_id ON journal_fact (customer, id) WHERE customer IS NOT NULL;
