@@ -71,7 +71,7 @@ func (s *site) today(v *visit) {
 	}
 	if s.o.Alarms != nil {
 		for _, a := range s.o.Alarms.Raised() {
-			t.Alarms = append(t.Alarms, todo{Text: s.o.Alarms.Title(p.Lang, a), Link: p.T("today.alarm.link"), URL: p.URL("/o/alarms"), Grave: a.Severity == alarm.Critical})
+			t.Alarms = append(t.Alarms, todo{Text: clean(s.o.Alarms.Title(p.Lang, a), 300), Link: p.T("today.alarm.link"), URL: p.URL("/o/alarms"), Grave: a.Severity == alarm.Critical})
 		}
 	}
 	number := func(n int) string { return p.count(float64(n)) }
