@@ -191,7 +191,7 @@ func startTwo(t testing.TB) *two {
 		t.Fatal(err)
 	}
 	x.paths = map[string]string{"/v1/webhooks/{id}": hook.ID, "/v1/messages/{id}": string(x.message), "/v1/customers/{id}": "bakery", "/v1/users/{id}": u.ID, "{session}": session.ID, "{user}": login,
-		"{domain}": marker + ".example", "{selector}": keys[0].Selector, "/v1/reactions/{id}": "r7", "/v1/tokens/{id}": "t7"}
+		"{domain}": marker + ".example", "{selector}": keys[0].Selector, "{test}": "INVALID_DATE", "/v1/reactions/{id}": "r7", "/v1/tokens/{id}": "t7"}
 	return x
 }
 
@@ -224,7 +224,7 @@ func (o op) body(customer string) string {
 	}
 	if o.id != "add-customer" && o.over == "customer" {
 		m["customer"] = customer
-		if _, ok := m["domain"]; ok {
+		if _, ok := m["domain"]; ok && o.id != "add-domain" {
 			m["domain"] = marker + ".example"
 			delete(m, "customer")
 		}
@@ -313,7 +313,7 @@ func TestEveryOperationAsks(t *testing.T) {
 		if o.method == "GET" {
 			continue
 		}
-		if a := x.over(t, o.method, x.at(t, o), operator, o.body("bakery")); a.status == 401 || a.status == 403 && a.word() != "token-makes-no-token" || a.status >= 500 {
+		if a := x.over(t, o.method, x.at(t, o), operator, o.body("bakery")); a.status == 401 || a.status == 403 && a.word() != "token-makes-no-token" && a.word() != "not-allowed" || a.status >= 500 {
 			t.Errorf("operator %s: %d %s", o.id, a.status, a.text)
 		}
 	}
@@ -347,7 +347,7 @@ func required(o op, path string) string {
 }
 
 // bounded are lists that are short by nature.
-var bounded = map[string]bool{"list-lanes": true, "list-reactions": true, "list-pools": true, "list-alarms": true, "list-sessions": true, "list-scores": true}
+var bounded = map[string]bool{"list-lanes": true, "list-reactions": true, "list-pools": true, "list-addresses": true, "list-alarms": true, "list-sessions": true, "list-scores": true}
 
 // harmless are requests with a body that change nothing.
 var harmless = map[string]bool{"find-problem": true, "classify": true, "what-if": true}

@@ -32,6 +32,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -97,6 +98,10 @@ type Options struct {
 	// Settings are the configuration in force, without secrets. nil: none is told.
 	Settings   func() []Setting
 	Reputation *reputation.Advisor // nil: no domain is looked at
+	// SelfService lets customers of the database add domains that they prove.
+	SelfService bool
+	// Names asks DNS about an address that mail leaves from, which says hello in EHLO. nil: it is not asked.
+	Names func(ctx context.Context, ip netip.Addr, hello string) EgressNames
 	// DB keeps the answers of requests with an Idempotency-Key; opened with store.MainSchema. nil: such requests are refused.
 	DB      *store.DB
 	BaseURL string // of the pages as seen from outside; the API is below it at /api

@@ -219,7 +219,7 @@ func (s *server) addCustomer(ctx context.Context, in *addCustomerIn) (*shown, er
 	if _, taken := s.o.Accounts.Customer(in.Body.ID); taken {
 		return nil, problem(http.StatusConflict, "taken", fmt.Sprintf("there is a customer %q already; update it, or choose another id", in.Body.ID))
 	}
-	return s.putCustomer(ctx, in.Body.ID, in.Body.CustomerSettings, "added")
+	return s.putCustomer(ctx, in.Body.ID, in.Body.CustomerSettings, account.ToldAdded)
 }
 
 type updateCustomerIn struct {
@@ -238,7 +238,7 @@ func (s *server) updateCustomer(ctx context.Context, in *updateCustomerIn) (*sho
 	if tag := tagOf(s.customerOf(c).CustomerSettings); in.Match != "" && !matches(in.Match, tag) {
 		return nil, changedSince()
 	}
-	return s.putCustomer(ctx, in.ID, in.Body, "changed")
+	return s.putCustomer(ctx, in.ID, in.Body, account.ToldChanged)
 }
 
 // NoticeSettings are what a customer sets himself.
@@ -273,6 +273,9 @@ func (s *server) changeNotices(ctx context.Context, in *noticesIn) (*shown, erro
 	if err := s.o.Accounts.PutCustomer(ctx, c); err != nil {
 		return nil, s.fail(err)
 	}
+	if err := s.tuned(ctx, in.ID, account.ToldChanged); err != nil {
+		return nil, err
+	}
 	if c, err = s.customer(in.ID); err != nil {
 		return nil, err
 	}
@@ -284,7 +287,7 @@ func changedSince() error {
 	return problem(http.StatusPreconditionFailed, "changed", "the settings were changed since you read them; read them again, then repeat your change")
 }
 
-func (s *server) putCustomer(ctx context.Context, id string, settings CustomerSettings, what string) (*shown, error) {
+func (s *server) putCustomer(ctx context.Context, id string, settings CustomerSettings, told string) (*shown, error) {
 	c, err := settings.read(id)
 	if err != nil {
 		return nil, err
@@ -292,7 +295,9 @@ func (s *server) putCustomer(ctx context.Context, id string, settings CustomerSe
 	if err := s.o.Accounts.PutCustomer(ctx, c); err != nil {
 		return nil, s.fail(err)
 	}
-	s.o.Logger.Info("customer "+what, "customer", id, "actor", actor(ctx))
+	if err := s.tuned(ctx, id, told); err != nil {
+		return nil, err
+	}
 	if c, err = s.customer(id); err != nil {
 		return nil, err
 	}
@@ -322,26 +327,49 @@ func (s *server) deleteCustomer(ctx context.Context, in *CustomerRef) (*body[Don
 			return nil, s.fail(err)
 		}
 	}
-	s.o.Logger.Info("customer removed", "customer", in.ID, "actor", actor(ctx))
+	if err := s.tuned(ctx, in.ID, account.ToldRemoved); err != nil {
+		return nil, err
+	}
 	return done("customer %s is removed with networks, domains and credentials; mail already taken goes on", in.ID), nil
 }
 
-func (s *server) suspendCustomer(ctx context.Context, in *CustomerRef) (*body[Done], error) {
-	return s.setSuspended(ctx, in, true, "customer %s is suspended: no mail is taken from it")
+type suspendIn struct {
+	CustomerRef
+	Body *Suspension
+}
+
+// Suspension says why a customer is suspended.
+type Suspension struct {
+	Reason string `json:"reason,omitempty" maxLength:"200" doc:"Stands in the journal and in the audit log"`
+}
+
+func (s *server) suspendCustomer(ctx context.Context, in *suspendIn) (*body[Done], error) {
+	reason := ""
+	if in.Body != nil {
+		reason = in.Body.Reason
+	}
+	return s.setSuspended(ctx, &in.CustomerRef, true, reason, "customer %s is suspended: no mail is taken from it")
 }
 
 func (s *server) resumeCustomer(ctx context.Context, in *CustomerRef) (*body[Done], error) {
-	return s.setSuspended(ctx, in, false, "customer %s may send again")
+	return s.setSuspended(ctx, in, false, "", "customer %s may send again")
 }
 
-func (s *server) setSuspended(ctx context.Context, in *CustomerRef, suspended bool, text string) (*body[Done], error) {
+func (s *server) setSuspended(ctx context.Context, in *CustomerRef, suspended bool, reason, text string) (*body[Done], error) {
 	if _, err := s.customer(in.ID); err != nil {
 		return nil, err
 	}
+	about(ctx, in.ID, reason)
 	if err := s.o.Accounts.SetSuspended(ctx, in.ID, suspended); err != nil {
 		return nil, s.fail(err)
 	}
-	s.o.Logger.Info("customer's sending changed", "customer", in.ID, "suspended", suspended, "actor", actor(ctx))
+	told := account.ToldResumed
+	if suspended {
+		told = account.ToldSuspended(reason)
+	}
+	if err := s.tuned(ctx, in.ID, told); err != nil {
+		return nil, err
+	}
 	return done(text, in.ID), nil
 }
 

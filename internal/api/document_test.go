@@ -12,7 +12,6 @@ import (
 
 	"postern/internal/api"
 	"postern/internal/journal"
-	"postern/internal/locale"
 	"postern/internal/user"
 )
 
@@ -69,7 +68,7 @@ func TestWordsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalog, err := locale.New()
+	catalog, err := readTexts()
 	if err != nil {
 		t.Fatal(err)
 	}

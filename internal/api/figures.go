@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
+	"postern/internal/filter"
 	"postern/internal/journal"
 	"postern/internal/user"
 )
@@ -48,11 +50,38 @@ type ByTest struct {
 	Judged int64         `json:"judged" doc:"Messages that were tested"`
 }
 
+// OfTest is how often one test fired, over time.
+type OfTest struct {
+	Points []TestPoint `json:"points" nullable:"false"`
+}
+
+// TestPoint is one step of it.
+type TestPoint struct {
+	At     time.Time `json:"at" doc:"Its beginning"`
+	Known  bool      `json:"known" doc:"False: before the figures begin, or not counted yet"`
+	Hits   int64     `json:"hits" doc:"Messages on which it fired"`
+	Judged int64     `json:"judged" doc:"Messages that were tested"`
+}
+
+// ByCustomer are the customers with the greatest figure.
+type ByCustomer struct {
+	Customers []CustomerFigure `json:"customers" nullable:"false"`
+}
+
+// CustomerFigure is the figure of one customer.
+type CustomerFigure struct {
+	Customer string `json:"customer"`
+	Name     string `json:"name"`
+	Count    int64  `json:"count"`
+}
+
 // addFigures registers counts.
 func (s *server) addFigures() {
 	add(s, http.MethodGet, "/v1/figures", "figures", "Messages and what became of them, over time", over(user.MailRead), s.figures)
 	add(s, http.MethodGet, "/v1/figures/providers", "figures-by-provider", "What became of mail, by provider", over(user.MailRead), s.figuresByProvider)
 	add(s, http.MethodGet, "/v1/figures/tests", "figures-by-test", "How often tests fired", over(user.MailRead), s.figuresByTest)
+	add(s, http.MethodGet, "/v1/figures/tests/{test}", "figures-of-test", "How often one test fired, over time, on everybody's mail", gateway(user.GatewayRead), s.figuresOfTest)
+	add(s, http.MethodGet, "/v1/figures/customers", "figures-by-customer", "Customers with the greatest figure, the greatest first", gateway(user.GatewayRead), s.figuresByCustomer)
 }
 
 type figuresIn struct {
@@ -137,4 +166,55 @@ func (s *server) figuresByTest(ctx context.Context, in *windowIn) (*body[ByTest]
 		out.Tests = append(out.Tests, TestFigures{x.Test, x.Hits, x.Points})
 	}
 	return &body[ByTest]{out}, nil
+}
+
+type testIn struct {
+	Test  string    `path:"test" maxLength:"100"`
+	Since time.Time `query:"since" doc:"Default: a day before until"`
+	Until time.Time `query:"until" doc:"Default: now"`
+	Step  string    `query:"step" enum:"hour,day" default:"hour" doc:"hour: at most 35 days; day: at most 400"`
+}
+
+func (s *server) figuresOfTest(ctx context.Context, in *testIn) (*body[OfTest], error) {
+	f, err := s.tests()
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(f.Catalogue(), func(t filter.Test) bool { return t.Name == in.Test }) {
+		return nil, problem(http.StatusNotFound, "not-found", fmt.Sprintf("there is no test %q; /v1/tuning/scores?all=true lists them", clip(in.Test, 100)))
+	}
+	q := journal.FiguresQuery{Step: journal.Step(in.Step)}
+	q.From, q.To = s.window(in.Since, in.Until)
+	got, err := s.o.Journal.TestPoints(ctx, in.Test, q)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	out := OfTest{Points: []TestPoint{}}
+	for _, p := range got {
+		out.Points = append(out.Points, TestPoint{p.At, p.Known, p.Hits, p.Judged})
+	}
+	return &body[OfTest]{out}, nil
+}
+
+type topIn struct {
+	Since  time.Time `query:"since" doc:"Default: a day before until"`
+	Until  time.Time `query:"until" doc:"Default: now. At most 48 hours after since; hours count whole"`
+	Figure string    `query:"figure" maxLength:"40" default:"=taken" doc:"A kind of facts, or =taken, =recipients, =stopped, =delayed, =judged"`
+	Limit  int       `query:"limit" minimum:"1" maximum:"200" default:"20"`
+}
+
+func (s *server) figuresByCustomer(ctx context.Context, in *topIn) (*body[ByCustomer], error) {
+	from, to := s.window(in.Since, in.Until)
+	if in.Since.IsZero() {
+		from = from.Truncate(time.Hour).Add(time.Hour)
+	}
+	got, err := s.o.Journal.Top(ctx, journal.Figure(in.Figure), from, to, in.Limit)
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	out := ByCustomer{Customers: []CustomerFigure{}}
+	for _, x := range got {
+		out.Customers = append(out.Customers, CustomerFigure{x.Customer, s.nameOf(x.Customer), x.Count})
+	}
+	return &body[ByCustomer]{out}, nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -99,7 +100,7 @@ customers:
 	if g.users, err = user.New(user.Options{DB: g.db, BaseURL: "https://mail.example.org/postern", Now: func() time.Time { return g.now.Add(time.Duration(g.later.Load())) }}); err != nil {
 		t.Fatal(err)
 	}
-	if g.App, err = app.New(ctx, app.Options{Config: c, Version: "test"}); err != nil {
+	if g.App, err = app.New(ctx, app.Options{Config: c, Version: "test", Catalog: texts(t)}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -110,12 +111,21 @@ customers:
 	return g
 }
 
-func (g *gateway) serve(t testing.TB) {
+// readTexts reads the texts once for all tests: they do not change, and reading them is most of what a start costs.
+var readTexts = sync.OnceValues(func() (*locale.Catalog, error) { return locale.New() })
+
+func texts(t testing.TB) *locale.Catalog {
 	t.Helper()
-	catalog, err := locale.New()
+	catalog, err := readTexts()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return catalog
+}
+
+func (g *gateway) serve(t testing.TB) {
+	t.Helper()
+	catalog := texts(t)
 	notices, err := notice.New(notice.Options{Accounts: g.Accounts(), Spool: g.Spool(), Catalog: catalog, Links: g.Links(), Hostname: "mx.example.org"})
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +139,7 @@ func (g *gateway) serve(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := api.New(api.Options{Webhooks: g.Webhooks(), Submit: g.Intake().Submit, MessageBytes: 2 << 20, Hostname: "mx.example.org", Link: func(id mail.QueueID) string { return g.Links().For(id, time.Now()) }, Users: g.users, DB: g.db, Requests: 400, BaseURL: "https://mail.example.org/postern", Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Spool: g.Spool(), Catalog: catalog,
+	h, err := api.New(api.Options{Reputation: g.Reputation(), SelfService: true, Names: g.names, Webhooks: g.Webhooks(), Submit: g.Intake().Submit, MessageBytes: 2 << 20, Hostname: "mx.example.org", Link: func(id mail.QueueID) string { return g.Links().For(id, time.Now()) }, Users: g.users, DB: g.db, Requests: 400, BaseURL: "https://mail.example.org/postern", Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Spool: g.Spool(), Catalog: catalog,
 		Version: "test", Reload: func() error { return g.reload }, Logger: slog.New(slog.NewTextHandler(g.log, nil)), Now: func() time.Time { return g.now.Add(time.Duration(g.later.Load())) }})
 	if err != nil {
 		t.Fatal(err)
@@ -151,6 +161,11 @@ func (g *gateway) serve(t testing.TB) {
 		_ = os.RemoveAll(dir)
 	})
 	g.client = api.NewClient(g.socket, "alice")
+}
+
+// names is what DNS says of an address, without asking it.
+func (g *gateway) names(context.Context, netip.Addr, string) api.EgressNames {
+	return api.EgressNames{PTR: []string{"mx.example.org"}, Back: true}
 }
 
 // put stores a message as intake would, with its fact.

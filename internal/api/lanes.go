@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -262,6 +263,7 @@ func (s *server) retryLane(ctx context.Context, in *bodyOf[LaneRequest]) (*body[
 	if err != nil {
 		return nil, s.fail(err)
 	}
+	s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: actor(ctx), Text: fmt.Sprintf("lane %s: %d recipients brought forward", key, n)})
 	out := done("%d recipients come forward on lane %s within a minute", n, key)
 	out.Body.Count = n
 	return out, nil

@@ -31,6 +31,8 @@ func (s *server) addMessages() {
 	add(s, post, "/v1/messages/{id}/drop", "drop-message", "Remove a message for good; its sender is not told", act.as("message.drop").anew(), s.dropMessage)
 	add(s, post, "/v1/messages/{id}/retest", "retest-message", "Test a held message again; it is released when it is no longer above the threshold", act.as("message.retest").anew(), s.retestMessage)
 	add(s, post, "/v1/messages/{id}/ask", "ask-about-message", "Send a question about a held message to the operator, once", act.as("message.ask"), s.askAboutMessage)
+	add(s, post, "/v1/messages/{id}/allow", "allow-sender", "Put the sender of a held message on his customer's own allow list, for 90 days", act.as("message.allow").anew(), s.allowSender)
+	add(s, post, "/v1/messages/{id}/withdraw", "withdraw-sender", "Take the entry of the customer's own allow list away that covers a held message", act.as("message.withdraw").anew(), s.withdrawSender)
 	add(s, post, "/v1/retry", "retry-all", "Try every queued message now", gateway(user.GatewayOperate).as("queue.retry-all").anew(), s.retryAll)
 	add(s, get, "/v1/trace", "search", "Facts about messages, the newest first", read, s.search)
 	add(s, post, "/v1/problem", "find-problem", "Which messages a report of a problem may be about", read, s.findProblem)
@@ -332,6 +334,29 @@ func (s *server) askAboutMessage(ctx context.Context, in *askIn) (*body[Done], e
 		return nil, s.fail(err)
 	}
 	return done("the operator was asked about %s", id), nil
+}
+
+func (s *server) allowSender(ctx context.Context, in *Act) (*body[Done], error) {
+	id, err := queueID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.o.Desk.AllowAs(ctx, id, actor(ctx))
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return done("%s is on the own allow list of customer %s until %s; test %s again to let it go", v.Allowed, v.Customer.ID, s.tell(locale.English).when(v.Allowed.Until), id), nil
+}
+
+func (s *server) withdrawSender(ctx context.Context, in *Act) (*body[Done], error) {
+	id, err := queueID(in.ID)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.o.Desk.WithdrawAs(ctx, id, actor(ctx)); err != nil {
+		return nil, s.fail(err)
+	}
+	return done("the sender of %s is on no own allow list", id), nil
 }
 
 // source is a message as it is kept.

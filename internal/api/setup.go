@@ -77,6 +77,9 @@ type Domain struct {
 // addDomains registers how senders' domains are set up.
 func (s *server) addDomains() {
 	add(s, http.MethodGet, "/v1/domains", "list-domains", "Domains that customers write in From", over(user.SetupRead), s.listDomains)
+	add(s, http.MethodPost, "/v1/domains", "add-domain", "Give a customer a domain that its challenge proves", over(user.SetupWrite).as("domain.add").anew(), s.addDomain)
+	add(s, http.MethodGet, "/v1/domains/{domain}/challenge", "challenge-domain", "The TXT record that proves a domain to be a customer's", over(user.SetupWrite), s.challengeDomain)
+	add(s, http.MethodDelete, "/v1/domains/{domain}", "remove-domain", "Take a domain from a customer", over(user.SetupWrite).as("domain.remove"), s.removeDomain)
 	add(s, http.MethodGet, "/v1/domains/{domain}", "check-domain", "How a domain is set up in DNS now, and what to publish", over(user.SetupRead), s.checkDomain)
 	s.addKeys()
 }
@@ -133,9 +136,8 @@ func (s *server) checkDomain(ctx context.Context, in *domainIn) (*body[DomainSet
 	if err != nil || !found {
 		return nil, problem(http.StatusNotFound, "not-found", fmt.Sprintf("%q is no customer's domain; the list of domains has them all", clip(in.Domain, 100)))
 	}
-	if a := s.checks.take(principal(ctx).ID, s.o.Now()); a.wait > 0 {
-		callOf(ctx).w.Header().Set("Retry-After", seconds(a.wait))
-		return nil, problem(http.StatusTooManyRequests, "too-soon", fmt.Sprintf("a look asks DNS many questions, so there are %d in a minute; wait %s seconds", s.checks.most, seconds(a.wait)))
+	if err := s.mayLook(ctx); err != nil {
+		return nil, err
 	}
 	r, err := s.o.Reputation.SetUp(ctx, customer, d)
 	switch {

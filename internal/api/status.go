@@ -63,6 +63,7 @@ func (s *server) addGateway() {
 	add(s, get, "/v1/reactions/history", "reaction-history", "What was in force in the last 30 days and has ended", read, s.history)
 	add(s, post, "/v1/reactions/{id}/lift", "lift-reaction", "End what is in force now", act.as("lane.lift").anew(), s.liftReaction)
 	add(s, get, "/v1/pools", "list-pools", "Pools of addresses, warm-ups and floors", read, s.pools)
+	add(s, get, "/v1/addresses", "list-addresses", "Addresses that mail leaves from, and what DNS says of them", read, s.addresses)
 	add(s, get, "/v1/configuration", "show-configuration", "Every value in force and where it comes from, without secrets", read, s.configuration)
 	add(s, post, "/v1/reload", "reload", "Read the configuration again", act.as("configuration.reload").anew(), s.reload)
 }

@@ -174,7 +174,7 @@ func (s *server) tuned(ctx context.Context, customer string, texts ...string) er
 	if err := s.o.Journal.Append(ctx, facts...); err != nil {
 		return s.fail(fmt.Errorf("the change is in force, but was not written into the journal: %w", err))
 	}
-	s.o.Logger.Info("tests tuned", "customer", customer, "changes", len(texts), "actor", actor(ctx))
+	s.o.Logger.Info("changed", "customer", customer, "what", clip(strings.Join(texts, "; "), 500), "actor", actor(ctx))
 	return nil
 }
 
@@ -360,7 +360,7 @@ func (s *server) addEntry(ctx context.Context, in *listEntryIn) (*body[ListEntry
 	if e, err = s.o.Accounts.AddEntry(ctx, e); err != nil {
 		return nil, s.fail(err)
 	}
-	text := fmt.Sprintf("%s list: %s added", e.Kind, e)
+	text := fmt.Sprintf("%s: %s added", listOf(e), e)
 	if !e.Until.IsZero() {
 		text += " until " + e.Until.UTC().Format(time.RFC3339)
 	}
@@ -373,6 +373,14 @@ func (s *server) addEntry(ctx context.Context, in *listEntryIn) (*body[ListEntry
 	out := s.entryOf(e)
 	out.Warning = s.forgeable(e)
 	return &body[ListEntry]{out}, nil
+}
+
+// listOf names the list of an entry, as pages and the desk write it into the journal.
+func listOf(e account.Entry) string {
+	if e.Own {
+		return "sender's own " + string(e.Kind) + " list"
+	}
+	return string(e.Kind) + " list"
 }
 
 // ownFor is how long an entry counts that a customer makes himself, as on his pages.
@@ -441,7 +449,7 @@ func (s *server) removeEntry(ctx context.Context, in *listEntryIn) (*body[Done],
 	if err := s.o.Accounts.RemoveEntry(ctx, e); err != nil {
 		return nil, s.fail(err)
 	}
-	if err := s.tuned(ctx, e.Scope, fmt.Sprintf("%s list: %s removed", e.Kind, e)); err != nil {
+	if err := s.tuned(ctx, e.Scope, fmt.Sprintf("%s: %s removed", listOf(e), e)); err != nil {
 		return nil, err
 	}
 	return done("%s: %s is off the %s list; it counts from the next message on", forWhom(e.Scope), e, e.Kind), nil

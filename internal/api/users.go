@@ -212,6 +212,7 @@ func (u *UserRef) kind() string { return "no-such-user" }
 type usersIn struct {
 	ForCustomer
 	Paging
+	Search string `query:"search" maxLength:"254" doc:"Only those whose address or name holds this"`
 }
 
 func (s *server) listUsers(ctx context.Context, in *usersIn) (*body[Users], error) {
@@ -228,7 +229,7 @@ func (s *server) listUsers(ctx context.Context, in *usersIn) (*body[Users], erro
 			return nil, err
 		}
 	}
-	page, err := l.Users(ctx, user.UserQuery{Customer: in.Customer, Everybody: in.Customer == "", After: after, Limit: min(in.Limit, 200)})
+	page, err := l.Users(ctx, user.UserQuery{Customer: in.Customer, Everybody: in.Customer == "", Text: in.Search, After: after, Limit: min(in.Limit, 200)})
 	if err != nil {
 		return nil, s.fail(err)
 	}

@@ -59,6 +59,10 @@ func TestIdempotencyKey(t *testing.T) {
 	if page, err := x.users.Entries(t.Context(), user.EntryQuery{Customer: "shop", Act: "credential.add"}); err != nil || len(page.Entries) != 1 {
 		t.Errorf("a repetition is no act: %+v, %v", page.Entries, err)
 	}
+	x.serve(t) // the gateway starts anew
+	if a := x.over(t, "POST", path, admin, content, "Idempotency-Key", "k1"); a.status != 200 || a.header.Get("Idempotent-Replayed") == "" || a.text != first.text {
+		t.Errorf("after a restart: %d %s %v", a.status, a.text, a.header)
+	}
 	x.later.Store(int64(25 * time.Hour))
 	if a := x.over(t, "POST", path, admin, `{"address":"three@remote.example"}`, "Idempotency-Key", "k1"); a.status != 200 {
 		t.Errorf("after a day the key is free: %d %s", a.status, a.text)

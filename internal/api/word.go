@@ -44,6 +44,7 @@ var words = []struct {
 	{"full", 409},
 	{"lifted", 409},
 	{"taken", 409},
+	{"unproved", 409},
 	{"from-config", 409},
 	{"last-operator", 409},
 	{"off", 409},

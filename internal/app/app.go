@@ -63,6 +63,7 @@ type Options struct {
 	Logger  *slog.Logger
 	Level   *slog.LevelVar // changed by Reload; nil: the level stays
 	Version string
+	Catalog *locale.Catalog // texts for people; nil: they are read
 }
 
 // App is a gateway.
@@ -71,6 +72,7 @@ type App struct {
 	level   *slog.LevelVar
 	load    func() (*config.Config, error)
 	version string
+	catalog *locale.Catalog // nil: it is read
 	host    string
 	config  atomic.Pointer[config.Config]
 
@@ -134,7 +136,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &App{log: o.Logger, level: o.Level, load: o.Load, version: o.Version}
+	a := &App{log: o.Logger, level: o.Level, load: o.Load, version: o.Version, catalog: o.Catalog}
 	a.config.Store(o.Config)
 	defer func() {
 		if err != nil {
@@ -255,9 +257,12 @@ func (a *App) openLedgers(ctx context.Context, c *config.Config) (err error) {
 }
 
 func (a *App) openNotices(_ context.Context, c *config.Config) error {
-	catalog, err := locale.New()
-	if err != nil {
-		return err
+	catalog := a.catalog
+	if catalog == nil {
+		var err error
+		if catalog, err = locale.New(); err != nil {
+			return err
+		}
 	}
 	secret, err := linkSecret(c)
 	if err != nil {
@@ -499,7 +504,7 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	a.api, err = api.New(api.Options{Webhooks: a.webhooks, Settings: a.apiSettings, Submit: a.intake.Submit, MessageBytes: int64(c.Limits.SMTP().MessageBytes), Hostname: a.host,
+	a.api, err = api.New(api.Options{Requests: c.API.RequestsPerMinute, SelfService: c.Domains.SelfService, Names: a.apiNames, Webhooks: a.webhooks, Settings: a.apiSettings, Submit: a.intake.Submit, MessageBytes: int64(c.Limits.SMTP().MessageBytes), Hostname: a.host,
 		Link:       func(id mail.QueueID) string { return a.metrics.links.For(id, time.Now()) },
 		Reputation: a.reputation, Users: a.users, DB: a.mainDB, BaseURL: c.BaseURL(), Reference: a.reference, Look: a.returning.door.Look, Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression,
 		Spool: a.spool, Catalog: a.metrics.catalog, Version: a.version, Reload: func() error { return a.Reload(context.Background()) }, Logger: a.log})

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"postern/internal/alarm"
+	"postern/internal/api"
 	"postern/internal/dns"
 	"postern/internal/portal"
 )
@@ -16,6 +17,11 @@ func (a *App) settings() []portal.Setting {
 		all = append(all, portal.Setting(x))
 	}
 	return all
+}
+
+// apiNames is egressNames for programs.
+func (a *App) apiNames(ctx context.Context, ip netip.Addr, hello string) api.EgressNames {
+	return api.EgressNames(a.egressNames(ctx, ip, hello))
 }
 
 // egressNames asks the DNS about an address that mail leaves from, as receivers do.

@@ -87,6 +87,7 @@ type Config struct {
 	Suppression Suppression `key:"suppression"`
 	Domains     Domains     `key:"domains"`
 	Webhooks    Webhooks    `key:"webhooks"`
+	API         API         `key:"api"`
 
 	// Files are the files read, in order; empty for ZeroConfig.
 	Files []string

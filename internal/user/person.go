@@ -186,6 +186,7 @@ func (l *Ledger) ByAddress(ctx context.Context, address string) (User, error) {
 type UserQuery struct {
 	Customer  string // users of this customer; "": of the gateway
 	Everybody bool   // of the gateway and of all customers; Customer is not looked at
+	Text      string // part of the address or of the name; case is of no importance; "": all
 	After     string // the Next of the page before; "": the first page
 	Limit     int    // 1..200; 0: 200
 }
@@ -202,6 +203,10 @@ func (l *Ledger) Users(ctx context.Context, q UserQuery) (UserPage, error) {
 	sql, args := `SELECT `+personColumns+`, p.address_key FROM user_person p WHERE p.address_key > ?`, []any{q.After}
 	if !q.Everybody {
 		sql, args = sql+` AND p.customer = ?`, append(args, q.Customer)
+	}
+	if text := strings.ToLower(strings.TrimSpace(q.Text)); text != "" {
+		like := "%" + strings.NewReplacer("!", "!!", "%", "!%", "_", "!_").Replace(text) + "%"
+		sql, args = sql+` AND (p.address_key LIKE ? ESCAPE '!' OR lower(p.name) LIKE ? ESCAPE '!')`, append(args, like, like)
 	}
 	var page UserPage
 	err := l.o.DB.Read(ctx, func(t *store.Tx) error {
