@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"postern/internal/account"
+	"postern/internal/journal"
 	"postern/internal/mail"
 	"postern/internal/reputation"
 	"postern/internal/user"
@@ -319,6 +320,7 @@ func (s *site) addDomain(v *visit) {
 		v.broken("domain not added", err)
 	default:
 		s.o.Logger.Info("domain added", "customer", v.customer.ID, "domain", d, "actor", v.who.Actor())
+		v.wrote(journal.Fact{Kind: journal.Tuned, Text: account.ToldDomainAdded(d)})
 		v.done("/c/"+v.customer.ID+"/domains/"+string(d), "domains.done.added", "Domain", string(d))
 	}
 }
@@ -342,6 +344,7 @@ func (s *site) removeDomain(v *visit) {
 	default:
 		s.checks.drop(v.customer.ID, d)
 		s.o.Logger.Info("domain removed", "customer", v.customer.ID, "domain", d, "actor", v.who.Actor())
+		v.wrote(journal.Fact{Kind: journal.Tuned, Text: account.ToldDomainRemoved(d)})
 		v.done("/c/"+v.customer.ID+"/domains", "domains.done.removed", "Domain", string(d))
 	}
 }

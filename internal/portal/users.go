@@ -98,10 +98,11 @@ type invitation struct {
 // showUsers answers with the list.
 func (s *site) showUsers(v *visit, status int, form invitation) {
 	q := v.r.URL.Query()
-	if find := strings.TrimSpace(q.Get("q")); find != "" && v.customer.ID == "" && s.findUser(v, find) {
+	find := clean(strings.TrimSpace(q.Get("q")), 254)
+	if find != "" && v.customer.ID == "" && s.findUser(v, find) {
 		return
 	}
-	list, err := s.o.Users.Users(v.r.Context(), user.UserQuery{Customer: v.customer.ID, After: clean(q.Get("after"), 400), Limit: usersPerPage})
+	list, err := s.o.Users.Users(v.r.Context(), user.UserQuery{Customer: v.customer.ID, Everybody: v.customer.ID == "" && find != "", Text: find, After: clean(q.Get("after"), 400), Limit: usersPerPage})
 	if err != nil {
 		v.broken("users not read", err)
 		return
@@ -110,20 +111,20 @@ func (s *site) showUsers(v *visit, status int, form invitation) {
 	p := usersPage{page: v.page, Here: v.page.URL(here), Heading: v.page.T("users.heading"), Lede: v.page.T("users.lede", "Customer", clean(v.customer.Name, 100))}
 	if v.customer.ID == "" {
 		p.Heading, p.Lede = p.T("users.heading_gateway"), p.T("users.lede_gateway")
-		p.Search = &field{Name: "q", Label: p.T("users.search_label"), Type: "email", Value: clean(q.Get("q"), 254), Most: 254}
-		if p.Search.Value != "" {
-			p.Search.Fault = p.T("users.search_none")
-		}
+	}
+	p.Search = &field{Name: "q", Label: p.T("users.search_label"), Value: find, Most: 254, Complete: "off"}
+	if find != "" && len(list.Users) == 0 {
+		p.Search.Fault = p.T("users.search_none")
 	}
 	p.Title = p.Heading
 	for _, u := range list.Users {
 		p.Users = append(p.Users, v.userRow(u))
 	}
 	if list.Next != "" {
-		p.Pager.Next = p.URL(here, "after", list.Next)
+		p.Pager.Next = p.URL(here, "after", list.Next, "q", find)
 	}
 	if q.Get("after") != "" {
-		p.Pager.First = p.Here
+		p.Pager.First = p.URL(here, "q", find)
 	}
 	if v.mayWrite() {
 		p.Invite = []field{
