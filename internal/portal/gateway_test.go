@@ -77,6 +77,25 @@ type gateway struct {
 	base string // of the pages
 	ip   string // this test's visitor: limits are per network
 	dir  string // data folder
+	logs *logBook
+}
+
+// logBook is all that a gateway logs.
+type logBook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logBook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logBook) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 const customers = `
@@ -88,7 +107,7 @@ customers:
 // start runs a gateway, with what edits change of its configuration.
 func start(t *testing.T, edits ...func(*config.Config)) *gateway {
 	t.Helper()
-	g := &gateway{dns: dnstest.Start(t, zone(broken)), mx: &receiver{come: make(chan []byte, 100)}}
+	g := &gateway{dns: dnstest.Start(t, zone(broken)), mx: &receiver{come: make(chan []byte, 100)}, logs: new(logBook)}
 	server, err := smtp.NewServer(smtp.ServerOptions{Hostname: "mx.example.test", Handler: g.mx})
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +142,8 @@ delivery:
 	for _, edit := range edits {
 		edit(c)
 	}
-	if g.App, err = app.New(ctx, app.Options{Config: c, Logger: slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})), Version: "test"}); err != nil {
+	logger := slog.New(slog.NewMultiHandler(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}), slog.NewTextHandler(g.logs, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	if g.App, err = app.New(ctx, app.Options{Config: c, Logger: logger, Version: "test"}); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
