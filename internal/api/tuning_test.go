@@ -233,7 +233,7 @@ func TestWhatIf(t *testing.T) {
 	if err != nil || w.NewlyStopped < 200 || w.NewlyPassed < 60 || w.Open != 100 {
 		t.Errorf("%+v %v", w, err)
 	}
-	if len(g.lines(t, 5)) != 0 || len(g.Accounts().Entries()) != 0 {
+	if !strings.HasSuffix(g.lines(t, 5), "|customer added") || strings.Contains(g.lines(t, 5), "\n") || len(g.Accounts().Entries()) != 0 {
 		t.Error("trying changed something")
 	}
 	for name, r := range map[string]api.WhatIfRequest{
