@@ -175,6 +175,9 @@ func TestUsersHavePages(t *testing.T) {
 			{"customer, exactly a page", user.UserQuery{Customer: "shop", Limit: 7}, 7, 1},
 			{"gateway", user.UserQuery{}, 1, 1},
 			{"everybody", user.UserQuery{Everybody: true, Limit: 4}, 9, 3},
+			{"part of an address", user.UserQuery{Everybody: true, Text: "@OTHER.", Limit: 4}, 1, 1},
+			{"of a customer's, in pages", user.UserQuery{Customer: "shop", Text: "u", Limit: 3}, 7, 3},
+			{"what means something in a pattern", user.UserQuery{Everybody: true, Text: "%_"}, 0, 1},
 			{"no such customer", user.UserQuery{Customer: "nobody"}, 0, 1},
 		} {
 			got, pages := walk(tc.query)
