@@ -45,6 +45,7 @@ func TestLanes(t *testing.T) {
 	for name, r := range map[string]api.PauseRequest{
 		"past":    {Lane: "orange", Until: g.now.Add(-time.Hour)},
 		"no lane": {Lane: "orange 1.2.3", Until: until},
+		"nobody":  {Lane: "greylist.example", Until: until},
 	} {
 		if _, err := g.client.PauseLane(ctx, r); kind(t, err) != "invalid" {
 			t.Errorf("%s: %v", name, err)

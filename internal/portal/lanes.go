@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/delivery"
 	"postern/internal/journal"
 	"postern/internal/locale"
 	"postern/internal/provider"
@@ -400,12 +401,7 @@ func (s *site) opPause(v *visit) {
 		fault, text = "reason", p.T("lanes.fault.reason")
 	}
 	if fault != "" {
-		lanes, err := s.opLanes(v)
-		if err != nil {
-			v.broken("lanes not read", err)
-			return
-		}
-		s.opShowLanes(v, lanes, http.StatusUnprocessableEntity, fault, text)
+		s.opPauseFault(v, fault, text)
 		return
 	}
 	keys := []shaping.Key{k}
@@ -416,7 +412,12 @@ func (s *site) opPause(v *visit) {
 	}
 	until := s.o.Now().Add(time.Duration(minutes) * time.Minute)
 	for _, k := range keys {
-		if _, err := s.o.Delivery.PauseLane(v.r.Context(), k, until, reason, v.who.Actor()); err != nil {
+		_, err := s.o.Delivery.PauseLane(v.r.Context(), k, until, reason, v.who.Actor())
+		if errors.Is(err, delivery.ErrNoReceiver) {
+			s.opPauseFault(v, "lane", p.T("lanes.fault.lane"))
+			return
+		}
+		if err != nil {
 			v.broken("lane not paused", err)
 			return
 		}
@@ -427,6 +428,16 @@ func (s *site) opPause(v *visit) {
 		to = "/o/lanes"
 	}
 	v.done(to, "lanes.done.pause", "Count", len(keys), "Name", s.opLaneTitle(name), "When", p.date(until))
+}
+
+// opPauseFault shows the form again, with what is wrong in it.
+func (s *site) opPauseFault(v *visit, fault, text string) {
+	lanes, err := s.opLanes(v)
+	if err != nil {
+		v.broken("lanes not read", err)
+		return
+	}
+	s.opShowLanes(v, lanes, http.StatusUnprocessableEntity, fault, text)
 }
 
 // opLanesOf are the lanes of a receiver: those at work, and one for each of our addresses.
