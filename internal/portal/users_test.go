@@ -134,7 +134,7 @@ func TestEscalation(t *testing.T) {
 	if a := op.ask(t, "GET", "/o/users?q="+url.QueryEscape(shop.user.Address.String()), nil); a.header.Get("Location") != "/c/shop/users/"+shop.user.ID {
 		t.Errorf("search: %d to %q", a.status, a.header.Get("Location"))
 	}
-	expect(t, op.get(t, "/o/users?q=nobody@example.test"), "Nobody has exactly this address")
+	expect(t, op.get(t, "/o/users?q=nobody@example.test"), "Nobody has this in an address or a name")
 }
 
 // TestHostileNames: what people call themselves and their tokens is text, on every page and in every field of an answer's head.
