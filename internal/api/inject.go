@@ -26,7 +26,7 @@ const (
 	maxSendTo     = 1000     // recipients of one request
 	maxSendBatch  = 100      // messages of one request
 	sendersAtOnce = 4        // messages of one request that are tested at the same time
-	sendTo        = "retry in some seconds with the same Idempotency-Key"
+	repeatIt      = "retry in some seconds with the same Idempotency-Key"
 )
 
 // SendBox is an address with a name, as the header shows it.
@@ -192,7 +192,7 @@ func (s *server) submit(ctx context.Context, all []posting) Sent {
 		group.Go(func() {
 			defer func() { <-slots }()
 			if err := ctx.Err(); err != nil { // the request's time is over: what is not begun is told
-				answers[i].err = &intake.Refusal{Code: 451, Enhanced: "4.3.0", Text: "The time of the request was over before this message was looked at; " + sendTo}
+				answers[i].err = &intake.Refusal{Code: 451, Enhanced: "4.3.0", Text: "The time of the request was over before this message was looked at; " + repeatIt}
 				return
 			}
 			answers[i].receipt, answers[i].err = s.o.Submit(ctx, p.Injection)

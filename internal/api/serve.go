@@ -217,7 +217,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, identify func(htt
 		case s.large <- struct{}{}:
 			defer func() { <-s.large }()
 		case <-ctx.Done():
-			s.refuse(out, problem(http.StatusServiceUnavailable, "later", "too many large requests are under way; "+sendTo))
+			s.refuse(out, problem(http.StatusServiceUnavailable, "later", "too many large requests are under way; "+repeatIt))
 			return
 		}
 	}
