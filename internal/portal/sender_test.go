@@ -283,7 +283,7 @@ func TestHostileSender(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := g.Suppression().AddAll(t.Context(), []suppression.Entry{{Customer: "shop", Address: mail.Address{Local: "<b>x", Domain: "example.org"}, Reason: suppression.UnknownUser, By: "rule", Note: evil,
-		Evidence: suppression.Evidence{Text: evil, Host: evil, QueueID: id}}}); err != nil {
+		Evidence: suppression.Evidence{Code: 550, Enhanced: "5.1.1", Text: evil, Host: evil, QueueID: id}}}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := g.Accounts().AddEntry(t.Context(), account.Entry{Scope: "shop", Kind: account.Deny, What: account.WhatCredential, Value: evil[:40], Note: evil[:50], By: "operator:x"}); err != nil {

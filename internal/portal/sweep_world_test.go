@@ -73,7 +73,7 @@ func own(t *testing.T, g *gateway, id, marker string) *things {
 		text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 		must(g.Accounts().AddKey(ctx, account.KeyRecord{Domain: domain, Selector: marker + "1", Algorithm: account.Ed25519, PEM: text}))
 		x.secrets = append(x.secrets, strings.Split(string(text), "\n")[1])
-		must(g.Suppression().Add(ctx, suppression.Entry{Customer: id, Address: address(t, x.address), Reason: suppression.UnknownUser, By: "rule", Note: marker + " note", Evidence: suppression.Evidence{Text: marker + " gone", Host: marker + ".host"}}))
+		must(g.Suppression().Add(ctx, suppression.Entry{Customer: id, Address: address(t, x.address), Reason: suppression.UnknownUser, By: "rule", Note: marker + " note", Evidence: suppression.Evidence{Code: 550, Enhanced: "5.1.1", Text: marker + " gone", Host: marker + ".host"}}))
 		for _, kind := range []account.ListKind{account.Allow, account.Deny} {
 			_, err = g.Accounts().AddEntry(ctx, account.Entry{Scope: id, Own: kind == account.Allow, Kind: kind, What: account.WhatFrom, Value: "friend." + string(kind) + "@" + marker + ".example.test", Note: marker, By: "operator:x"})
 			must(err)
