@@ -46,10 +46,7 @@ func browse(t *testing.T, scripts bool) *browser {
 		}
 	}
 	if binary == "" {
-		if os.Getenv("POSTERN_CI") != "" {
-			t.Fatal("no Chromium is installed, and POSTERN_CI asks for it")
-		}
-		t.Skip("NOT TESTED: no Chromium is installed, so the pages were not looked at in a browser")
+		missing(t, "Chromium, in which the pages are looked at,")
 	}
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(binary), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),

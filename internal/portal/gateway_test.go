@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -292,4 +293,23 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 		}
 	}
 	t.Fatalf("never came: %s", what)
+}
+
+// demanded returns the path of a program that a test runs.
+func demanded(t *testing.T, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		missing(t, program)
+	}
+	return path
+}
+
+// missing ends a test that lacks what it runs: .ci/run installs it, so there that is a fault.
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("POSTERN_CI") != "" {
+		t.Fatalf("%s is not installed, and POSTERN_CI asks for it", what)
+	}
+	t.Skipf("NOT TESTED: %s is not installed", what)
 }

@@ -113,10 +113,7 @@ func TestWebhookSnippets(t *testing.T) {
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			t.Parallel()
-			bin, err := exec.LookPath(x.run)
-			if err != nil {
-				t.Skip(x.run + " is not here")
-			}
+			bin := demanded(t, x.run)
 			text, err := os.ReadFile("hooksnippets/" + x.name + ".txt")
 			if err != nil {
 				t.Fatal(err)
