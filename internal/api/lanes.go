@@ -2,12 +2,11 @@ package api
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
 
-	"postern/internal/journal"
 	"postern/internal/locale"
 	"postern/internal/shaping"
 )
@@ -188,61 +187,28 @@ func (s *server) pauseLane(ctx context.Context, in *bodyOf[PauseRequest]) (*body
 		return nil, problem(http.StatusUnprocessableEntity, "invalid", "this is no lane: "+err.Error()+"; the list of lanes has their names")
 	}
 	about(ctx, in.Body.Lane, in.Body.Reason)
-	keys := []shaping.Key{key}
-	if !key.Egress.IsValid() {
-		if all := s.lanesOf(key.Provider); len(all) > 0 {
-			keys = all
-		}
+	made, err := s.o.Delivery.PauseLane(ctx, key, in.Body.Until, in.Body.Reason, actor(ctx))
+	if err != nil {
+		return nil, s.fail(err)
 	}
-	out := Reactions{Reactions: []Reaction{}}
-	for _, k := range keys {
-		r, err := s.o.Delivery.PauseLane(ctx, k, in.Body.Until, in.Body.Reason, actor(ctx))
-		if err != nil {
-			return nil, s.fail(err)
-		}
+	out := Reactions{Reactions: make([]Reaction, 0, len(made))}
+	for _, r := range made {
 		out.Reactions = append(out.Reactions, s.reaction(r))
-		s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: actor(ctx), Text: "lane " + k.String() + " paused until " + in.Body.Until.UTC().Format(time.RFC3339) + ": " + in.Body.Reason})
 	}
 	return &body[Reactions]{out}, nil
-}
-
-// lanesOf are the lanes of a provider: those at work, and one for each of our addresses.
-func (s *server) lanesOf(provider string) []shaping.Key {
-	var out []shaping.Key
-	seen := map[shaping.Key]bool{}
-	add := func(k shaping.Key) {
-		if k.Provider == provider && !seen[k] {
-			seen[k] = true
-			out = append(out, k)
-		}
-	}
-	for _, l := range s.o.Delivery.Lanes() {
-		if k, err := shaping.ParseKey(l.Lane); err == nil {
-			add(k)
-		}
-	}
-	for _, p := range s.o.Accounts.Pools() {
-		for _, e := range p.Egress {
-			add(shaping.Key{Egress: e.IP, Provider: provider})
-		}
-	}
-	return out
 }
 
 func (s *server) liftReaction(ctx context.Context, in *struct {
 	ID string `path:"id" doc:"Id of the reaction"`
 }) (*body[Done], error) {
-	for _, r := range s.o.Delivery.InForce() {
-		if r.ID != in.ID {
-			continue
-		}
-		if err := s.o.Delivery.Lift(ctx, in.ID, actor(ctx)); err != nil {
-			return nil, s.fail(err)
-		}
-		s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: actor(ctx), Text: string(r.Kind) + " lifted on lane " + r.Lane.String()})
-		return done("%s lifted: %s may send again", r.Kind, r.Lane), nil
+	r, err := s.o.Delivery.Lift(ctx, in.ID, actor(ctx))
+	if errors.Is(err, shaping.ErrNotFound) {
+		return nil, problem(http.StatusNotFound, "not-found", "nothing with this id is in force; the list of reactions tells what is")
 	}
-	return nil, problem(http.StatusNotFound, "not-found", "nothing with this id is in force; the list of reactions tells what is")
+	if err != nil {
+		return nil, s.fail(err)
+	}
+	return done("%s lifted: %s may send again", r.Kind, r.Lane), nil
 }
 
 // LaneRequest names a lane.
@@ -250,20 +216,16 @@ type LaneRequest struct {
 	Lane string `json:"lane" minLength:"1" maxLength:"400" doc:"Name of the lane, as the list says"`
 }
 
-// retrySpread is over how long what waits for a lane comes forward: a receiver that has just begun to answer is not met with all of it at once.
-const retrySpread = time.Minute
-
 func (s *server) retryLane(ctx context.Context, in *bodyOf[LaneRequest]) (*body[Done], error) {
 	about(ctx, in.Body.Lane, "")
 	key, err := shaping.ParseKey(in.Body.Lane)
 	if err != nil {
 		return nil, invalid("this is no lane: " + err.Error() + "; the list of lanes has their names")
 	}
-	n, err := s.o.Spool.Hurry(ctx, key.String(), retrySpread)
+	n, err := s.o.Delivery.BringForward(ctx, key, actor(ctx))
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: actor(ctx), Text: fmt.Sprintf("lane %s: %d recipients brought forward", key, n)})
 	out := done("%d recipients come forward on lane %s within a minute", n, key)
 	out.Body.Count = n
 	return out, nil

@@ -3,10 +3,8 @@ package delivery
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"postern/internal/mail"
@@ -154,19 +152,4 @@ func (d *Delivery) Pools() []shaping.PoolInfo {
 		}
 	}
 	return pools
-}
-
-// Lift ends a reaction now; by answers for it ("operator:NAME").
-func (d *Delivery) Lift(ctx context.Context, id, by string) error { return d.shaper.Lift(ctx, id, by) }
-
-// ErrNoReceiver: the lane's receiver has no name that mail ever leaves under, so that a pause would hold nothing.
-var ErrNoReceiver = errors.New("delivery: no receiver has this name")
-
-// PauseLane lets nothing leave on a lane until it ends or is lifted. The lane need not have work now, but its receiver must be known, or be named by its
-// exchangers ("mx:…"). Error: ErrNoReceiver.
-func (d *Delivery) PauseLane(ctx context.Context, k shaping.Key, until time.Time, reason, by string) (shaping.Reaction, error) {
-	if k.Provider != smarthostSite && !strings.HasPrefix(k.Provider, "mx:") && d.o.Knowledge().Provider(k.Provider) == nil {
-		return shaping.Reaction{}, ErrNoReceiver
-	}
-	return d.shaper.PauseLane(ctx, k, until, reason, by)
 }

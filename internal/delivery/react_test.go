@@ -198,7 +198,7 @@ func TestOperatorsPause(t *testing.T) {
 	t.Parallel()
 	inBubble(t, nil, func(b *bubble) {
 		there := b.host("a.test", "mx.there.test", "203.0.113.1")
-		r, err := b.PauseLane(context.Background(), shaping.Key{Provider: "there"}, time.Now().Add(20*time.Hour), "asked to", "operator:ann")
+		made, err := b.PauseLane(context.Background(), shaping.Key{Provider: "there"}, time.Now().Add(20*time.Hour), "asked to", "operator:ann")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,8 +210,10 @@ func TestOperatorsPause(t *testing.T) {
 		if s := b.stands(ids[7]); s.Stage != delivery.StageParked || s.Why[0].Code != "operator" || s.Until.Before(time.Now()) || len(there.arrived()) != 0 {
 			t.Errorf("stands %+v, %d arrived", s, len(there.arrived()))
 		}
-		if err := b.Lift(context.Background(), r.ID, "operator:ann"); err != nil {
-			t.Fatal(err)
+		for _, r := range made {
+			if _, err := b.Lift(context.Background(), r.ID, "operator:ann"); err != nil {
+				t.Fatal(err)
+			}
 		}
 		b.pass(2 * time.Minute)
 		if n := len(there.arrived()); n != 20 {

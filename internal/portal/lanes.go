@@ -33,9 +33,6 @@ func (s *site) laneRoutes() []route {
 // The lengths of a pause that the page offers, in minutes.
 var opPauses = []int{30, 120, 480, 1440, 4320, 10080}
 
-// opHurrySpread is over how long what waits for a lane comes forward: a receiver that has just begun to answer is not to be met with all of it at once.
-const opHurrySpread = time.Minute
-
 // opReaction is something in force on a lane, or that was.
 type opReaction struct {
 	page
@@ -404,30 +401,21 @@ func (s *site) opPause(v *visit) {
 		s.opPauseFault(v, fault, text)
 		return
 	}
-	keys := []shaping.Key{k}
-	if !k.Egress.IsValid() {
-		if all := s.opLanesOf(k.Provider); len(all) > 0 {
-			keys = all
-		}
-	}
 	until := s.o.Now().Add(time.Duration(minutes) * time.Minute)
-	for _, k := range keys {
-		_, err := s.o.Delivery.PauseLane(v.r.Context(), k, until, reason, v.who.Actor())
-		if errors.Is(err, delivery.ErrNoReceiver) {
-			s.opPauseFault(v, "lane", p.T("lanes.fault.lane"))
-			return
-		}
-		if err != nil {
-			v.broken("lane not paused", err)
-			return
-		}
-		s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: v.who.Actor(), Text: "lane " + k.String() + " paused until " + until.UTC().Format(time.RFC3339) + ": " + reason})
+	made, err := s.o.Delivery.PauseLane(v.r.Context(), k, until, reason, v.who.Actor())
+	if errors.Is(err, delivery.ErrNoReceiver) {
+		s.opPauseFault(v, "lane", p.T("lanes.fault.lane"))
+		return
 	}
-	to := opLanePath(keys[0].String())
-	if len(keys) > 1 {
+	if err != nil {
+		v.broken("lane not paused", err)
+		return
+	}
+	to := opLanePath(made[0].Lane.String())
+	if len(made) > 1 {
 		to = "/o/lanes"
 	}
-	v.done(to, "lanes.done.pause", "Count", len(keys), "Name", s.opLaneTitle(name), "When", p.date(until))
+	v.done(to, "lanes.done.pause", "Count", len(made), "Name", s.opLaneTitle(name), "When", p.date(until))
 }
 
 // opPauseFault shows the form again, with what is wrong in it.
@@ -440,47 +428,21 @@ func (s *site) opPauseFault(v *visit, fault, text string) {
 	s.opShowLanes(v, lanes, http.StatusUnprocessableEntity, fault, text)
 }
 
-// opLanesOf are the lanes of a receiver: those at work, and one for each of our addresses.
-func (s *site) opLanesOf(provider string) (out []shaping.Key) {
-	add := func(k shaping.Key) {
-		if k.Provider == provider && !slices.Contains(out, k) {
-			out = append(out, k)
-		}
-	}
-	for _, l := range s.o.Delivery.Lanes() {
-		if k, err := shaping.ParseKey(l.Lane); err == nil {
-			add(k)
-		}
-	}
-	for _, p := range s.o.Accounts.Pools() {
-		for _, e := range p.Egress {
-			add(shaping.Key{Egress: e.IP, Provider: provider})
-		}
-	}
-	return out
-}
-
 // opLift ends what is in force.
 func (s *site) opLift(v *visit) {
 	id, back := v.r.PostFormValue("id"), v.opBack("/o/lanes")
 	v.about(clean(id, 60), "")
-	for _, r := range s.o.Delivery.InForce() {
-		if r.ID != id {
-			continue
-		}
-		v.about(r.Lane.String(), string(r.Kind))
-		if err := s.o.Delivery.Lift(v.r.Context(), id, v.who.Actor()); err != nil {
-			if errors.Is(err, shaping.ErrNotFound) {
-				break
-			}
-			v.broken("not lifted", err)
-			return
-		}
-		s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: v.who.Actor(), Text: string(r.Kind) + " lifted on lane " + r.Lane.String()})
-		v.done(back, "lanes.done.lift", "Name", s.opLaneTitle(r.Lane.String()))
+	r, err := s.o.Delivery.Lift(v.r.Context(), id, v.who.Actor())
+	if errors.Is(err, shaping.ErrNotFound) {
+		v.opRefused(http.StatusConflict, v.page.T("lanes.fault.over"), back)
 		return
 	}
-	v.opRefused(http.StatusConflict, v.page.T("lanes.fault.over"), back)
+	v.about(r.Lane.String(), string(r.Kind))
+	if err != nil {
+		v.broken("not lifted", err)
+		return
+	}
+	v.done(back, "lanes.done.lift", "Name", s.opLaneTitle(r.Lane.String()))
 }
 
 // opHurry brings forward what waits for a lane.
@@ -492,12 +454,11 @@ func (s *site) opHurry(v *visit) {
 		v.missing()
 		return
 	}
-	n, err := s.o.Spool.Hurry(v.r.Context(), name, opHurrySpread)
+	n, err := s.o.Delivery.BringForward(v.r.Context(), k, v.who.Actor())
 	if err != nil {
 		v.broken("lane's mail not brought forward", err)
 		return
 	}
 	v.entry.Text = fmt.Sprintf("%d recipients", n)
-	s.o.Journal.Post(journal.Fact{Kind: journal.Tuned, Actor: v.who.Actor(), Text: fmt.Sprintf("lane %s: %d recipients brought forward", name, n)})
 	v.done(opLanePath(name), "lanes.done.retry", "Count", n)
 }
