@@ -43,6 +43,7 @@ import (
 
 	"postern/internal/account"
 	"postern/internal/alarm"
+	"postern/internal/checkup"
 	"postern/internal/delivery"
 	"postern/internal/feedback"
 	"postern/internal/filter"
@@ -51,7 +52,6 @@ import (
 	"postern/internal/learn"
 	"postern/internal/locale"
 	"postern/internal/mail"
-	"postern/internal/reputation"
 	"postern/internal/spool"
 	"postern/internal/store"
 	"postern/internal/suppression"
@@ -96,8 +96,8 @@ type Options struct {
 	// Users prove tokens and keep the audit log. nil: nobody has a token, so only the operator's socket is answered, and acts leave no line.
 	Users *user.Ledger
 	// Settings are the configuration in force, without secrets. nil: none is told.
-	Settings   func() []Setting
-	Reputation *reputation.Advisor // nil: no domain is looked at
+	Settings func() []Setting
+	Advisor  *checkup.Advisor // nil: no domain is looked at
 	// SelfService lets customers of the database add domains that they prove.
 	SelfService bool
 	// Names asks DNS about an address that mail leaves from, which says hello in EHLO. nil: it is not asked.

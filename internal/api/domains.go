@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"postern/internal/account"
+	"postern/internal/checkup"
 	"postern/internal/mail"
-	"postern/internal/reputation"
 )
 
 // DomainRequest names a domain that becomes a customer's.
@@ -34,7 +34,7 @@ type challengeIn struct {
 
 // selfService checks that a customer's domains may be changed here, one by one, and reads the domain.
 func (s *server) selfService(id, text string) (mail.Domain, error) {
-	if s.o.Reputation == nil || !s.o.SelfService {
+	if s.o.Advisor == nil || !s.o.SelfService {
 		return "", problem(http.StatusConflict, "off", "customers add no domains themselves here; the operator changes the customer (domains.self_service)")
 	}
 	if id == "" {
@@ -49,7 +49,7 @@ func (s *server) selfService(id, text string) (mail.Domain, error) {
 	}
 	d, err := mail.ParseDomain(strings.TrimSuffix(text, "."))
 	if err == nil {
-		err = reputation.CheckName(d)
+		err = checkup.CheckName(d)
 	}
 	if err != nil {
 		return "", invalid("domain: " + plain(err))
@@ -62,7 +62,7 @@ func (s *server) challengeDomain(_ context.Context, in *challengeIn) (*body[Doma
 	if err != nil {
 		return nil, err
 	}
-	r := s.o.Reputation.Challenge(in.Customer, d)
+	r := s.o.Advisor.Challenge(in.Customer, d)
 	return &body[DomainChallenge]{DomainChallenge{in.Customer, string(d), DNSRecord{r.Name, r.Type, r.Value, r.TTL, r.Replace, r.Choice}}}, nil
 }
 
@@ -78,12 +78,12 @@ func (s *server) addDomain(ctx context.Context, in *customerBody[DomainRequest, 
 	if err := s.mayLook(ctx); err != nil {
 		return nil, err
 	}
-	switch q, err := s.o.Reputation.Prove(ctx, id, d); {
-	case errors.Is(err, reputation.ErrNoAnswer):
+	switch q, err := s.o.Advisor.Prove(ctx, id, d); {
+	case errors.Is(err, checkup.ErrNoAnswer):
 		return nil, problem(http.StatusServiceUnavailable, "later", fmt.Sprintf("DNS gave no answer about %s, so the domain was not added; try again in a minute", q.Name))
 	case err != nil:
 		return nil, problem(http.StatusConflict, "unproved", fmt.Sprintf("%s has no TXT record %q (found: %s); publish it, wait until DNS shows it, then repeat the request",
-			q.Name, s.o.Reputation.Challenge(id, d).Value, found(q)))
+			q.Name, s.o.Advisor.Challenge(id, d).Value, found(q)))
 	}
 	if err := s.o.Accounts.AddDomain(ctx, id, d); err != nil {
 		return nil, s.fail(err)
@@ -95,7 +95,7 @@ func (s *server) addDomain(ctx context.Context, in *customerBody[DomainRequest, 
 }
 
 // found tells what DNS said, shortly.
-func found(q reputation.Question) string {
+func found(q checkup.Question) string {
 	text := "nothing"
 	if len(q.Values) > 0 {
 		text = strings.Join(q.Values, "; ")

@@ -10,34 +10,34 @@ import (
 	"time"
 
 	"postern/internal/account"
+	"postern/internal/checkup"
 	"postern/internal/mail"
-	"postern/internal/reputation"
 	"postern/internal/user"
 )
 
 // DomainSetUp is how a sender's domain is set up: what was found, and what to publish.
 type DomainSetUp struct {
-	Customer string           `json:"customer"`
-	Domain   string           `json:"domain"`
-	At       time.Time        `json:"at"`
-	State    reputation.State `json:"state" enum:"fine,advice,unknown,problem" doc:"The worst of what the sender has to see to"`
-	Egress   []string         `json:"egress" nullable:"false" doc:"Addresses that mail may leave from"`
-	Findings []Finding        `json:"findings" nullable:"false"`
-	Zone     string           `json:"zone,omitempty" doc:"What to publish, as lines of a zone file"`
+	Customer string        `json:"customer"`
+	Domain   string        `json:"domain"`
+	At       time.Time     `json:"at"`
+	State    checkup.State `json:"state" enum:"fine,advice,unknown,problem" doc:"The worst of what the sender has to see to"`
+	Egress   []string      `json:"egress" nullable:"false" doc:"Addresses that mail may leave from"`
+	Findings []Finding     `json:"findings" nullable:"false"`
+	Zone     string        `json:"zone,omitempty" doc:"What to publish, as lines of a zone file"`
 }
 
 // Finding is one thing that was looked at.
 type Finding struct {
-	Group    reputation.Group `json:"group" enum:"spf,dkim,dmarc,return,exists,egress,sts,tlsrpt"`
-	Code     string           `json:"code" doc:"Stable word of what was found"`
-	State    reputation.State `json:"state" enum:"fine,advice,unknown,problem"`
-	Subject  string           `json:"subject,omitempty" doc:"What of the group it is about: a selector, an address"`
-	Operator bool             `json:"operator,omitempty" doc:"The gateway's operator mends it"`
-	Optional bool             `json:"optional,omitempty"`
-	What     string           `json:"what" doc:"What is the case"`
-	Do       string           `json:"do,omitempty" doc:"What to do"`
-	Records  []DNSRecord      `json:"records,omitempty" doc:"What to publish"`
-	Found    []DNSAnswer      `json:"found,omitempty" doc:"What DNS said"`
+	Group    checkup.Group `json:"group" enum:"spf,dkim,dmarc,return,exists,egress,sts,tlsrpt"`
+	Code     string        `json:"code" doc:"Stable word of what was found"`
+	State    checkup.State `json:"state" enum:"fine,advice,unknown,problem"`
+	Subject  string        `json:"subject,omitempty" doc:"What of the group it is about: a selector, an address"`
+	Operator bool          `json:"operator,omitempty" doc:"The gateway's operator mends it"`
+	Optional bool          `json:"optional,omitempty"`
+	What     string        `json:"what" doc:"What is the case"`
+	Do       string        `json:"do,omitempty" doc:"What to do"`
+	Records  []DNSRecord   `json:"records,omitempty" doc:"What to publish"`
+	Found    []DNSAnswer   `json:"found,omitempty" doc:"What DNS said"`
 }
 
 // DNSRecord is a record to publish.
@@ -125,7 +125,7 @@ func (in *domainIn) owner(_ context.Context, s *server) (string, bool, error) {
 func (in *domainIn) kind() string { return "not-found" }
 
 func (s *server) checkDomain(ctx context.Context, in *domainIn) (*body[DomainSetUp], error) {
-	if s.o.Reputation == nil {
+	if s.o.Advisor == nil {
 		return nil, problem(http.StatusConflict, "off", "this gateway looks at no domains")
 	}
 	customer, found, err := s.domainOwner(in.Domain)
@@ -139,9 +139,9 @@ func (s *server) checkDomain(ctx context.Context, in *domainIn) (*body[DomainSet
 	if err := s.mayLook(ctx); err != nil {
 		return nil, err
 	}
-	r, err := s.o.Reputation.SetUp(ctx, customer, d)
+	r, err := s.o.Advisor.SetUp(ctx, customer, d)
 	switch {
-	case errors.Is(err, reputation.ErrNotHis), errors.Is(err, account.ErrNotFound):
+	case errors.Is(err, checkup.ErrNotHis), errors.Is(err, account.ErrNotFound):
 		return nil, missing("not-found")
 	case err != nil:
 		return nil, s.fail(err)
@@ -151,7 +151,7 @@ func (s *server) checkDomain(ctx context.Context, in *domainIn) (*body[DomainSet
 		out.Egress = append(out.Egress, ip.String())
 	}
 	for _, f := range r.Findings {
-		text := reputation.Words(s.texts, in.Language, f)
+		text := checkup.Words(s.texts, in.Language, f)
 		x := Finding{Group: f.Group, Code: f.Code, State: f.State, Subject: f.Subject, Operator: f.Operator, Optional: f.Optional, What: text.What, Do: text.Do}
 		for _, y := range f.Records {
 			x.Records = append(x.Records, DNSRecord{y.Name, y.Type, y.Value, y.TTL, y.Replace, y.Choice})

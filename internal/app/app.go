@@ -29,6 +29,7 @@ import (
 	"postern/internal/account"
 	"postern/internal/alarm"
 	"postern/internal/api"
+	"postern/internal/checkup"
 	"postern/internal/config"
 	"postern/internal/delivery"
 	"postern/internal/dns"
@@ -44,7 +45,6 @@ import (
 	"postern/internal/portal"
 	"postern/internal/provider"
 	"postern/internal/report"
-	"postern/internal/reputation"
 	"postern/internal/returnpath"
 	"postern/internal/shaping"
 	"postern/internal/smtp"
@@ -96,7 +96,7 @@ type App struct {
 	delivery        *delivery.Delivery
 	api             *api.API
 	tlsPolicy       *tlspolicy.Book
-	reputation      *reputation.Advisor
+	advisor         *checkup.Advisor
 	alarms          *alarm.Alarms
 	webhooks        *webhook.Webhooks
 	queueWatch      alarm.Watch
@@ -493,20 +493,20 @@ func (a *App) close() {
 func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) {
 	desk := a.intake.Desk()
 	a.metrics.desk = desk
-	if err := a.openReputation(c); err != nil {
+	if err := a.openAdvisor(c); err != nil {
 		return nil, nil, err
 	}
 	pages, err = portal.New(portal.Options{Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,
 		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log, SSO: a.identity,
 		Users: a.users, Accounts: a.accounts, Journal: a.journal, Spool: a.spool, Delivery: a.delivery, Filter: a.filter, Suppression: a.suppression,
-		Webhooks: a.webhooks, Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference, Reputation: a.reputation, Ways: a.ways(c),
+		Webhooks: a.webhooks, Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference, Advisor: a.advisor, Ways: a.ways(c),
 		Learn: a.learn, Names: a.egressNames, Settings: a.settings, Reload: func() error { return a.Reload(context.Background()) }, Version: a.version})
 	if err != nil {
 		return nil, nil, err
 	}
 	a.api, err = api.New(api.Options{Requests: c.API.RequestsPerMinute, SelfService: c.Domains.SelfService, Names: a.apiNames, Webhooks: a.webhooks, Settings: a.apiSettings, Submit: a.intake.Submit, MessageBytes: int64(c.Limits.SMTP().MessageBytes), Hostname: a.host,
-		Link:       func(id mail.QueueID) string { return a.metrics.links.For(id, time.Now()) },
-		Reputation: a.reputation, Users: a.users, DB: a.mainDB, BaseURL: c.BaseURL(), Reference: a.reference, Look: a.returning.door.Look, Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression,
+		Link:    func(id mail.QueueID) string { return a.metrics.links.For(id, time.Now()) },
+		Advisor: a.advisor, Users: a.users, DB: a.mainDB, BaseURL: c.BaseURL(), Reference: a.reference, Look: a.returning.door.Look, Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression,
 		Spool: a.spool, Catalog: a.metrics.catalog, Version: a.version, Reload: func() error { return a.Reload(context.Background()) }, Logger: a.log})
 	return pages, a.api, err
 }

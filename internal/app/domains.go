@@ -3,24 +3,24 @@ package app
 import (
 	"net/netip"
 
+	"postern/internal/checkup"
 	"postern/internal/config"
 	"postern/internal/portal"
-	"postern/internal/reputation"
 )
 
-// openReputation makes the room that looks at senders' domains.
-func (a *App) openReputation(c *config.Config) error {
+// openAdvisor makes the room that looks at senders' domains.
+func (a *App) openAdvisor(c *config.Config) error {
 	secret, err := linkSecret(c)
 	if err != nil {
 		return err
 	}
-	a.reputation, err = reputation.New(reputation.Options{Resolver: a.fresh, Accounts: a.accounts, Hostname: a.host, Returns: a.returning.domain,
+	a.advisor, err = checkup.New(checkup.Options{Resolver: a.fresh, Accounts: a.accounts, Hostname: a.host, Returns: a.returning.domain,
 		SPFInclude: c.Domains.SPFInclude, Reports: c.Domains.DMARCReports, Smarthost: c.Delivery.Smarthost.Host != "", Signs: c.DKIM.Sign, Secret: secret})
 	return err
 }
 
-// Reputation returns the room that looks at senders' domains.
-func (a *App) Reputation() *reputation.Advisor { return a.reputation }
+// Advisor returns the room that looks at senders' domains.
+func (a *App) Advisor() *checkup.Advisor { return a.advisor }
 
 // ways are the doors that senders are told of.
 func (a *App) ways(c *config.Config) portal.Ways {

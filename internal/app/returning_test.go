@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -102,10 +103,14 @@ func TestReturning(t *testing.T) {
 	if to := told.env.Recipients[0].Address.String(); to != "news@customer.test" || !told.env.ReversePath.IsNull() || !bytes.Contains(told.data, []byte("Subject: Not delivered: Your order")) {
 		t.Errorf("%s %s\n%s", told.env.ReversePath, to, told.data)
 	}
-	facts, err := a.Journal().Trace(t.Context(), id)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var facts []journal.Fact
+	waitFor(t, "the fact of its delivery", func() bool { // outcomes are gathered: the report may be read before
+		var err error
+		if facts, err = a.Journal().Trace(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(facts, func(f journal.Fact) bool { return f.Kind == journal.Delivered })
+	})
 	count := map[journal.Kind]int{}
 	for _, f := range facts {
 		count[f.Kind]++

@@ -130,7 +130,7 @@ func (s *site) showCredentials(v *visit, status int, fields []field) {
 	if s.o.Ways.Relay > 0 {
 		p.Relay = fmt.Sprintf("%s:%d", s.o.Hostname, s.o.Ways.Relay)
 	}
-	p.SPF = strings.Join(s.o.Reputation.Terms(v.customer), " ")
+	p.SPF = strings.Join(s.o.Advisor.Terms(v.customer), " ")
 	p.Snippets = s.snippets(p.page, v.customer, v.customer.ID+"-xxxxxxxx")
 	v.show(status, "credentials.list", p)
 }

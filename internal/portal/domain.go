@@ -6,10 +6,10 @@ import (
 	"strings"
 
 	"postern/internal/account"
+	"postern/internal/checkup"
 	"postern/internal/dkim"
 	"postern/internal/locale"
 	"postern/internal/mail"
-	"postern/internal/reputation"
 	"postern/internal/user"
 )
 
@@ -93,7 +93,7 @@ func inPage(p any, it any) any {
 // Bounds of what strangers publish, on pages.
 const maxShown = 1000
 
-func (p page) recordView(id string, r reputation.Record) recordView {
+func (p page) recordView(id string, r checkup.Record) recordView {
 	out := recordView{ID: id, Name: r.Name, Host: r.Host(), Type: r.Type, Value: r.Value, TTL: locale.Number(p.Lang, float64(r.TTL)), Zone: r.Zone()}
 	for _, old := range r.Replace {
 		out.Replace = append(out.Replace, clean(old, maxShown))
@@ -101,7 +101,7 @@ func (p page) recordView(id string, r reputation.Record) recordView {
 	return out
 }
 
-func (p page) questionView(q reputation.Question) questionView {
+func (p page) questionView(q checkup.Question) questionView {
 	out := questionView{Asked: clean(q.Name, 300) + " " + q.Type}
 	for _, v := range q.Values {
 		out.Values = append(out.Values, clean(v, maxShown))
@@ -134,14 +134,14 @@ func (s *site) showDomain(v *visit, status int, d mail.Domain) {
 		Lead: v.page.T("domains.lead." + string(r.State())), Back: v.page.URL("/c/" + v.customer.ID + "/domains"),
 		Check: button{URL: v.page.URL(here + "/check"), Label: v.page.T("domains.check")}}
 	p.Title = p.T("domains.title", "Domain", string(d))
-	for _, g := range reputation.Groups() {
+	for _, g := range checkup.Groups() {
 		found := r.Of(g)
 		if len(found) == 0 {
 			continue
 		}
 		state := r.StateOf(g)
 		step := domainStep{ID: "s-" + string(g), State: p.stateWord(state), Class: stateClass(state)}
-		step.Name, step.Why = reputation.GroupName(s.o.Catalog, p.Lang, g)
+		step.Name, step.Why = checkup.GroupName(s.o.Catalog, p.Lang, g)
 		for i, f := range found {
 			step.Findings = append(step.Findings, s.findingView(v, d, f, writes, string(g)+"-"+string(rune('a'+i%26))))
 			for _, rec := range f.Records {
@@ -151,13 +151,13 @@ func (s *site) showDomain(v *visit, status int, d mail.Domain) {
 			}
 		}
 		switch {
-		case g == reputation.Egress:
+		case g == checkup.Egress:
 			p.Gateway = append(p.Gateway, step)
 		case found[0].Optional:
 			p.Optional = append(p.Optional, step)
 		default:
 			step.Number = len(p.Steps) + 1
-			if g == reputation.DKIM && writes && found[0].Code != "dkim.off" {
+			if g == checkup.DKIM && writes && found[0].Code != "dkim.off" {
 				step.Make = p.keyForm(here, found)
 			}
 			p.Steps = append(p.Steps, step)
@@ -178,7 +178,7 @@ func containsDomain(c account.Customer, d mail.Domain) bool {
 	return false
 }
 
-func (p page) keyForm(here string, found []reputation.Finding) *keyForm {
+func (p page) keyForm(here string, found []checkup.Finding) *keyForm {
 	k := &keyForm{URL: p.URL(here + "/keys"), Label: p.T("domains.key.make"), Hint: p.T("domains.key.hint"), Again: found[0].Code != "dkim.none"}
 	if k.Again {
 		k.Hint = p.T("domains.key.again")
@@ -188,14 +188,14 @@ func (p page) keyForm(here string, found []reputation.Finding) *keyForm {
 	return k
 }
 
-func (s *site) findingView(v *visit, d mail.Domain, f reputation.Finding, writes bool, id string) findingView {
+func (s *site) findingView(v *visit, d mail.Domain, f checkup.Finding, writes bool, id string) findingView {
 	p := v.page
 	for name, x := range f.Args {
 		if text, ok := x.(string); ok {
 			f.Args[name] = clean(text, maxShown)
 		}
 	}
-	words := reputation.Words(s.o.Catalog, p.Lang, f)
+	words := checkup.Words(s.o.Catalog, p.Lang, f)
 	out := findingView{State: p.stateWord(f.State), Class: stateClass(f.State), What: rich(words.What), Do: rich(words.Do), Fold: p.T("domains.evidence", "Count", len(f.Evidence))}
 	for i, rec := range f.Records {
 		if n := len(out.Choices); n == 0 || f.Records[i-1].Choice != rec.Choice {
@@ -211,7 +211,7 @@ func (s *site) findingView(v *visit, d mail.Domain, f reputation.Finding, writes
 	for _, q := range f.Evidence {
 		out.Found = append(out.Found, p.questionView(q))
 	}
-	if !writes || f.Group != reputation.DKIM || f.Subject == "" {
+	if !writes || f.Group != checkup.DKIM || f.Subject == "" {
 		return out
 	}
 	key := "/c/" + v.customer.ID + "/domains/" + string(d) + "/keys/" + f.Subject
@@ -307,7 +307,7 @@ func (s *site) activateKey(v *visit) {
 		v.broken("domain not looked at", err)
 		return
 	}
-	for _, f := range r.Of(reputation.DKIM) {
+	for _, f := range r.Of(checkup.DKIM) {
 		if f.Subject != k.Selector || f.Code != "dkim.ready" {
 			continue
 		}

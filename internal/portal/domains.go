@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"postern/internal/account"
+	"postern/internal/checkup"
 	"postern/internal/journal"
 	"postern/internal/mail"
-	"postern/internal/reputation"
 	"postern/internal/user"
 )
 
@@ -49,7 +49,7 @@ const (
 // domainChecks are the last reports of domains, so that lists need not ask DNS. They live in this process only.
 type domainChecks struct {
 	mu      sync.Mutex
-	reports map[string]reputation.Report
+	reports map[string]checkup.Report
 	limit   *limiter
 }
 
@@ -66,18 +66,18 @@ func (d *domainChecks) allowed(id string, now time.Time) time.Duration {
 
 func checkKey(customer string, domain mail.Domain) string { return customer + " " + string(domain) }
 
-func (d *domainChecks) last(customer string, domain mail.Domain) (reputation.Report, bool) {
+func (d *domainChecks) last(customer string, domain mail.Domain) (checkup.Report, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	r, ok := d.reports[checkKey(customer, domain)]
 	return r, ok
 }
 
-func (d *domainChecks) keep(r reputation.Report) {
+func (d *domainChecks) keep(r checkup.Report) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.reports == nil || len(d.reports) >= checksKept {
-		d.reports = map[string]reputation.Report{} // all are asked for again when they are looked at
+		d.reports = map[string]checkup.Report{} // all are asked for again when they are looked at
 	}
 	d.reports[checkKey(r.Customer, r.Domain)] = r
 }
@@ -89,8 +89,8 @@ func (d *domainChecks) drop(customer string, domain mail.Domain) {
 }
 
 // look asks DNS about a domain.
-func (s *site) look(ctx context.Context, customer string, d mail.Domain) (reputation.Report, error) {
-	r, err := s.o.Reputation.SetUp(ctx, customer, d)
+func (s *site) look(ctx context.Context, customer string, d mail.Domain) (checkup.Report, error) {
+	r, err := s.o.Advisor.SetUp(ctx, customer, d)
 	if err == nil {
 		s.checks.keep(r)
 	}
@@ -98,18 +98,18 @@ func (s *site) look(ctx context.Context, customer string, d mail.Domain) (reputa
 }
 
 // lately is the last report about a domain, or a new one where that is old.
-func (s *site) lately(v *visit, d mail.Domain) (reputation.Report, bool) {
+func (s *site) lately(v *visit, d mail.Domain) (checkup.Report, bool) {
 	if r, ok := s.checks.last(v.customer.ID, d); ok && s.o.Now().Sub(r.At) < checkGoodFor {
 		return r, true
 	}
 	if wait := s.checks.allowed(v.who.ID, s.o.Now()); wait > 0 {
 		v.status = http.StatusTooManyRequests
 		s.busy(v.w, v.r, wait)
-		return reputation.Report{}, false
+		return checkup.Report{}, false
 	}
 	r, err := s.look(v.r.Context(), v.customer.ID, d)
 	switch {
-	case errors.Is(err, reputation.ErrNotHis), errors.Is(err, account.ErrNotFound):
+	case errors.Is(err, checkup.ErrNotHis), errors.Is(err, account.ErrNotFound):
 		v.missing()
 		return r, false
 	case err != nil:
@@ -144,20 +144,20 @@ type domainRow struct {
 type domainMark struct{ Name, State, Class string }
 
 // stateClass is the badge of a state.
-func stateClass(s reputation.State) string {
+func stateClass(s checkup.State) string {
 	switch s {
-	case reputation.Fine:
+	case checkup.Fine:
 		return "ready"
-	case reputation.Advice:
+	case checkup.Advice:
 		return "mend"
-	case reputation.Problem:
+	case checkup.Problem:
 		return "refused"
 	}
 	return ""
 }
 
-func (p page) stateWord(s reputation.State) string {
-	return reputation.StateName(p.site.o.Catalog, p.Lang, s)
+func (p page) stateWord(s checkup.State) string {
+	return checkup.StateName(p.site.o.Catalog, p.Lang, s)
 }
 
 func (s *site) domains(v *visit) {
@@ -210,7 +210,7 @@ func (s *site) domainRow(v *visit, d mail.Domain) domainRow {
 		return row
 	}
 	row.State, row.Class, row.When = p.stateWord(r.State()), stateClass(r.State()), p.date(r.At)
-	for _, g := range []reputation.Group{reputation.SPF, reputation.DKIM, reputation.DMARC, reputation.ReturnPath, reputation.Exists} {
+	for _, g := range []checkup.Group{checkup.SPF, checkup.DKIM, checkup.DMARC, checkup.ReturnPath, checkup.Exists} {
 		if state := r.StateOf(g); state != "" {
 			row.Marks = append(row.Marks, domainMark{p.T("domains.short." + string(g)), p.stateWord(state), stateClass(state)})
 		}
@@ -240,7 +240,7 @@ func (p page) typedDomain(text string) (d mail.Domain, fault string) {
 	}
 	d, err := mail.ParseDomain(strings.TrimSuffix(text, "."))
 	if err == nil {
-		err = reputation.CheckName(d)
+		err = checkup.CheckName(d)
 	}
 	if err != nil {
 		return "", p.T("domains.fault.name")
@@ -279,7 +279,7 @@ func (s *site) domainChallenge(v *visit) {
 func (s *site) showChallenge(v *visit, status int, d mail.Domain, fault string, found []questionView) {
 	p := challengePage{page: v.page, Here: v.page.URL("/c/" + v.customer.ID + "/domains"), Domain: string(d), Fault: fault, Found: found}
 	p.Title = p.T("domains.add.title", "Domain", string(d))
-	p.Record = p.recordView("challenge", s.o.Reputation.Challenge(v.customer.ID, d))
+	p.Record = p.recordView("challenge", s.o.Advisor.Challenge(v.customer.ID, d))
 	v.show(status, "domains.challenge", p)
 }
 
@@ -301,10 +301,10 @@ func (s *site) addDomain(v *visit) {
 		s.busy(v.w, v.r, wait)
 		return
 	}
-	found, err := s.o.Reputation.Prove(v.r.Context(), v.customer.ID, d)
+	found, err := s.o.Advisor.Prove(v.r.Context(), v.customer.ID, d)
 	asked := []questionView{v.page.questionView(found)}
 	switch {
-	case errors.Is(err, reputation.ErrNoAnswer):
+	case errors.Is(err, checkup.ErrNoAnswer):
 		s.showChallenge(v, http.StatusUnprocessableEntity, d, v.page.T("domains.fault.no_answer"), asked)
 		return
 	case err != nil:

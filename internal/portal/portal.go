@@ -7,7 +7,7 @@
 // names, or a right over the gateway (package user). The frame (visit.go) finds out who asks, looks the customer up, compares, and answers 404 for what is
 // another's exactly as for what is not there; only then the page is made. Acts are POST. What they did or were refused goes into the audit log, written
 // by the frame; an act that worked leads to a page (303) that says so once. GET and HEAD change nothing: mail scanners open every link they see.
-// What a page shows is read from the ledgers and from intake.Desk, delivery, shaping and reputation; figures come counted from the journal, lists in pages
+// What a page shows is read from the ledgers and from intake.Desk, delivery, shaping and checkup; figures come counted from the journal, lists in pages
 // with a cursor, so that a page costs the same with a million facts.
 //
 // # The page of a message
@@ -55,6 +55,7 @@ import (
 
 	"postern/internal/account"
 	"postern/internal/alarm"
+	"postern/internal/checkup"
 	"postern/internal/delivery"
 	"postern/internal/filter"
 	"postern/internal/intake"
@@ -64,7 +65,6 @@ import (
 	"postern/internal/mail"
 	"postern/internal/notice"
 	"postern/internal/provider"
-	"postern/internal/reputation"
 	"postern/internal/spool"
 	"postern/internal/suppression"
 	"postern/internal/user"
@@ -92,7 +92,7 @@ type Options struct {
 	Suppression *suppression.Ledger
 	Alarms      *alarm.Alarms              // nil: none stand
 	Knowledge   func() *provider.Knowledge // the receivers that are known now
-	Reputation  *reputation.Advisor
+	Advisor     *checkup.Advisor
 	Webhooks    *webhook.Webhooks
 	Ways        Ways // how mail comes in
 	// Reference finds one of our references in a text, such as that of a return address in a pasted bounce. nil: not looked for.

@@ -1,4 +1,4 @@
-package reputation_test
+package checkup_test
 
 import (
 	"context"
@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"postern/internal/account"
+	"postern/internal/checkup"
 	"postern/internal/dkim"
 	"postern/internal/dns"
 	"postern/internal/dns/dnstest"
 	"postern/internal/locale"
 	"postern/internal/mail"
-	"postern/internal/reputation"
 	"postern/internal/store"
 	"postern/internal/store/storetest"
 )
@@ -61,12 +61,12 @@ const (
 
 // world is an advisor over a DNS of the test's.
 type world struct {
-	*reputation.Advisor
+	*checkup.Advisor
 	accounts *account.Ledger
 	dns      *dnstest.Server
 }
 
-type change func(*reputation.Options)
+type change func(*checkup.Options)
 
 func open(t *testing.T, zone string, customer account.Customer, with ...change) *world {
 	t.Helper()
@@ -85,11 +85,11 @@ func open(t *testing.T, zone string, customer account.Customer, with ...change) 
 			t.Fatal(err)
 		}
 	}
-	o := reputation.Options{Resolver: w.dns.Resolver(t), Accounts: w.accounts, Hostname: "gate.example.test", Returns: "bounce.gate.example.test", Signs: true, Secret: make([]byte, 32)}
+	o := checkup.Options{Resolver: w.dns.Resolver(t), Accounts: w.accounts, Hostname: "gate.example.test", Returns: "bounce.gate.example.test", Signs: true, Secret: make([]byte, 32)}
 	for _, f := range with {
 		f(&o)
 	}
-	if w.Advisor, err = reputation.New(o); err != nil {
+	if w.Advisor, err = checkup.New(o); err != nil {
 		t.Fatal(err)
 	}
 	return w
@@ -119,7 +119,7 @@ func (w *world) key(t *testing.T, selector string, active bool) dkim.Key {
 	return k
 }
 
-func (w *world) look(t *testing.T) reputation.Report {
+func (w *world) look(t *testing.T) checkup.Report {
 	t.Helper()
 	r, err := w.SetUp(t.Context(), "shop", "shop.test")
 	if err != nil {
@@ -129,7 +129,7 @@ func (w *world) look(t *testing.T) reputation.Report {
 }
 
 // codes are the findings of a group as "code state", with the subject behind a slash.
-func codes(r reputation.Report, g reputation.Group) string {
+func codes(r checkup.Report, g checkup.Group) string {
 	var out []string
 	for _, f := range r.Of(g) {
 		out = append(out, f.Code+" "+string(f.State))
@@ -138,7 +138,7 @@ func codes(r reputation.Report, g reputation.Group) string {
 }
 
 // publish is a line of the zone for a record.
-func publish(r reputation.Record) string { return r.Zone() + "\n" }
+func publish(r checkup.Record) string { return r.Zone() + "\n" }
 
 // TestSetUps is the table of set-ups: what is published, and what must be said of it, from the standards.
 func TestSetUps(t *testing.T) {
@@ -147,7 +147,7 @@ func TestSetUps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	include := func(name string) change { return func(o *reputation.Options) { o.SPFInclude = name } }
+	include := func(name string) change { return func(o *checkup.Options) { o.SPFInclude = name } }
 	ten := "v=spf1 ip4:192.0.2.10 ip6:2001:db8::10 include:a1.big.test include:a2.big.test -all"
 	cases := []struct {
 		name     string
@@ -156,7 +156,7 @@ func TestSetUps(t *testing.T) {
 		with     []change
 		fail     string // name that does not answer
 		failType dns.Type
-		group    reputation.Group
+		group    checkup.Group
 		want     string // codes and states of the group
 		record   string // value of the first record to publish; "-" none
 	}{
@@ -190,11 +190,11 @@ func TestSetUps(t *testing.T) {
 		{name: "no answer", zone: goodMX + goodSPF, fail: "shop.test", failType: dns.TypeTXT, group: "spf", want: "spf.unknown unknown", record: "-"},
 		{name: "no answer inside", zone: goodMX + "@ 300 IN TXT \"v=spf1 include:b1.big.test -all\"\n", fail: "b1.big.test", group: "spf", want: "spf.unknown unknown"},
 		{name: "return path of another name", zone: goodMX + "@ 300 IN TXT \"v=spf1 -all\"\n", customer: withReturn(), group: "spf", want: "spf.absent advice"},
-		{name: "smarthost", zone: goodMX + goodSPF, with: []change{func(o *reputation.Options) { o.Smarthost = true }}, group: "spf", want: "spf.smarthost unknown"},
+		{name: "smarthost", zone: goodMX + goodSPF, with: []change{func(o *checkup.Options) { o.Smarthost = true }}, group: "spf", want: "spf.smarthost unknown"},
 
 		// DMARC, RFC 9989
 		{name: "no policy", zone: goodMX, group: "dmarc", want: "dmarc.missing problem", record: "v=DMARC1; p=none; rua=mailto:owner@shop.test"},
-		{name: "reports to the gateway", zone: goodMX, with: []change{func(o *reputation.Options) { o.Reports = mail.Address{Local: "dmarc", Domain: "agrees.test"} }}, group: "dmarc", want: "dmarc.missing problem", record: "v=DMARC1; p=none; rua=mailto:dmarc@agrees.test"},
+		{name: "reports to the gateway", zone: goodMX, with: []change{func(o *checkup.Options) { o.Reports = mail.Address{Local: "dmarc", Domain: "agrees.test"} }}, group: "dmarc", want: "dmarc.missing problem", record: "v=DMARC1; p=none; rua=mailto:dmarc@agrees.test"},
 		{name: "two policies", zone: goodMX + "_dmarc 300 IN TXT \"v=DMARC1; p=none\"\n_dmarc 300 IN TXT \"v=DMARC1; p=reject; rua=mailto:owner@shop.test\"\n", group: "dmarc", want: "dmarc.several problem", record: "v=DMARC1; p=reject; rua=mailto:owner@shop.test"},
 		{name: "unusable policy", zone: goodMX + "_dmarc 300 IN TXT \"v=DMARC1; p=strict\"\n", group: "dmarc", want: "dmarc.unusable problem"},
 		{name: "without reports", zone: goodMX + "_dmarc 300 IN TXT \"v=DMARC1; p=none; adkim=r\"\n", group: "dmarc", want: "dmarc.blind advice", record: "v=DMARC1; p=none; rua=mailto:owner@shop.test; adkim=r"},
@@ -211,7 +211,7 @@ func TestSetUps(t *testing.T) {
 
 		// return path
 		{name: "return path of the gateway", zone: goodMX, group: "return", want: "return.ours fine"},
-		{name: "return path kept", zone: goodMX, with: []change{func(o *reputation.Options) { o.Returns = "" }}, group: "return", want: "return.kept fine"},
+		{name: "return path kept", zone: goodMX, with: []change{func(o *checkup.Options) { o.Returns = "" }}, group: "return", want: "return.kept fine"},
 		{name: "own return path, nothing there", zone: goodMX, customer: withReturn(), group: "return", want: "return.missing problem", record: "10 gate.example.test."},
 		{name: "own return path, elsewhere", zone: goodMX + "bounce 300 IN MX 10 mx.example.test.\n", customer: withReturn(), group: "return", want: "return.elsewhere problem"},
 		{name: "own return path, SPF lacks", zone: goodMX + "bounce 300 IN MX 10 gate.example.test.\n", customer: withReturn(), group: "return", want: "return.spf problem"},
@@ -257,7 +257,7 @@ func TestSetUps(t *testing.T) {
 			if got := codes(r, tc.group); got != tc.want {
 				t.Fatalf("got  %q\nwant %q\n%+v", got, tc.want, r.Of(tc.group))
 			}
-			var records []reputation.Record
+			var records []checkup.Record
 			for _, f := range r.Of(tc.group) {
 				records = append(records, f.Records...)
 			}
@@ -273,13 +273,13 @@ func TestSetUps(t *testing.T) {
 }
 
 // spoken fails where a finding lacks words, or its words lack an argument.
-func spoken(t *testing.T, c *locale.Catalog, r reputation.Report) {
+func spoken(t *testing.T, c *locale.Catalog, r checkup.Report) {
 	t.Helper()
 	for _, f := range r.Findings {
 		for _, lang := range locale.Languages() {
-			x := reputation.Words(c, lang, f)
+			x := checkup.Words(c, lang, f)
 			for _, s := range []string{x.What, x.Do} {
-				if strings.Contains(s, "reputation.") && strings.Contains(s, "."+strings.TrimPrefix(f.Code, string(f.Group)+".")) || strings.Contains(s, "<no value>") || strings.Contains(s, "{{") {
+				if strings.Contains(s, "checkup.") && strings.Contains(s, "."+strings.TrimPrefix(f.Code, string(f.Group)+".")) || strings.Contains(s, "<no value>") || strings.Contains(s, "{{") {
 					t.Errorf("%s in %s: %q", f.Code, lang, s)
 				}
 			}
@@ -289,7 +289,7 @@ func spoken(t *testing.T, c *locale.Catalog, r reputation.Report) {
 				}
 			}
 		}
-		if f.State != reputation.Fine && f.Code != "dkim.none" && f.Code != "dkim.off" && !strings.HasSuffix(f.Code, ".unset") && !strings.HasSuffix(f.Code, ".smarthost") && f.Code != "egress.include-lacks" && len(f.Evidence) == 0 {
+		if f.State != checkup.Fine && f.Code != "dkim.none" && f.Code != "dkim.off" && !strings.HasSuffix(f.Code, ".unset") && !strings.HasSuffix(f.Code, ".smarthost") && f.Code != "egress.include-lacks" && len(f.Evidence) == 0 {
 			t.Errorf("%s: nothing is said of what was asked", f.Code)
 		}
 	}
@@ -337,7 +337,7 @@ func TestKeys(t *testing.T) {
 			if got := codes(r, "dkim"); got != tc.want {
 				t.Fatalf("got %q, want %q\n%+v", got, tc.want, r.Of("dkim"))
 			}
-			if r.Took > reputation.Deadline+time.Second {
+			if r.Took > checkup.Deadline+time.Second {
 				t.Errorf("took %s", r.Took)
 			}
 		})
@@ -353,7 +353,7 @@ func TestKeys(t *testing.T) {
 		w := open(t, goodMX, account.Customer{})
 		old, fresh := w.key(t, "k1", false), w.key(t, "k2", true)
 		_ = old
-		if err := w.dns.Set(root + goodMX + publish(reputation.Record{Name: fresh.RecordName(), Type: "TXT", Value: fresh.Record(), TTL: 300})); err != nil {
+		if err := w.dns.Set(root + goodMX + publish(checkup.Record{Name: fresh.RecordName(), Type: "TXT", Value: fresh.Record(), TTL: 300})); err != nil {
 			t.Fatal(err)
 		}
 		if got := codes(w.look(t), "dkim"); got != "dkim.fine fine, dkim.retired fine" {
@@ -380,7 +380,7 @@ func TestFromNothingToGreen(t *testing.T) {
 			t.Parallel()
 			w := open(t, "", tc.customer)
 			k := w.key(t, "k1", false)
-			var last reputation.Report
+			var last checkup.Report
 			for round := range 8 {
 				zone := goodMX
 				for _, lines := range tc.zone {
@@ -389,7 +389,7 @@ func TestFromNothingToGreen(t *testing.T) {
 				if err := w.dns.Set(root + zone); err != nil {
 					t.Fatal(err)
 				}
-				if last = w.look(t); last.State() == reputation.Fine {
+				if last = w.look(t); last.State() == checkup.Fine {
 					t.Logf("green after %d rounds", round)
 					return
 				}
@@ -420,7 +420,7 @@ func TestFromNothingToGreen(t *testing.T) {
 func TestWhoseDomain(t *testing.T) {
 	t.Parallel()
 	w := open(t, goodMX, account.Customer{})
-	if _, err := w.SetUp(t.Context(), "shop", "rival.test"); !errors.Is(err, reputation.ErrNotHis) {
+	if _, err := w.SetUp(t.Context(), "shop", "rival.test"); !errors.Is(err, checkup.ErrNotHis) {
 		t.Errorf("another customer's domain: %v", err)
 	}
 	if _, err := w.SetUp(t.Context(), "nobody", "shop.test"); !errors.Is(err, account.ErrNotFound) {
@@ -439,15 +439,15 @@ func TestDeadline(t *testing.T) {
 	w.dns.Fail("*", dnstest.Timeout)
 	began := time.Now()
 	r := w.look(t)
-	if took := time.Since(began); took > reputation.Deadline+time.Second {
+	if took := time.Since(began); took > checkup.Deadline+time.Second {
 		t.Errorf("took %s", took)
 	}
 	for _, f := range r.Findings {
-		if f.State != reputation.Unknown && f.Group != reputation.ReturnPath {
+		if f.State != checkup.Unknown && f.Group != checkup.ReturnPath {
 			t.Errorf("%s is %s", f.Code, f.State)
 		}
 	}
-	if r.State() != reputation.Unknown {
+	if r.State() != checkup.Unknown {
 		t.Errorf("the domain is %s", r.State())
 	}
 }
@@ -469,28 +469,28 @@ func TestChallenge(t *testing.T) {
 		_, err := w.Prove(t.Context(), customer, "new.test")
 		return err
 	}
-	if err := prove("shop"); !errors.Is(err, reputation.ErrUnproved) {
+	if err := prove("shop"); !errors.Is(err, checkup.ErrUnproved) {
 		t.Errorf("not published: %v", err)
 	}
-	if err := w.dns.Set(root + "$ORIGIN .\n" + publish(reputation.Record{Name: record.Name, Type: "TXT", Value: "x", TTL: 5}) + publish(record)); err != nil {
+	if err := w.dns.Set(root + "$ORIGIN .\n" + publish(checkup.Record{Name: record.Name, Type: "TXT", Value: "x", TTL: 5}) + publish(record)); err != nil {
 		t.Fatal(err)
 	}
 	if err := prove("shop"); err != nil {
 		t.Errorf("published: %v", err)
 	}
-	if err := prove("rival"); !errors.Is(err, reputation.ErrUnproved) {
+	if err := prove("rival"); !errors.Is(err, checkup.ErrUnproved) {
 		t.Errorf("another customer with this proof: %v", err)
 	}
 	w.dns.Fail(record.Name, dnstest.ServFail)
-	if err := prove("shop"); !errors.Is(err, reputation.ErrNoAnswer) {
+	if err := prove("shop"); !errors.Is(err, checkup.ErrNoAnswer) {
 		t.Errorf("no answer: %v", err)
 	}
 	for _, bad := range []mail.Domain{"com", "co.uk", "github.io", "[192.0.2.1]", "", "a..b", mail.Domain(strings.Repeat("a.", 120) + "example.org")} {
-		if reputation.CheckName(bad) == nil {
+		if checkup.CheckName(bad) == nil {
 			t.Errorf("%s is taken", bad)
 		}
 	}
-	if err := reputation.CheckName("shop.example.org"); err != nil {
+	if err := checkup.CheckName("shop.example.org"); err != nil {
 		t.Error(err)
 	}
 }
@@ -499,14 +499,14 @@ func TestRecordForms(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 300)
 	for _, tc := range []struct {
-		record reputation.Record
+		record checkup.Record
 		zone   string
 		host   string
 	}{
-		{reputation.Record{Name: "shop.example.org", Type: "TXT", Value: "v=spf1 -all", TTL: 60}, `shop.example.org. 60 IN TXT "v=spf1 -all"`, "shop"},
-		{reputation.Record{Name: "example.org", Type: "TXT", Value: `a"b\c`, TTL: 60}, `example.org. 60 IN TXT "a\"b\\c"`, "@"},
-		{reputation.Record{Name: "_dmarc.example.co.uk", Type: "TXT", Value: long, TTL: 60}, `_dmarc.example.co.uk. 60 IN TXT ( "` + long[:255] + `" "` + long[255:] + `" )`, "_dmarc"},
-		{reputation.Record{Name: "b.example.org", Type: "MX", Value: "10 gate.example.net.", TTL: 60}, "b.example.org. 60 IN MX 10 gate.example.net.", "b"},
+		{checkup.Record{Name: "shop.example.org", Type: "TXT", Value: "v=spf1 -all", TTL: 60}, `shop.example.org. 60 IN TXT "v=spf1 -all"`, "shop"},
+		{checkup.Record{Name: "example.org", Type: "TXT", Value: `a"b\c`, TTL: 60}, `example.org. 60 IN TXT "a\"b\\c"`, "@"},
+		{checkup.Record{Name: "_dmarc.example.co.uk", Type: "TXT", Value: long, TTL: 60}, `_dmarc.example.co.uk. 60 IN TXT ( "` + long[:255] + `" "` + long[255:] + `" )`, "_dmarc"},
+		{checkup.Record{Name: "b.example.org", Type: "MX", Value: "10 gate.example.net.", TTL: 60}, "b.example.org. 60 IN MX 10 gate.example.net.", "b"},
 	} {
 		if got := tc.record.Zone(); got != tc.zone {
 			t.Errorf("zone: %s", got)
@@ -549,11 +549,11 @@ func FuzzMerge(f *testing.F) {
 	}
 	resolver := dnsNothing{}
 	f.Fuzz(func(t *testing.T, record string) {
-		merged := reputation.MergeSPF([]string{"v=spf1 " + record}, []string{"ip4:192.0.2.1"})
+		merged := checkup.MergeSPF([]string{"v=spf1 " + record}, []string{"ip4:192.0.2.1"})
 		if !strings.HasPrefix(merged, "v=spf1 ip4:192.0.2.1") || strings.ContainsAny(merged, "\r\n") {
 			t.Errorf("%q", merged)
 		}
-		reputation.WalkSPF(context.Background(), resolver, "x.test", "v=spf1 "+record)
+		checkup.WalkSPF(context.Background(), resolver, "x.test", "v=spf1 "+record)
 	})
 }
 
@@ -571,21 +571,21 @@ func TestGroupsAreSpoken(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, lang := range locale.Languages() {
-		for _, g := range reputation.Groups() {
-			if name, why := reputation.GroupName(c, lang, g); strings.HasPrefix(name, "reputation.") || strings.HasPrefix(why, "reputation.") {
+		for _, g := range checkup.Groups() {
+			if name, why := checkup.GroupName(c, lang, g); strings.HasPrefix(name, "checkup.") || strings.HasPrefix(why, "checkup.") {
 				t.Errorf("%s in %s", g, lang)
 			}
 		}
-		for _, s := range []reputation.State{reputation.Fine, reputation.Advice, reputation.Unknown, reputation.Problem} {
-			if strings.HasPrefix(reputation.StateName(c, lang, s), "reputation.") {
+		for _, s := range []checkup.State{checkup.Fine, checkup.Advice, checkup.Unknown, checkup.Problem} {
+			if strings.HasPrefix(checkup.StateName(c, lang, s), "checkup.") {
 				t.Errorf("%s in %s", s, lang)
 			}
 		}
 	}
-	if got := fmt.Sprintf("%s %s %s", reputation.Worse(reputation.Fine, reputation.Unknown), reputation.Worse(reputation.Problem, reputation.Unknown), reputation.Worse("", reputation.Fine)); got != "unknown problem fine" {
+	if got := fmt.Sprintf("%s %s %s", checkup.Worse(checkup.Fine, checkup.Unknown), checkup.Worse(checkup.Problem, checkup.Unknown), checkup.Worse("", checkup.Fine)); got != "unknown problem fine" {
 		t.Error(got)
 	}
-	if !slices.Contains(reputation.Groups(), reputation.SPF) {
+	if !slices.Contains(checkup.Groups(), checkup.SPF) {
 		t.Error("no groups")
 	}
 }

@@ -1,4 +1,4 @@
-package reputation
+package checkup
 
 import "postern/internal/locale"
 
@@ -10,19 +10,19 @@ type Text struct {
 
 // Words puts a finding into words.
 func Words(c *locale.Catalog, lang string, f Finding) Text {
-	t := Text{What: c.Text(lang, "reputation."+f.Code+".what", f.Args)}
+	t := Text{What: c.Text(lang, "checkup."+f.Code+".what", f.Args)}
 	if f.State != Fine {
-		t.Do = c.Text(lang, "reputation."+f.Code+".do", f.Args)
+		t.Do = c.Text(lang, "checkup."+f.Code+".do", f.Args)
 	}
 	return t
 }
 
 // GroupName is a group's name, and why it matters.
 func GroupName(c *locale.Catalog, lang string, g Group) (name, why string) {
-	return c.Text(lang, "reputation.group."+string(g)+".name", nil), c.Text(lang, "reputation.group."+string(g)+".why", nil)
+	return c.Text(lang, "checkup.group."+string(g)+".name", nil), c.Text(lang, "checkup.group."+string(g)+".why", nil)
 }
 
 // StateName is a state in a word.
 func StateName(c *locale.Catalog, lang string, s State) string {
-	return c.Text(lang, "reputation.state."+string(s), nil)
+	return c.Text(lang, "checkup.state."+string(s), nil)
 }

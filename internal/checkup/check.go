@@ -1,0 +1,152 @@
+package checkup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"postern/internal/dns"
+	"postern/internal/dnsbl"
+	"postern/internal/mail"
+)
+
+// Kind is what a target is.
+type Kind string
+
+// The kinds of targets.
+const (
+	OfDomain  Kind = "domain"
+	OfIP      Kind = "ip"
+	OfAddress Kind = "address"
+)
+
+// ErrTarget says that a text is no domain, IP or mail address.
+var ErrTarget = errors.New("neither a domain, nor an IP, nor a mail address")
+
+// Target is what a check-up looks at.
+type Target struct {
+	Kind    Kind
+	Domain  mail.Domain  // of a domain; of an address its domain
+	IP      netip.Addr   // of an IP, unmapped
+	Address mail.Address // of an address
+}
+
+// ParseTarget reads what a person wrote: "example.org", "192.0.2.1", "2001:db8::1", "news@example.org". Errors wrap ErrTarget.
+func ParseTarget(text string) (Target, error) {
+	text = strings.TrimSpace(text)
+	if ip, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil && ip.Zone() == "" {
+		return Target{Kind: OfIP, IP: ip.Unmap()}, nil
+	}
+	if strings.Contains(text, "@") {
+		a, err := mail.ParseAddress(strings.Trim(text, "<>"))
+		if err != nil {
+			return Target{}, fmt.Errorf("%.80q: %w: %w", text, ErrTarget, err)
+		}
+		return Target{Kind: OfAddress, Address: a, Domain: a.Domain}, nil
+	}
+	d, err := mail.ParseDomain(strings.TrimSuffix(text, "."))
+	if err != nil {
+		return Target{}, fmt.Errorf("%.80q: %w: %w", text, ErrTarget, err)
+	}
+	if !strings.Contains(string(d), ".") {
+		return Target{}, fmt.Errorf("%.80q: %w: a domain has a dot", text, ErrTarget)
+	}
+	return Target{Kind: OfDomain, Domain: d}, nil
+}
+
+// String is the target as a person writes it.
+func (t Target) String() string {
+	switch t.Kind {
+	case OfIP:
+		return t.IP.String()
+	case OfAddress:
+		return t.Address.String()
+	}
+	return string(t.Domain)
+}
+
+// CheckerOptions is what NewChecker needs. Resolver is required.
+type CheckerOptions struct {
+	Resolver dns.Resolver
+	Panel    *dnsbl.Panel // blocklists; nil: none is asked, which shows as not measured
+	// Egress are the addresses that our mail leaves from, with the names they give in EHLO; empty: not known, as without a gateway.
+	Egress []EgressAddress
+	// Selectors are the DKIM selectors that a domain is known to sign with, from traffic or keys; nil: only those of Ask.
+	Selectors func(ctx context.Context, d mail.Domain) []string
+	Now       func() time.Time
+}
+
+// EgressAddress is an address that our mail leaves from.
+type EgressAddress struct {
+	IP   netip.Addr
+	HELO string // name given in EHLO
+}
+
+// Ask is what one check-up is told beside its target.
+type Ask struct {
+	HELO      string             // name that the IP gives in EHLO; "": not known, or that of CheckerOptions.Egress
+	Selectors []string           // DKIM selectors to look at, beside those known
+	IPs       []netip.Addr       // addresses that the domain's mail leaves from, beside CheckerOptions.Egress
+	Progress  func(done, of int) // told of lists as they answer, from one goroutine at a time; nil: nobody is
+}
+
+// CheckReport is what a check-up found.
+type CheckReport struct {
+	Target   Target
+	At       time.Time
+	Took     time.Duration
+	Findings []Finding       // in the order of Groups
+	Listings []dnsbl.Listing // of all lists asked, also clean and unknown ones
+}
+
+// State is the worst state of what is not optional.
+func (r CheckReport) State() State {
+	worst := Fine
+	for _, f := range r.Findings {
+		if !f.Optional {
+			worst = Worse(worst, f.State)
+		}
+	}
+	return worst
+}
+
+// StateOf is the worst state of a group; "" when nothing of it was looked at.
+func (r CheckReport) StateOf(g Group) State {
+	worst := State("")
+	for _, f := range r.Findings {
+		if f.Group == g {
+			worst = Worse(worst, f.State)
+		}
+	}
+	return worst
+}
+
+// Checker looks at anything from outside, without a customer and without a gateway. Safe for concurrent use.
+type Checker struct{ o CheckerOptions }
+
+// NewChecker checks the options.
+func NewChecker(o CheckerOptions) (*Checker, error) {
+	if o.Resolver == nil {
+		return nil, errors.New("checkup: the resolver is missing")
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Checker{o: o}, nil
+}
+
+// Check looks at a target. Trouble on the network shows as Unknown in the findings, within Deadline.
+func (c *Checker) Check(ctx context.Context, t Target, ask Ask) (CheckReport, error) {
+	began := time.Now()
+	r := CheckReport{Target: t, At: c.o.Now()}
+	if t.Kind == "" {
+		return r, ErrTarget
+	}
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return slices.Index(Groups(), a.Group) - slices.Index(Groups(), b.Group) })
+	r.Took = time.Since(began)
+	return r, nil
+}
