@@ -77,6 +77,7 @@ type CheckerOptions struct {
 	Egress []EgressAddress
 	// Selectors are the DKIM selectors that a domain is known to sign with, from traffic or keys; nil: only those of Ask.
 	Selectors func(ctx context.Context, d mail.Domain) []string
+	Probes    Probes // how servers are connected to
 	Now       func() time.Time
 }
 
@@ -92,6 +93,10 @@ type Ask struct {
 	Selectors []string           // DKIM selectors to look at, beside those known
 	IPs       []netip.Addr       // addresses that the domain's mail leaves from, beside CheckerOptions.Egress
 	Progress  func(done, of int) // told of lists as they answer, from one goroutine at a time; nil: nobody is
+	Probe     bool               // connect to the servers of the target, once to each port
+	Callout   bool               // ask the domain's mail server whether the address of a sender exists (RCPT, no message)
+	NoLists   bool               // leave the blocklists out
+	Relay     *RelayTest         // test whether the IP is an open relay; nil: do not
 }
 
 // CheckReport is what a check-up found.
