@@ -7,12 +7,16 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"postern/internal/dns"
 	"postern/internal/dnsbl"
 	"postern/internal/mail"
 )
+
+// CheckDeadline bounds a check-up: lists and servers of others may be slow.
+const CheckDeadline = 20 * time.Second
 
 // Kind is what a target is.
 type Kind string
@@ -75,9 +79,10 @@ type CheckerOptions struct {
 	Panel    *dnsbl.Panel // blocklists; nil: none is asked, which shows as not measured
 	// Egress are the addresses that our mail leaves from, with the names they give in EHLO; empty: not known, as without a gateway.
 	Egress []EgressAddress
+	// Probes says how servers are connected to: name servers and policy hosts of a domain, and with Ask.Probe mail servers.
+	Probes Probes
 	// Selectors are the DKIM selectors that a domain is known to sign with, from traffic or keys; nil: only those of Ask.
 	Selectors func(ctx context.Context, d mail.Domain) []string
-	Probes    Probes // how servers are connected to
 	Now       func() time.Time
 }
 
@@ -93,19 +98,21 @@ type Ask struct {
 	Selectors []string           // DKIM selectors to look at, beside those known
 	IPs       []netip.Addr       // addresses that the domain's mail leaves from, beside CheckerOptions.Egress
 	Progress  func(done, of int) // told of lists as they answer, from one goroutine at a time; nil: nobody is
-	Probe     bool               // connect to the servers of the target, once to each port
+	Probe     bool               // connect to the mail servers of the target
+	Relay     *RelayTest         // with Probe: test whether the IP is an open relay; nil: do not
 	Callout   bool               // ask the domain's mail server whether the address of a sender exists (RCPT, no message)
 	NoLists   bool               // leave the blocklists out
-	Relay     *RelayTest         // test whether the IP is an open relay; nil: do not
+	Mine      Mine               // what the operator says is his, beside CheckerOptions.Egress
 }
 
-// CheckReport is what a check-up found.
+// CheckReport is what a check-up found. Its form for programs is CheckJSON.
 type CheckReport struct {
 	Target   Target
 	At       time.Time
 	Took     time.Duration
 	Findings []Finding       // in the order of Groups
 	Listings []dnsbl.Listing // of all lists asked, also clean and unknown ones
+	SPF      *SPFTree        // of a domain or an address with an SPF record, else nil
 }
 
 // State is the worst state of what is not optional.
@@ -119,16 +126,11 @@ func (r CheckReport) State() State {
 	return worst
 }
 
+// Of returns the findings of a group.
+func (r CheckReport) Of(g Group) []Finding { return Report{Findings: r.Findings}.Of(g) }
+
 // StateOf is the worst state of a group; "" when nothing of it was looked at.
-func (r CheckReport) StateOf(g Group) State {
-	worst := State("")
-	for _, f := range r.Findings {
-		if f.Group == g {
-			worst = Worse(worst, f.State)
-		}
-	}
-	return worst
-}
+func (r CheckReport) StateOf(g Group) State { return Report{Findings: r.Findings}.StateOf(g) }
 
 // Checker looks at anything from outside, without a customer and without a gateway. Safe for concurrent use.
 type Checker struct{ o CheckerOptions }
@@ -144,14 +146,52 @@ func NewChecker(o CheckerOptions) (*Checker, error) {
 	return &Checker{o: o}, nil
 }
 
-// Check looks at a target. Trouble on the network shows as Unknown in the findings, within Deadline.
+// witness asks through the resolver of the check-up and writes down what one finding rests on.
+func (c *Checker) witness() *witness { return &witness{next: c.o.Resolver, seen: map[asked]bool{}} }
+
+// part is what one part of a check-up found.
+type part struct {
+	findings []Finding
+	listings []dnsbl.Listing
+	spf      *SPFTree
+}
+
+// Check looks at a target: of an address at its domain too. Trouble on the network shows as Unknown in the findings, within CheckDeadline.
 func (c *Checker) Check(ctx context.Context, t Target, ask Ask) (CheckReport, error) {
 	began := time.Now()
 	r := CheckReport{Target: t, At: c.o.Now()}
-	if t.Kind == "" {
+	ctx, cancel := context.WithTimeout(ctx, CheckDeadline)
+	defer cancel()
+	one := *c // with a resolver that asks each question once, and so many
+	one.o.Resolver = newMemory(dns.WithBudget(c.o.Resolver, MaxQuestions))
+	pair := func(f []Finding, l []dnsbl.Listing) part { return part{findings: f, listings: l} }
+	ofDomain := func() part { return one.domain(ctx, t.Domain, ask) }
+	var parts []func() part
+	switch t.Kind {
+	case OfIP:
+		parts = []func() part{func() part { return pair(one.ip(ctx, t, ask)) }}
+	case OfDomain:
+		parts = []func() part{ofDomain}
+	case OfAddress:
+		parts = []func() part{func() part { return pair(one.sender(ctx, t, ask)) }, ofDomain}
+	default:
 		return r, ErrTarget
 	}
-	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return slices.Index(Groups(), a.Group) - slices.Index(Groups(), b.Group) })
+	found := make([]part, len(parts))
+	var all sync.WaitGroup
+	for i, look := range parts {
+		all.Go(func() { found[i] = look() })
+	}
+	all.Wait()
+	for _, p := range found {
+		r.Findings = append(r.Findings, p.findings...)
+		r.Listings = append(r.Listings, p.listings...)
+		if p.spf != nil {
+			r.SPF = p.spf
+		}
+	}
+	order := Groups()
+	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return slices.Index(order, a.Group) - slices.Index(order, b.Group) })
 	r.Took = time.Since(began)
 	return r, nil
 }

@@ -93,21 +93,32 @@ func Worse(a, b State) State {
 // Group is what a finding is about. Text checkup.group.GROUP.
 type Group string
 
-// The groups, in the order in which they are mended.
+// The groups.
 const (
-	SPF        Group = "spf"
-	DKIM       Group = "dkim"
-	DMARC      Group = "dmarc"
-	ReturnPath Group = "return"
-	Exists     Group = "exists"
-	Egress     Group = "egress"
-	STS        Group = "sts"
-	TLSReports Group = "tlsrpt"
+	Sender      Group = "sender"  // a sender address: it exists, is no role address, fits its server
+	Lists       Group = "lists"   // blocklists
+	Reverse     Group = "reverse" // the names of an IP
+	Range       Group = "range"   // the neighbours of an IP
+	Server      Group = "server"  // what listens at an IP: banner, relaying
+	TLS         Group = "tls"     // its encryption
+	SPF         Group = "spf"
+	DKIM        Group = "dkim"
+	DMARC       Group = "dmarc"
+	ReturnPath  Group = "return"
+	Exists      Group = "exists"
+	MX          Group = "mx"
+	Egress      Group = "egress"
+	NameServers Group = "ns"
+	DNSSEC      Group = "dnssec"
+	CAA         Group = "caa"
+	STS         Group = "sts"
+	TLSReports  Group = "tlsrpt"
+	BIMI        Group = "bimi"
 )
 
-// Groups returns all groups in their order.
+// Groups returns all groups in the order in which they are shown and mended.
 func Groups() []Group {
-	return []Group{SPF, DKIM, DMARC, ReturnPath, Exists, Egress, STS, TLSReports}
+	return []Group{Sender, Lists, Reverse, Range, Server, TLS, SPF, DKIM, DMARC, ReturnPath, Exists, MX, Egress, NameServers, DNSSEC, CAA, STS, TLSReports, BIMI}
 }
 
 // Record is something to publish.
@@ -123,7 +134,8 @@ type Record struct {
 // Question is one question that was put to the DNS, with its answer.
 type Question struct {
 	Name   string
-	Type   string
+	Type   string   // a type of the DNS, or what else was done: GET, CONNECT
+	Server string   // who was asked, when it was not the resolver
 	Status string   // "found", "nothing", "try later"
 	NoName bool     // with "nothing": the name does not exist at all
 	Values []string // as published; text of strangers
