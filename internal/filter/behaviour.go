@@ -236,16 +236,6 @@ func (s *scan) judgeSenders(b learn.Behaviour) {
 	}
 }
 
-// roles are addresses of functions and of programs, from which no person writes. RFC 2142 reserves some of them.
-var roles = strings.Fields(`postmaster abuse hostmaster root admin administrator webmaster www-data www apache httpd nginx wwwrun nobody daemon
- mailer-daemon bounce bounces noc security usenet uucp`)
-
-// users are the accounts of programs. As reverse path they say that nobody set one; bounces go to nobody.
-var users = strings.Fields(`root www-data www apache httpd nginx wwwrun nobody daemon uucp`)
-
-// noreplies are addresses that want no answer.
-var noreplies = strings.Fields(`noreply no-reply no_reply donotreply do-not-reply do_not_reply nepasrepondre ne-pas-repondre ne_pas_repondre`)
-
 // checkOwnSender looks at the addresses that the sender chose for himself. It needs no history.
 func checkOwnSender(_ context.Context, s *scan) {
 	if s.Envelope.ReversePath.IsNull() && len(s.Envelope.Recipients) > 0 {
@@ -262,19 +252,19 @@ func checkOwnSender(_ context.Context, s *scan) {
 		if b.Address.IsNull() {
 			continue
 		}
-		local, _, _ := strings.Cut(strings.ToLower(b.Address.Local), "+")
-		switch {
-		case slices.Contains(roles, local):
-			note(&role, "From: "+b.Address.String())
-		case slices.Contains(noreplies, local):
+		switch mail.RoleOf(b.Address.Local) {
+		case mail.NoRole:
+		case mail.SilentRole:
 			note(&silent, "From: "+b.Address.String())
+		default:
+			note(&role, "From: "+b.Address.String())
 		}
 		if !s.owns(b.Address.Domain) {
 			domain = string(b.Address.Domain)
 			note(&foreign, fmt.Sprintf("From: %s; domains of the customer: %s", b.Address, domainList(s.Customer.Domains)))
 		}
 	}
-	if p := s.Envelope.ReversePath; !p.IsNull() && slices.Contains(users, strings.ToLower(p.Local)) {
+	if p := s.Envelope.ReversePath; mail.RoleOf(p.Local) == mail.ProgramRole {
 		note(&role, "reverse path: "+p.String())
 	}
 	if len(role) > 0 {

@@ -155,3 +155,27 @@ func BenchmarkSpamRules(b *testing.B) {
 		})
 	}
 }
+
+// TestFreeMail: the rules and package mail know the same providers of free mailboxes.
+func TestFreeMail(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("ruleset/00_lists.cf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		domains, ok := strings.CutPrefix(line, "freemail_domains ")
+		if !ok {
+			continue
+		}
+		for _, d := range strings.Fields(domains) {
+			if n++; !mail.FreeMail(mail.Domain(d)) {
+				t.Errorf("mail.FreeMail does not know %s", d)
+			}
+		}
+	}
+	if n < 40 {
+		t.Errorf("%d domains in the rules", n)
+	}
+}
