@@ -56,6 +56,7 @@ import (
 	"postern/internal/store"
 	"postern/internal/suppression"
 	"postern/internal/user"
+	"postern/internal/visitor"
 	"postern/internal/webhook"
 )
 
@@ -135,10 +136,10 @@ type server struct {
 	order      []*operation          // as registered
 	group      string                // of the operations that are being registered
 
-	customers sync.Mutex // reading settings, comparing their tag and replacing them
-	asked     *limit     // requests by token
-	strangers *limit     // requests without a token, by network
-	checks    *limit     // looks at DNS, by principal
+	customers sync.Mutex                     // reading settings, comparing their tag and replacing them
+	asked     *visitor.Limiter[string]       // requests by token
+	strangers *visitor.Limiter[netip.Prefix] // requests without a token, by network
+	checks    *visitor.Limiter[string]       // looks at DNS, by principal
 	answers   *answers
 	large     chan struct{} // requests with much to read: memory is bounded by their number
 	site      site          // the documentation
@@ -165,8 +166,8 @@ func New(o Options) (*API, error) {
 	if o.Requests <= 0 {
 		o.Requests = 1200
 	}
-	s.asked, s.strangers = newLimit(o.Requests, time.Minute), newLimit(120, time.Minute)
-	s.checks = newLimit(30, time.Minute)
+	s.asked, s.checks = visitor.NewLimiter[string](o.Requests, time.Minute), visitor.NewLimiter[string](30, time.Minute)
+	s.strangers = visitor.NewLimiter[netip.Prefix](120, time.Minute)
 	s.large = make(chan struct{}, maxLarge)
 	s.answers = &answers{db: o.DB, now: o.Now}
 	if o.BaseURL != "" {

@@ -133,7 +133,7 @@ func (s *server) show(w http.ResponseWriter, r *http.Request, name string, op *o
 
 // T is a text of the documentation.
 func (p page) T(key string) string {
-	return p.s.texts.Text(p.Lang, "api."+key, map[string]any{"Most": p.s.asked.most, "Link": "openapi.json"})
+	return p.s.texts.Text(p.Lang, "api."+key, map[string]any{"Most": p.s.asked.Most(), "Link": "openapi.json"})
 }
 
 // URL is a path of the documentation, in the reader's language.

@@ -139,10 +139,10 @@ func (s *server) removeDomain(ctx context.Context, in *domainRef) (*body[Done], 
 
 // mayLook counts a look at DNS.
 func (s *server) mayLook(ctx context.Context) error {
-	a := s.checks.take(principal(ctx).ID, s.o.Now())
-	if a.wait == 0 {
+	a := s.checks.Take(principal(ctx).ID, s.o.Now())
+	if a.Wait == 0 {
 		return nil
 	}
-	callOf(ctx).w.Header().Set("Retry-After", seconds(a.wait))
-	return problem(http.StatusTooManyRequests, "too-soon", fmt.Sprintf("a look asks DNS many questions, so there are %d in a minute; wait %s seconds", s.checks.most, seconds(a.wait)))
+	callOf(ctx).w.Header().Set("Retry-After", seconds(a.Wait))
+	return problem(http.StatusTooManyRequests, "too-soon", fmt.Sprintf("a look asks DNS many questions, so there are %d in a minute; wait %s seconds", s.checks.Most(), seconds(a.Wait)))
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"path"
 	"regexp"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"postern/internal/user"
+	"postern/internal/visitor"
 )
 
 // ServeHTTP answers on the operator's socket.
@@ -44,7 +44,7 @@ func (a *API) Web() http.Handler {
 	under := http.StripPrefix(s.prefix+"/api", http.HandlerFunc(s.web))
 	bare := http.StripPrefix("/api", http.HandlerFunc(s.web))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.secure(w)
+		visitor.Secure(w.Header(), policy, s.https)
 		if s.prefix != "" && strings.HasPrefix(r.URL.Path, s.prefix+"/") {
 			under.ServeHTTP(w, r)
 			return
@@ -53,21 +53,8 @@ func (a *API) Web() http.Handler {
 	})
 }
 
-// secure sets what every answer over HTTP carries. There is no CORS: pages of other sites cannot read answers.
-func (s *server) secure(w http.ResponseWriter) {
-	h := w.Header()
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("X-Frame-Options", "DENY")
-	h.Set("X-Robots-Tag", "noindex, nofollow, noarchive")
-	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	if s.https {
-		h.Set("Strict-Transport-Security", "max-age=31536000")
-	}
-}
+// policy is what browsers may load for the documentation.
+const policy = "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 
 // web answers what came over HTTP, with the path below /api.
 func (s *server) web(w http.ResponseWriter, r *http.Request) {
@@ -76,7 +63,7 @@ func (s *server) web(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !strings.HasPrefix(r.URL.Path, "/v1/") {
-		if wait := s.strangers.take(networkOf(clientAddress(r)).String(), s.o.Now()).wait; wait > 0 {
+		if wait := s.strangers.Take(visitor.Network(visitor.Address(r)), s.o.Now()).Wait; wait > 0 {
 			s.busy(w, wait)
 			return
 		}
@@ -88,11 +75,11 @@ func (s *server) web(w http.ResponseWriter, r *http.Request) {
 
 // authenticate finds who sent a request over HTTP. Cookies prove nothing here.
 func (s *server) authenticate(w http.ResponseWriter, r *http.Request) (user.Principal, error) {
-	ip := clientAddress(r)
+	ip := visitor.Address(r)
 	secret, err := bearer(r.Header.Values("Authorization"))
 	if err != nil {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="postern"`)
-		if wait := s.strangers.take(networkOf(ip).String(), s.o.Now()).wait; wait > 0 {
+		if wait := s.strangers.Take(visitor.Network(ip), s.o.Now()).Wait; wait > 0 {
 			w.Header().Set("Retry-After", seconds(wait))
 			return user.Principal{}, problem(http.StatusTooManyRequests, "too-many-requests", "too many requests without a token from your network; wait, and send one")
 		}
@@ -137,35 +124,6 @@ func bearer(fields []string) (string, error) {
 	return secret, nil
 }
 
-// clientAddress returns where a request comes from: behind the web server on this machine, what that one saw.
-func clientAddress(r *http.Request) netip.Addr {
-	ap, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	addr := ap.Addr().Unmap()
-	if !addr.IsLoopback() {
-		return addr
-	}
-	if all := r.Header.Values("X-Forwarded-For"); len(all) > 0 {
-		last := all[len(all)-1]
-		if a, err := netip.ParseAddr(strings.TrimSpace(last[strings.LastIndexByte(last, ',')+1:])); err == nil {
-			return a.Unmap().WithZone("")
-		}
-	}
-	return addr
-}
-
-// networkOf is what shares a limit: an IPv4 address, an IPv6 /64.
-func networkOf(a netip.Addr) netip.Prefix {
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits)
-	return p
-}
-
 // serve is the way of every request: which operation, who asks, how often, whether he may, whether it was asked before, then the act, and
 // what is written down of it.
 func (s *server) serve(w http.ResponseWriter, r *http.Request, identify func(http.ResponseWriter, *http.Request) (user.Principal, error)) {
@@ -194,7 +152,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, identify func(htt
 	c := &call{who: who, op: op, w: w, r: r}
 	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
 	c.r = r
-	c.entry = user.Entry{Actor: who.Actor(), Name: who.Name, Customer: who.Customer, Act: op.act, IP: clientAddress(r)}
+	c.entry = user.Entry{Actor: who.Actor(), Name: who.Name, Customer: who.Customer, Act: op.act, IP: visitor.Address(r)}
 	if !s.mayAsk(w, who) {
 		return
 	}
@@ -245,13 +203,13 @@ func (s *server) mayAsk(w http.ResponseWriter, who user.Principal) bool {
 	if !who.Token {
 		return true
 	}
-	got := s.asked.take(who.ID, s.o.Now())
+	got := s.asked.Take(who.ID, s.o.Now())
 	h := w.Header()
 	// draft-ietf-httpapi-ratelimit-headers-09: the policy, then what is left of it.
-	h.Set("RateLimit-Policy", fmt.Sprintf(`"token";q=%d;w=%d`, s.asked.most, int(s.asked.window.Seconds())))
-	h.Set("RateLimit", fmt.Sprintf(`"token";r=%d;t=%s`, got.left, seconds(got.reset)))
-	if got.wait > 0 {
-		s.busy(w, got.wait)
+	h.Set("RateLimit-Policy", fmt.Sprintf(`"token";q=%d;w=%d`, s.asked.Most(), int(s.asked.Window().Seconds())))
+	h.Set("RateLimit", fmt.Sprintf(`"token";r=%d;t=%s`, got.Left, seconds(got.Reset)))
+	if got.Wait > 0 {
+		s.busy(w, got.Wait)
 		return false
 	}
 	return true

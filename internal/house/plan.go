@@ -29,6 +29,7 @@ var Plan = []Room{
 	{"1 Trades", "provider", "Knowledge of receivers as data: who is behind an exchanger, limits, retry schedule, what an answer means.", []string{"mail", "tree"}},
 	{"1 Trades", "returnpath", "Our own return addresses: made, signed, read back.", []string{"mail"}},
 
+	{"1 Trades", "visitor", "Who sends a web request, told from outside in: his address behind a web server, his network, how often he may ask, what protects his browser.", nil},
 	{"1 Trades", "password", "Passwords: argon2id for few at a time, and a gate that slows down who guesses.", nil},
 	{"1 Trades", "compose", "Builds a message from parts (text, HTML, attachments, substitutions): values in, MIME out.", []string{"mail"}},
 
@@ -61,8 +62,8 @@ var Plan = []Room{
 		[]string{"account", "checkup", "dns", "dnsbl", "journal", "locale", "mail", "postmaster", "provider", "store"}},
 	{"2 Works", "alarm", "Tells the operator what he must know now: by mail, and by signed webhooks in a lane of their own.", []string{"locale", "mail", "notice", "store", "webhook"}},
 
-	{"3 Faces", "portal", "The pages a sender or an operator sees.", []string{"account", "aggregate", "alarm", "checkup", "delivery", "dkim", "dnsbl", "feedback", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "postmaster", "provider", "reputation", "shaping", "spool", "suppression", "user", "webhook"}},
-	{"3 Faces", "api", "The same acts over HTTP and JSON: for programs with tokens, and on the operator's local socket.", []string{"account", "aggregate", "alarm", "checkup", "compose", "delivery", "dkim", "dnsbl", "feedback", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "postmaster", "provider", "report", "reputation", "shaping", "spool", "store", "suppression", "user", "webhook"}},
+	{"3 Faces", "portal", "The pages a sender or an operator sees.", []string{"account", "aggregate", "alarm", "checkup", "delivery", "dkim", "dnsbl", "feedback", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "postmaster", "provider", "reputation", "shaping", "spool", "suppression", "user", "visitor", "webhook"}},
+	{"3 Faces", "api", "The same acts over HTTP and JSON: for programs with tokens, and on the operator's local socket.", []string{"account", "aggregate", "alarm", "checkup", "compose", "delivery", "dkim", "dnsbl", "feedback", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "postmaster", "provider", "report", "reputation", "shaping", "spool", "store", "suppression", "user", "visitor", "webhook"}},
 	{"3 Faces", "milter", "The filter as a service for Postfix and Sendmail: header fields, quarantine, refusals.", []string{"account", "filter", "listen", "mail"}},
 	{"3 Faces", "spamd", "The filter as a service in SpamAssassin's protocol: for spamc, Exim, procmail.", []string{"account", "filter", "learn", "listen", "locale", "mail"}},
 	{"3 Faces", "cli", "The same acts from a shell: through the running server's socket, or directly where no server is needed.",

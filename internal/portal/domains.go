@@ -15,6 +15,7 @@ import (
 	"postern/internal/journal"
 	"postern/internal/mail"
 	"postern/internal/user"
+	"postern/internal/visitor"
 )
 
 // domainsRoutes are the pages about a customer's domains.
@@ -50,18 +51,18 @@ const (
 type domainChecks struct {
 	mu      sync.Mutex
 	reports map[string]checkup.Report
-	limit   *limiter
+	limit   *visitor.Limiter[string]
 }
 
 // allowed counts a look at DNS by a visitor; it returns how long he has to wait, else 0.
 func (d *domainChecks) allowed(id string, now time.Time) time.Duration {
 	d.mu.Lock()
 	if d.limit == nil {
-		d.limit = newLimiter(checkEvery, checkBurst)
+		d.limit = visitor.NewLimiter[string](checkBurst, checkBurst*checkEvery)
 	}
 	limit := d.limit
 	d.mu.Unlock()
-	return limit.takeName(id, now)
+	return limit.Take(id, now).Wait
 }
 
 func checkKey(customer string, domain mail.Domain) string { return customer + " " + string(domain) }

@@ -177,7 +177,7 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, status int, kind str
 }
 
 func (s *site) failWith(w http.ResponseWriter, r *http.Request, status int, kind string, pairs ...any) {
-	x, _ := visitorOf(r)
+	x, _ := signedIn(r)
 	p := s.pageFor(r, x)
 	e := errorPage{page: p, Heading: p.T("error." + kind + ".heading"), What: p.T("error."+kind+".what", pairs...), Do: p.T("error." + kind + ".do")}
 	e.Title = p.T("error.title", "Heading", e.Heading)
@@ -199,7 +199,7 @@ type startPage struct {
 }
 
 func (s *site) start(w http.ResponseWriter, r *http.Request) {
-	if x, ok := visitorOf(r); ok {
+	if x, ok := signedIn(r); ok {
 		http.Redirect(w, r, s.pageFor(r, x).URL(homeOf(x.who)), http.StatusSeeOther)
 		return
 	}

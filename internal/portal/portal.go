@@ -20,7 +20,7 @@
 //
 // No act needs JavaScript; the few scripts (passkeys, live view) are ours, and only their pages allow them. Nothing is loaded from elsewhere, and the
 // Content-Security-Policy allows nothing else. Text from mail, DNS and people passes html/template and clean, which takes out control and direction
-// characters. Requests are limited per client network, and per user behind the sign-in, in fixed memory; bodies by their route. A request that another
+// characters. Requests are limited per client network, and per user behind the sign-in, in bounded memory; bodies by their route. A request that another
 // site makes a browser send is refused (http.CrossOriginProtection), and cookies are SameSite. A session that ends is out with the next request.
 //
 // The web server before the portal, which speaks HTTPS, must set X-Forwarded-For: its last entry is believed when the
@@ -68,6 +68,7 @@ import (
 	"postern/internal/spool"
 	"postern/internal/suppression"
 	"postern/internal/user"
+	"postern/internal/visitor"
 	"postern/internal/webhook"
 )
 
@@ -135,11 +136,11 @@ type site struct {
 	assets    map[string]asset
 	style     string // path of the style sheet, with its hash
 	icon      string
-	scripts   map[string]string // paths of scripts, with their hashes, by file name
-	views     *limiter          // all requests of unknown visitors
-	acts      *limiter          // their POST
-	known     *limiter          // all requests of a user who is signed in
-	bodies    map[string]int64  // bytes of a request, by the pattern of its route; others: maxBody
+	scripts   map[string]string              // paths of scripts, with their hashes, by file name
+	views     *visitor.Limiter[netip.Prefix] // all requests of networks whose users are unknown
+	acts      *visitor.Limiter[netip.Prefix] // their POST
+	known     *visitor.Limiter[string]       // all requests of a user who is signed in
+	bodies    map[string]int64               // bytes of a request, by the pattern of its route; others: maxBody
 	mux       *http.ServeMux
 	checks    domainChecks
 	live      liveDesk  // who watches traffic as it happens
@@ -164,8 +165,8 @@ func New(o Options) (http.Handler, error) {
 		o.Now = time.Now
 	}
 	s := &site{o: o, started: o.Now(), tests: make(map[string]filter.Test), assets: make(map[string]asset),
-		views: newLimiter(time.Second, 40), acts: newLimiter(3*time.Second, 10),
-		known: newLimiter(100*time.Millisecond, 300), bodies: make(map[string]int64), scripts: make(map[string]string)}
+		views: visitor.NewLimiter[netip.Prefix](40, 40*time.Second), acts: visitor.NewLimiter[netip.Prefix](10, 30*time.Second),
+		known: visitor.NewLimiter[string](300, 30*time.Second), bodies: make(map[string]int64), scripts: make(map[string]string)}
 	for _, t := range filter.Tests() {
 		s.tests[t.Name] = t
 	}
@@ -254,18 +255,7 @@ func (s *site) handler(origin string) (http.Handler, error) {
 // headers sets what every answer carries.
 func (s *site) headers(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("X-Robots-Tag", "noindex, nofollow, noarchive")
-		h.Set("Cache-Control", "no-store")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		if s.https {
-			h.Set("Strict-Transport-Security", "max-age=31536000")
-		}
+		visitor.Secure(w.Header(), policy, s.https)
 		next.ServeHTTP(w, r)
 	})
 }
@@ -309,18 +299,18 @@ func (s *site) limited(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		now, client := s.o.Now(), clientOf(r)
-		if x, ok := visitorOf(r); ok {
-			if wait := s.known.takeName(x.who.ID, now); wait > 0 {
+		now, client := s.o.Now(), visitor.Network(visitor.Address(r))
+		if x, ok := signedIn(r); ok {
+			if wait := s.known.Take(x.who.ID, now).Wait; wait > 0 {
 				s.busy(w, r, wait)
 				return
 			}
 			next.ServeHTTP(w, r)
 			return
 		}
-		wait := s.views.take(client, now)
+		wait := s.views.Take(client, now).Wait
 		if wait == 0 && r.Method != http.MethodGet && r.Method != http.MethodHead {
-			wait = s.acts.take(client, now)
+			wait = s.acts.Take(client, now).Wait
 		}
 		if wait > 0 {
 			s.busy(w, r, wait)

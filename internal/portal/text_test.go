@@ -1,10 +1,8 @@
 package portal
 
 import (
-	"net/netip"
 	"strings"
 	"testing"
-	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -80,35 +78,4 @@ func FuzzText(f *testing.F) {
 			t.Errorf("%q became %q", want, got)
 		}
 	})
-}
-
-func TestLimiter(t *testing.T) {
-	t.Parallel()
-	l, now := newLimiter(time.Second, 3), time.Unix(1_800_000_000, 0)
-	a, b := netip.MustParsePrefix("203.0.113.1/32"), netip.MustParsePrefix("203.0.113.2/32")
-	for i := range 3 {
-		if wait := l.take(a, now); wait != 0 {
-			t.Fatalf("request %d has to wait %v", i, wait)
-		}
-	}
-	if wait := l.take(a, now); wait != time.Second {
-		t.Errorf("the fourth request has to wait %v", wait)
-	}
-	if wait := l.take(b, now); wait != 0 {
-		t.Errorf("another network has to wait %v", wait)
-	}
-	if wait := l.take(a, now.Add(time.Second)); wait != 0 {
-		t.Errorf("after the pause it still has to wait %v", wait)
-	}
-	if wait := l.take(a, now.Add(time.Second)); wait != time.Second {
-		t.Errorf("refused requests counted: %v", wait)
-	}
-}
-
-func BenchmarkLimiter(b *testing.B) {
-	l, now := newLimiter(time.Second, 40), time.Now()
-	a := netip.MustParsePrefix("203.0.113.1/32")
-	for b.Loop() {
-		l.take(a, now)
-	}
 }

@@ -12,6 +12,7 @@ import (
 	"postern/internal/account"
 	"postern/internal/locale"
 	"postern/internal/user"
+	"postern/internal/visitor"
 )
 
 // visit is one request of a known or unknown visitor, with what every page needs.
@@ -29,13 +30,13 @@ type visit struct {
 	names    map[string]string // of users that the page names, by id
 }
 
-// visitor is who a request's session belongs to.
-type visitor struct {
+// bearer is who a request's session belongs to.
+type bearer struct {
 	who     user.Principal
 	session user.Session
 }
 
-type visitorKey struct{}
+type bearerKey struct{}
 
 // cookie is the name of the session's cookie. Browsers keep the one with the prefix to this host and to HTTPS.
 func (s *site) cookie() string {
@@ -56,7 +57,7 @@ func (s *site) forget(w http.ResponseWriter) {
 }
 
 // addressOf is the visitor's address, for sessions and the audit log; of IPv6 the network.
-func addressOf(r *http.Request) netip.Addr { return clientOf(r).Addr() }
+func addressOf(r *http.Request) netip.Addr { return visitor.Network(visitor.Address(r)).Addr() }
 
 // identified finds out who asks. Who has no session, or one that ended, is nobody.
 func (s *site) identified(next http.Handler) http.Handler {
@@ -78,15 +79,15 @@ func (s *site) identified(next http.Handler) http.Handler {
 			s.fail(w, r, http.StatusServiceUnavailable, "internal")
 			return
 		default:
-			r = r.WithContext(context.WithValue(r.Context(), visitorKey{}, visitor{who, session}))
+			r = r.WithContext(context.WithValue(r.Context(), bearerKey{}, bearer{who, session}))
 		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// visitorOf returns who asks; ok is false for nobody.
-func visitorOf(r *http.Request) (visitor, bool) {
-	v, ok := r.Context().Value(visitorKey{}).(visitor)
+// signedIn returns who asks; ok is false for nobody.
+func signedIn(r *http.Request) (bearer, bool) {
+	v, ok := r.Context().Value(bearerKey{}).(bearer)
 	return v, ok
 }
 
@@ -94,9 +95,9 @@ func visitorOf(r *http.Request) (visitor, bool) {
 func (s *site) guarded(rt route) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{s: s, w: w, r: r, route: rt}
-		x, signedIn := visitorOf(r)
+		x, known := signedIn(r)
 		v.who, v.session = x.who, x.session
-		if !signedIn && !rt.access.anybody {
+		if !known && !rt.access.anybody {
 			s.askWho(w, r)
 			return
 		}
@@ -212,7 +213,7 @@ func (v *visit) broken(what string, err error) {
 }
 
 // pageFor begins a page in the visitor's language and zone.
-func (s *site) pageFor(r *http.Request, x visitor) page {
+func (s *site) pageFor(r *http.Request, x bearer) page {
 	lang := x.who.Language
 	if lang == "" {
 		lang = locale.Match(r.Header.Get("Accept-Language"))
