@@ -164,6 +164,7 @@ type Client struct {
 	remote   netip.AddrPort
 	loopback bool
 	tls      *tls.ConnectionState
+	greeting Reply             // what the peer opened with
 	ext      map[string]string // keyword in upper case -> parameter
 
 	out       []byte // commands not yet written
@@ -245,6 +246,7 @@ func (c *Client) greet() error {
 	if err != nil {
 		return err
 	}
+	c.greeting = r
 	switch {
 	case r.Code == 220:
 	case r.Code >= 400:

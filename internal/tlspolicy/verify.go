@@ -97,8 +97,14 @@ func (b *Book) verify(p Policy, q Question, chain []*x509.Certificate) error {
 	return b.verifyPKIX(q.Exchanger, chain)
 }
 
-// verifyPKIX checks a chain as browsers do, for the exchanger's name (RFC 8461 4.2: a subjectAltName, no common name).
+// verifyPKIX checks a chain for the exchanger's name.
 func (b *Book) verifyPKIX(host string, chain []*x509.Certificate) error {
+	return VerifyChain(host, chain, b.o.RootCAs, b.o.Now())
+}
+
+// VerifyChain checks a chain as browsers do, for a host's name (RFC 8461 4.2: a subjectAltName, no common name); roots nil: the system's. The error
+// is a *VerifyError.
+func VerifyChain(host string, chain []*x509.Certificate, roots *x509.CertPool, now time.Time) error {
 	if len(chain) == 0 {
 		return &VerifyError{ValidationFailed, "the server showed no certificate"}
 	}
@@ -106,8 +112,17 @@ func (b *Book) verifyPKIX(host string, chain []*x509.Certificate) error {
 	for _, c := range chain[1:] {
 		between.AddCert(c)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{DNSName: strings.TrimSuffix(host, "."), Roots: b.o.RootCAs, Intermediates: between, CurrentTime: b.o.Now()})
+	_, err := chain[0].Verify(x509.VerifyOptions{DNSName: strings.TrimSuffix(host, "."), Roots: roots, Intermediates: between, CurrentTime: now})
 	return classify(err)
+}
+
+// VerifyTLSA checks a chain against usable TLSA records found at base, which DNSSEC must vouch for. names are others that a certificate under a
+// DANE-TA authority may have. The error is a *VerifyError.
+func VerifyTLSA(records []TLSA, base string, names []string, chain []*x509.Certificate, now time.Time) error {
+	if len(chain) == 0 {
+		return &VerifyError{ValidationFailed, "the server showed no certificate"}
+	}
+	return (&danePolicy{base: base, names: append([]string{base}, names...), usable: records}).verify(chain, now)
 }
 
 // classify puts an error of x509 into the words of RFC 8460 4.3.
