@@ -1,5 +1,152 @@
--- What blocklists say of our addresses and domains. Written by the room reputation only.
+-- What blocklists say of our addresses and domains, and the dossiers of their listings. Written by the room reputation only.
 
+-- What is watched: each egress address and domain, and addresses of ranges that are or were listed. roles: words with spaces between. seen: when a node last
+-- had it among what it watches. next: when it is looked at again; a node that takes it moves next first. zones: JSON, what each list says now.
+-- weight, lists: the worst weight and the number of open listings that count. unknown: lists that gave no answer at the last look.
 CREATE TABLE reputation_target (
-  target TEXT PRIMARY KEY
+  target   TEXT    PRIMARY KEY,
+  kind     TEXT    NOT NULL,
+  roles    TEXT    NOT NULL,
+  customer TEXT    NOT NULL,
+  since    BIGINT  NOT NULL,
+  seen     BIGINT  NOT NULL,
+  checked  BIGINT  NOT NULL,
+  next     BIGINT  NOT NULL,
+  weight   BIGINT  NOT NULL,
+  lists    BIGINT  NOT NULL,
+  unknown  BIGINT  NOT NULL,
+  zones    BYTEA   NOT NULL
+);
+CREATE INDEX reputation_target_next     ON reputation_target (next) WHERE next > 0;
+CREATE INDEX reputation_target_customer ON reputation_target (customer, target) WHERE customer <> '';
+CREATE INDEX reputation_target_listed   ON reputation_target (target) WHERE lists > 0;
+
+-- One stay of a target on one list. until 0: it lasts. heard: last time the list named it. answered: last true answer of either kind.
+-- cleared: first clean answer after that, 0 none. block: the /24 or /120 of an address. dossier: empty when none is open for it.
+CREATE TABLE reputation_listing (
+  id       TEXT    PRIMARY KEY,
+  target   TEXT    NOT NULL,
+  zone     TEXT    NOT NULL,
+  list     TEXT    NOT NULL,
+  operator TEXT    NOT NULL,
+  weight   BIGINT  NOT NULL,
+  wide     BIGINT  NOT NULL,
+  own      BIGINT  NOT NULL,
+  customer TEXT    NOT NULL,
+  codes    TEXT    NOT NULL,
+  names    TEXT    NOT NULL,
+  reason   TEXT    NOT NULL,
+  since    BIGINT  NOT NULL,
+  heard    BIGINT  NOT NULL,
+  answered BIGINT  NOT NULL,
+  cleared  BIGINT  NOT NULL,
+  until    BIGINT  NOT NULL,
+  block    TEXT    NOT NULL,
+  dossier  TEXT    NOT NULL
+);
+CREATE UNIQUE INDEX reputation_listing_open  ON reputation_listing (target, zone) WHERE until = 0;
+CREATE INDEX reputation_listing_now     ON reputation_listing (since, id) WHERE until = 0;
+CREATE INDEX reputation_listing_block   ON reputation_listing (block) WHERE until = 0 AND block <> '';
+CREATE INDEX reputation_listing_target  ON reputation_listing (target, since);
+CREATE INDEX reputation_listing_dossier ON reputation_listing (dossier) WHERE dossier <> '';
+CREATE INDEX reputation_listing_until   ON reputation_listing (until) WHERE until > 0;
+
+-- What changed: id grows with time.
+CREATE TABLE reputation_event (
+  id       TEXT    PRIMARY KEY,
+  at       BIGINT  NOT NULL,
+  target   TEXT    NOT NULL,
+  kind     TEXT    NOT NULL,
+  zone     TEXT    NOT NULL,
+  list     TEXT    NOT NULL,
+  operator TEXT    NOT NULL,
+  weight   BIGINT  NOT NULL,
+  names    TEXT    NOT NULL,
+  text     TEXT    NOT NULL,
+  dossier  TEXT    NOT NULL
+);
+CREATE INDEX reputation_event_target ON reputation_event (target, id);
+
+-- What a day (UTC, its number since 1970) showed of the 256 addresses of a block, or of one domain: 4 bytes each (package reputation, Day).
+CREATE TABLE reputation_day (
+  block TEXT    NOT NULL,
+  day   BIGINT  NOT NULL,
+  marks BYTEA   NOT NULL,
+  PRIMARY KEY (block, day)
+);
+CREATE INDEX reputation_day_day ON reputation_day (day);
+
+-- How far the round through a range has come. position: the offset of the next address. last_*: of the round that ended last.
+CREATE TABLE reputation_round (
+  network   TEXT    PRIMARY KEY,
+  size      BIGINT  NOT NULL,
+  started   BIGINT  NOT NULL,
+  position  BIGINT  NOT NULL,
+  listed    BIGINT  NOT NULL,
+  unknown   BIGINT  NOT NULL,
+  zones     BYTEA   NOT NULL,
+  last_start   BIGINT  NOT NULL,
+  last_end     BIGINT  NOT NULL,
+  last_listed  BIGINT  NOT NULL,
+  last_unknown BIGINT  NOT NULL,
+  last_zones   BYTEA   NOT NULL
+);
+
+-- Which node does what only one may do at a time.
+CREATE TABLE reputation_lease (
+  name  TEXT    PRIMARY KEY,
+  node  TEXT    NOT NULL,
+  until BIGINT  NOT NULL
+);
+
+-- One dossier for each target and operator of lists. listed: since when; clean: since when not any more, 0 it is. quiet: how long it has been clean by
+-- answers that came, up to quiet_at. look: when the evidence is gathered (anew), 0 not by itself. due: when somebody is reminded. evidence, causes: JSON.
+CREATE TABLE reputation_dossier (
+  id       TEXT    PRIMARY KEY,
+  target   TEXT    NOT NULL,
+  operator TEXT    NOT NULL,
+  kind     TEXT    NOT NULL,
+  customer TEXT    NOT NULL,
+  list     TEXT    NOT NULL,
+  weight   BIGINT  NOT NULL,
+  state    TEXT    NOT NULL,
+  opened   BIGINT  NOT NULL,
+  changed  BIGINT  NOT NULL,
+  listed   BIGINT  NOT NULL,
+  clean    BIGINT  NOT NULL,
+  quiet    BIGINT  NOT NULL,
+  quiet_at BIGINT  NOT NULL,
+  times    BIGINT  NOT NULL,
+  look     BIGINT  NOT NULL,
+  due      BIGINT  NOT NULL,
+  gathered BIGINT  NOT NULL,
+  causes   BYTEA   NOT NULL,
+  evidence BYTEA   NOT NULL
+);
+CREATE UNIQUE INDEX reputation_dossier_unit ON reputation_dossier (target, operator);
+CREATE INDEX reputation_dossier_state    ON reputation_dossier (state, changed, id);
+CREATE INDEX reputation_dossier_changed  ON reputation_dossier (changed, id);
+CREATE INDEX reputation_dossier_look     ON reputation_dossier (look) WHERE look > 0;
+CREATE INDEX reputation_dossier_customer ON reputation_dossier (customer, changed, id) WHERE customer <> '';
+
+-- What was done in a dossier, by whom (a person, or "rule"): id grows with time.
+CREATE TABLE reputation_act (
+  id      TEXT    PRIMARY KEY,
+  dossier TEXT    NOT NULL,
+  at      BIGINT  NOT NULL,
+  kind    TEXT    NOT NULL,
+  actor   TEXT    NOT NULL,
+  step    TEXT    NOT NULL,
+  text    TEXT    NOT NULL
+);
+CREATE INDEX reputation_act_dossier ON reputation_act (dossier, id);
+
+-- Steps of the checklist that were ticked.
+CREATE TABLE reputation_step (
+  dossier TEXT    NOT NULL,
+  step    TEXT    NOT NULL,
+  at      BIGINT  NOT NULL,
+  actor   TEXT    NOT NULL,
+  note    TEXT    NOT NULL,
+  PRIMARY KEY (dossier, step)
 );

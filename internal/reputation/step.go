@@ -1,0 +1,63 @@
+package reputation
+
+import (
+	"context"
+	"time"
+
+	"postern/internal/dnsbl"
+)
+
+// Who does a step. Text reputation.who.WHO.
+type Who string
+
+// The ones who do steps.
+const (
+	ByOperator Who = "operator" // of the gateway
+	BySender   Who = "customer" // whose mail or domain it is
+	ByNetwork  Who = "network"  // who runs the network: the provider of the addresses
+)
+
+// Step is one thing to do. Texts reputation.step.CODE.what and .how.
+type Step struct {
+	Code   string
+	Causes []string // that it mends; empty: always, towards the list
+	Who    Who
+	Link   string    // path of the page where it is done, with the dossier's customer and address filled in; "" none
+	Done   bool      // ticked
+	At     time.Time // when
+	By     string
+	Note   string
+}
+
+// Delisting is the way out of one list.
+type Delisting struct {
+	Zone   string
+	List   string
+	URL    string        // where removal is asked for; "" there is no way
+	Lookup string        // where the listing is seen
+	Way    string        // how, a short code of package dnsbl; "" not known
+	How    dnsbl.Text    // the procedure
+	Expiry time.Duration // after which a listing ends by itself; 0 not documented
+}
+
+// Request is a request for removal, for a person to copy.
+type Request struct {
+	Dossier  string
+	Language string // "en", "fr"
+	Subject  string
+	Body     string // plain text, lines of at most 78 columns
+	Ways     []Delisting
+	Warnings []Warning // reasons not to send it yet
+}
+
+// Warning is a reason to wait. Text reputation.warning.CODE with Args.
+type Warning struct {
+	Code string
+	Args map[string]any
+}
+
+// Request prepares a request for removal in a language ("en", "fr") from what the dossier knows: what happened, what was mended (the ticked steps), since when, and who
+// answers. It is never sent by the gateway. Errors: ErrNotFound.
+func (w *Watch) Request(ctx context.Context, id, lang string) (Request, error) {
+	return w.request(ctx, id, lang)
+}
