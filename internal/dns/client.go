@@ -54,6 +54,7 @@ const (
 // background until Options.Total at the latest, so that its answer serves others.
 type Client struct {
 	o       Options
+	direct  bool // the servers are asked for what they hold themselves: no recursion is desired
 	servers []*server
 	cache   *cache
 	slots   chan struct{}
@@ -270,7 +271,7 @@ func (c *Client) ask(ctx context.Context, name string, typ Type) (reply, error) 
 		}
 		c.count(err)
 		last = fmt.Errorf("server %s: %w", s.addr, err)
-		c.o.Logger.Debug("DNS attempt failed", "name", name, "type", typ.String(), "error", last)
+		c.o.Logger.Debug("DNS attempt failed", "name", shown(ctx, name), "type", typ.String(), "error", last)
 		if errors.Is(err, ErrBogus) {
 			// A server that does not validate must not overrule one that does.
 			return reply{}, last

@@ -2,6 +2,7 @@ package dnsbl
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -18,6 +19,7 @@ const (
 	textTimeout = 2 * time.Second // for the TXT record, which is only an ornament
 	textBytes   = 400             // of Listing.Reason
 	textRecords = 4               // joined into Listing.Reason
+	maxCodes    = 32              // answers looked at; honest zones give a few
 )
 
 // CheckIP looks ip up in l. IPv4-mapped addresses count as IPv4. Lists of domains and lists without the address's family give Disabled.
@@ -54,7 +56,7 @@ func prepareIP(l *List, ip netip.Addr) (Listing, string) {
 	case !ip.IsValid() || l.Kinds&need == 0:
 		return out.disabled(fmt.Errorf("%s: %w: %s", l.Zone, ErrTarget, out.Target)), ""
 	}
-	return out, dns.ReverseLabels(ip) + "." + l.Zone
+	return out, dns.ReverseLabels(ip) + "." + l.origin()
 }
 
 func prepareDomain(l *List, domain string) (Listing, string) {
@@ -68,7 +70,7 @@ func prepareDomain(l *List, domain string) (Listing, string) {
 		if !ip.Is4() || l.Kinds&HostIP4 == 0 {
 			return out.disabled(fmt.Errorf("%s: %w: address %s", l.Zone, ErrTarget, ip)), ""
 		}
-		return out, dns.ReverseLabels(ip) + "." + l.Zone
+		return out, dns.ReverseLabels(ip) + "." + l.origin()
 	}
 	if l.Kinds&Domain == 0 || !dns.HostName(domain) || !strings.Contains(domain, ".") {
 		return out.disabled(fmt.Errorf("%s: %w: domain %.300q", l.Zone, ErrTarget, domain)), ""
@@ -79,7 +81,7 @@ func prepareDomain(l *List, domain string) (Listing, string) {
 			out.Target = registrable
 		}
 	}
-	return out, out.Target + "." + l.Zone
+	return out, out.Target + "." + l.origin()
 }
 
 // literal is the address that a host is: "192.0.2.1", "[192.0.2.1]", "[2001:db8::1]", "[IPv6:2001:db8::1]". Names that end in a number
@@ -102,10 +104,12 @@ func (l Listing) disabled(err error) Listing {
 
 // ask puts the question and fills out.
 func ask(ctx context.Context, r dns.Resolver, out *Listing, name string) {
-	a := r.Query(ctx, name, dns.TypeA)
-	judge(out, a)
-	if out.State == Listed || out.Refused {
-		out.Reason = reason(ctx, r, name)
+	if out.List.key != nil {
+		ctx = dns.Private(ctx)
+	}
+	judge(out, r.Query(ctx, name, dns.TypeA))
+	if out.State == Listed || out.Refused && len(out.Codes) > 0 {
+		out.Reason = cut(out.List.hide(reason(ctx, r, name)), textBytes)
 	}
 }
 
@@ -116,12 +120,17 @@ func judge(out *Listing, a dns.Answer) {
 	case a.Status == dns.Nothing && a.Err == nil:
 		out.State = Clean
 		return
+	case a.Status != dns.Found && out.List.RefusesRcode && errors.Is(a.Err, dns.ErrRefused):
+		out.Refused, out.Err = true, fmt.Errorf("%s: %w: response code REFUSED", out.List.Zone, ErrRefused)
+		return
 	case a.Status != dns.Found:
-		out.Err = fmt.Errorf("%s: %w", out.List.Zone, a.Err)
+		out.Err = trouble(out.List, a.Err)
 		return
 	}
 	for _, rec := range a.Records {
-		out.Codes = append(out.Codes, rec.IP)
+		if len(out.Codes) < maxCodes {
+			out.Codes = append(out.Codes, rec.IP)
+		}
 	}
 	for _, ip := range out.Codes {
 		if c, is := out.List.refusal(ip); is {
@@ -149,6 +158,21 @@ func judge(out *Listing, a dns.Answer) {
 		return
 	}
 	out.Err = fmt.Errorf("%s: %w: %v", out.List.Zone, ErrUndocumented, out.Codes)
+}
+
+// trouble is an error of package dns with the zone before it. The names in it would show a key: of a zone with one only the kind of error
+// is kept.
+func trouble(l *List, err error) error {
+	if l.key == nil {
+		return fmt.Errorf("%s: %w", l.Zone, err)
+	}
+	for _, known := range []error{dns.ErrTimeout, dns.ErrServFail, dns.ErrRefused, dns.ErrBogus, dns.ErrMalformed, dns.ErrLame, dns.ErrNetwork,
+		dns.ErrBusy, dns.ErrBudget, dns.ErrName} {
+		if errors.Is(err, known) {
+			return fmt.Errorf("%s: %w", l.Zone, known)
+		}
+	}
+	return fmt.Errorf("%s: %s", l.Zone, l.hide(fmt.Sprint(err)))
 }
 
 // refusal is the documented refusal that ip is. 127.255.255.0/24 is one at every zone (Spamhaus, Validity, fmb.la, dkimwl).

@@ -43,6 +43,17 @@ const (
 	Free         Access = "free"         // within the limits of Terms
 	Key          Access = "key"          // the zone's name holds a personal key; see List.WithKey
 	Registration Access = "registration" // the resolver's address must be registered; see List.Registered
+	Web          Access = "web"          // no zone at all: a provider's own list, seen in refusals and on a page; see List.Zone
+)
+
+// Evidence is how well the facts of a list are attested.
+type Evidence string
+
+// The levels of evidence.
+const (
+	Documented Evidence = "A" // the operator's own pages, or rule sets that are in use everywhere
+	Attested   Evidence = "B" // several others say so
+	Hearsay    Evidence = "C" // in public collections of zones only: asked once its test points have proved it, see Panel
 )
 
 // Text is one short text in the languages of the house.
@@ -96,11 +107,15 @@ func (c Code) match(a netip.Addr) bool {
 
 // List is one zone with what its operator documents about it. A List is a value: a caller may change its copy.
 type List struct {
-	Name  string // as people call it
-	Zone  string // no final dot; holds "<key>" when Access is Key and no key was given
-	Kinds Kind
-	What  Text // what it lists
-	Codes []Code
+	Name string // as people call it
+	// Zone is where it is asked, no final dot, and stands for the list in settings, logs and metrics: a personal key stays "<key>" in it, see
+	// WithKey. A list without a zone (Web) has the host name of its page here.
+	Zone     string
+	Operator string // who runs it; lists of one operator refuse and delist together
+	Evidence Evidence
+	Kinds    Kind
+	What     Text // what it lists
+	Codes    []Code
 	// Refusals are answers that mean "your resolver gets no answer here". 127.255.255.0/24 means that at every zone and is not repeated.
 	Refusals   []Code
 	Weight     int    // 0..5: how much a listing hurts delivery; 0 is for display only
@@ -109,13 +124,19 @@ type List struct {
 	Access     Access
 	Registered bool   // set by the caller when Access is Registration and the resolver is registered
 	Terms      string // limits and conditions of use, English
-	Allow      bool   // an allow list: Listed is good
-	Default    bool   // asked by the filter without any key
-	PartOf     string // zone that holds the same data: do not ask both
+	Budget     Budget // what the terms come to; a zero field: no bound is known
+	// RefusesRcode: the operator refuses resolvers with the DNS response code REFUSED, which elsewhere says nothing about a list.
+	RefusesRcode bool
+	Allow        bool   // an allow list: Listed is good
+	Default      bool   // asked by the filter without any key
+	PartOf       string // zone that holds the same data: do not ask both
 	// Registrable: a domain is asked as its registrable domain (public suffix list with private part), which is what such lists hold.
 	Registrable bool
 	// TestListed is the target of RFC 5782 5 that must be listed, as labels before the zone ("2.0.0.127"); "" when none is documented.
 	TestListed string
+	Delisting  Delisting
+
+	key *string // the personal key; a pointer, so that no printing of a List shows it
 }
 
 // State is what a lookup found.
@@ -165,29 +186,61 @@ var (
 	ErrKey          = errors.New("the zone needs a key")
 	ErrRegistration = errors.New("the zone needs a registered resolver")
 	ErrTarget       = errors.New("the zone does not take such a target")
+	ErrWeb          = errors.New("the list has no zone: it is seen in refusals and on its page only")
 )
 
-// WithKey is l with a personal key in its zone. The key must be made of letters, digits and hyphens, as the operators hand them out.
+// WithKey is l with a personal key, which is used in questions and shown nowhere: Zone keeps its "<key>". The key must be made of letters,
+// digits and hyphens, as the operators hand them out.
 func (l List) WithKey(key string) (List, error) {
 	if !strings.Contains(l.Zone, "<key>") {
 		return l, fmt.Errorf("%s: the zone takes no key", l.Zone)
 	}
-	if key == "" || len(key) > 63 || strings.Trim(strings.ToLower(key), "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
-		return l, fmt.Errorf("%s: the key must be letters, digits and hyphens", l.Zone)
+	key = strings.ToLower(key)
+	if key == "" || len(key) > 63 || strings.Trim(key, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+		return l, fmt.Errorf("%s: the key must be letters, digits and hyphens, at most 63", l.Zone)
 	}
-	l.Zone = strings.Replace(l.Zone, "<key>", strings.ToLower(key), 1)
+	l.key = &key
 	return l, nil
+}
+
+// origin is the zone as it is asked, with the key.
+func (l *List) origin() string {
+	if l.key == nil {
+		return l.Zone
+	}
+	return strings.Replace(l.Zone, "<key>", *l.key, 1)
+}
+
+// hide is text without the key, in whatever letter case it stands there.
+func (l *List) hide(text string) string {
+	if l.key == nil {
+		return text
+	}
+	var out strings.Builder
+	for n := len(*l.key); len(text) >= n; {
+		if strings.EqualFold(text[:n], *l.key) {
+			out.WriteString("<key>")
+			text = text[n:]
+			continue
+		}
+		out.WriteByte(text[0])
+		text = text[1:]
+	}
+	return out.String() + text
 }
 
 // usable is nil when the zone may be asked at all.
 func (l *List) usable() error {
-	if why, dead := Dead(l.Zone); dead {
+	switch why, dead := Dead(l.Zone); {
+	case dead:
 		return fmt.Errorf("%s: %w: %s", l.Zone, ErrDead, why)
-	}
-	if strings.Contains(l.Zone, "<") {
+	case l.Access == Web:
+		return fmt.Errorf("%s: %w", l.Zone, ErrWeb)
+	case l.Kinds&^Hash == 0:
+		return fmt.Errorf("%s: %w: it takes hashes", l.Zone, ErrTarget)
+	case strings.Contains(l.Zone, "<") && l.key == nil:
 		return fmt.Errorf("%s: %w", l.Zone, ErrKey)
-	}
-	if l.Access == Registration && !l.Registered {
+	case l.Access == Registration && !l.Registered:
 		return fmt.Errorf("%s: %w", l.Zone, ErrRegistration)
 	}
 	return nil

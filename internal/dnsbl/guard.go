@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"postern/internal/dns"
@@ -17,16 +18,27 @@ const RefusalPause = 300 * time.Second
 
 // Refusal is one zone that refuses our resolver, as the operator should be told: once for each Zone and Since.
 type Refusal struct {
-	Zone  string
-	Code  netip.Addr // the answer that meant the refusal
-	Text  string     // what the code means, and the zone's own text, which may name the refused resolver
-	Since time.Time  // first refusal since the zone last gave a true answer
-	Last  time.Time  // latest refusal
+	Zone     string
+	Operator string
+	Code     netip.Addr // the answer that meant the refusal; invalid: the DNS response code REFUSED
+	Text     string     // what the code means, and the zone's own text, which may name the refused resolver
+	Resolver netip.Addr // the address that was refused, where the zone names it (URIBL, Spamhaus); mostly invalid
+	Since    time.Time  // first refusal since the zone last gave a true answer
+	Last     time.Time  // latest refusal
+}
+
+// said is the refusal in a few words.
+func (r Refusal) said() string {
+	if !r.Code.IsValid() {
+		return r.Text
+	}
+	return r.Code.String() + " (" + r.Text + ")"
 }
 
 // Guard makes lookups and remembers refusals, so that a zone that refused is not asked again for RefusalPause. Safe for many goroutines.
 type Guard struct {
-	now func() time.Time
+	now   func() time.Time
+	panel atomic.Pointer[Panel] // whose health, rest and budgets hold for lookups here; nil: none
 
 	mu       sync.Mutex
 	refusals map[string]Refusal
@@ -61,6 +73,11 @@ func (g *Guard) check(ctx context.Context, r dns.Resolver, out Listing, name str
 		out.Err = fmt.Errorf("%s: %w", out.List.Zone, ErrPaused)
 		return out
 	}
+	if p := g.panel.Load(); p != nil {
+		if z := p.find(out.List.Zone); z != nil {
+			return p.through(ctx, r, z, out, name)
+		}
+	}
 	ask(ctx, r, &out, name)
 	g.note(out)
 	return out
@@ -81,16 +98,49 @@ func (g *Guard) note(out Listing) {
 	if !known {
 		ref.Since = now
 	}
-	ref.Zone, ref.Last = zone, now
-	ref.Code = out.Codes[slices.IndexFunc(out.Codes, func(ip netip.Addr) bool {
-		_, is := out.List.refusal(ip)
-		return is
-	})]
-	ref.Text = out.Matched[0].Meaning.EN
+	ref.Zone, ref.Operator, ref.Last = zone, out.List.Operator, now
+	ref.Code, ref.Text = netip.Addr{}, "response code REFUSED"
+	if at := slices.IndexFunc(out.Codes, func(ip netip.Addr) bool { _, is := out.List.refusal(ip); return is }); at >= 0 {
+		ref.Code = out.Codes[at]
+	}
+	if len(out.Matched) > 0 {
+		ref.Text = out.Matched[0].Meaning.EN
+	}
 	if out.Reason != "" {
 		ref.Text += ": " + out.Reason
 	}
+	if ip := refusedResolver(out.Reason); ip.IsValid() {
+		ref.Resolver = ip
+	}
 	g.refusals[zone] = ref
+}
+
+// refusedResolver is the address of the resolver that a zone's text says it refuses: "[Your DNS IP: 192.0.2.53]" (URIBL) or
+// ".../returnc/pub/192.0.2.53/" (Spamhaus).
+func refusedResolver(text string) netip.Addr {
+	lower := strings.ToLower(text)
+	for _, mark := range []string{"dns ip:", "/returnc/pub/"} {
+		_, after, found := strings.Cut(lower, mark)
+		if !found {
+			continue
+		}
+		after = strings.TrimSpace(after)
+		if end := strings.IndexFunc(after, func(r rune) bool { return !strings.ContainsRune("0123456789abcdef.:", r) }); end >= 0 {
+			after = after[:end]
+		}
+		if ip, err := netip.ParseAddr(strings.TrimRight(after, ".:")); err == nil {
+			return ip.Unmap()
+		}
+	}
+	return netip.Addr{}
+}
+
+// refusal is what is known of the zone's refusals.
+func (g *Guard) refusal(zone string) (Refusal, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	ref, is := g.refusals[zone]
+	return ref, is
 }
 
 // Paused reports whether zone refused less than RefusalPause ago.
