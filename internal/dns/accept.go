@@ -199,7 +199,7 @@ func (w *walk) step(name string, r reply) (next string, done bool, err error) {
 	case len(records) > 0 && r.msg.Rcode == mdns.RcodeNameError:
 		return "", false, fmt.Errorf("%w: NXDOMAIN with records of the name", ErrMalformed)
 	case len(records) > 0:
-		w.answer = Answer{Status: Found, Records: records, Authentic: w.authentic, TTL: w.ttl}
+		w.answer = Answer{Status: Found, Records: records, Authentic: w.authentic, Authoritative: r.msg.Authoritative, TTL: w.ttl}
 		return "", true, nil
 	}
 	ttl, denied := denial(r.msg, last)
@@ -211,7 +211,7 @@ func (w *walk) step(name string, r reply) (next string, done bool, err error) {
 	case !moved && foreign(r.msg):
 		return "", false, fmt.Errorf("%w: records of other names only", ErrMalformed)
 	}
-	w.answer = Answer{Status: Nothing, NXDomain: r.msg.Rcode == mdns.RcodeNameError, Authentic: w.authentic, TTL: min(w.ttl, ttl)}
+	w.answer = Answer{Status: Nothing, NXDomain: r.msg.Rcode == mdns.RcodeNameError, Authentic: w.authentic, Authoritative: r.msg.Authoritative, TTL: min(w.ttl, ttl)}
 	return "", true, nil
 }
 
@@ -332,7 +332,15 @@ func record(rr mdns.RR) (Record, bool) {
 		return r, v.Ns != ""
 	case *mdns.SOA:
 		r.Host = host(v.Ns)
+		r.SOA = &SOA{Mailbox: host(v.Mbox), Serial: v.Serial, Refresh: ttlOf(v.Refresh), Retry: ttlOf(v.Retry), Expire: ttlOf(v.Expire), Minimum: ttlOf(v.Minttl)}
 		return r, v.Ns != ""
+	case *mdns.SPF:
+		r.Text = unescape(strings.Join(v.Txt, ""))
+		return r, len(v.Txt) > 0
+	case *mdns.DS:
+		digest, err := hex.DecodeString(v.Digest)
+		r.Data = append([]byte{byte(v.KeyTag >> 8), byte(v.KeyTag), v.Algorithm, v.DigestType}, digest...)
+		return r, err == nil && len(digest) > 0
 	case *mdns.TLSA:
 		data, err := hex.DecodeString(v.Certificate)
 		r.Data = append([]byte{v.Usage, v.Selector, v.MatchingType}, data...)

@@ -62,7 +62,9 @@ const (
 	TypeMX    Type = 15
 	TypeTXT   Type = 16
 	TypeAAAA  Type = 28
+	TypeDS    Type = 43
 	TypeTLSA  Type = 52
+	TypeSPF   Type = 99 // given up (RFC 7208 3.1); asked for only to see whether somebody publishes there what should be TXT
 	TypeCAA   Type = 257
 )
 
@@ -76,18 +78,32 @@ type Record struct {
 	// MX with Host "" is the null MX of RFC 7505. Bytes that no host name has are in master-file escapes; see HostName.
 	Host string
 	Pref uint16 // MX preference, CAA flags
-	Text string // TXT: the strings joined without space (RFC 7208 3.3), raw bytes; CAA: "tag=value"
-	Data []byte // TLSA: usage, selector, matching type, association data (RFC 6698 2.1)
+	Text string // TXT, SPF: the strings joined without space (RFC 7208 3.3), raw bytes; CAA: "tag=value"
+	Data []byte // TLSA: usage, selector, matching type, association data (RFC 6698 2.1); DS: key tag (2 bytes), algorithm, digest type, digest
+	SOA  *SOA   // SOA: what it says beside the primary server
+}
+
+// SOA is what a zone says of its copies (RFC 1035 3.3.13).
+type SOA struct {
+	Mailbox string // who looks after the zone, as a name: the first label is the local part
+	Serial  uint32
+	Refresh time.Duration // secondaries look for a new serial so often
+	Retry   time.Duration // and again after that, when the primary did not answer
+	Expire  time.Duration // after so long without the primary they stop answering
+	Minimum time.Duration // answers without records may be kept so long (RFC 2308 4)
 }
 
 // Answer is what one question gave. Answers may be shared between callers: treat Records as read-only.
 type Answer struct {
-	Status    Status
-	NXDomain  bool          // with Nothing: the name does not exist at all (RFC 8020); false: it exists without such a record
-	Records   []Record      // with Found: all records of the type asked for, in the order of the server
-	Authentic bool          // DNSSEC-validated by a server that we trust, over the whole chain (AD bit)
-	TTL       time.Duration // how long the answer may still be used
-	Err       error         // with TryLater: why, wraps one of the Err values; with Nothing: nil, or ErrName
+	Status   Status
+	NXDomain bool     // with Nothing: the name does not exist at all (RFC 8020); false: it exists without such a record
+	Records  []Record // with Found: all records of the type asked for, in the order of the server
+	// Authoritative: the server holds the zone of the name itself (AA bit). Resolvers that keep answers do not set it; it means something only
+	// with At.
+	Authoritative bool
+	Authentic     bool          // DNSSEC-validated by a server that we trust, over the whole chain (AD bit)
+	TTL           time.Duration // how long the answer may still be used
+	Err           error         // with TryLater: why, wraps one of the Err values; with Nothing: nil, or ErrName
 }
 
 // Why an answer is TryLater. Answer.Err wraps exactly one of them, but for ErrName, which comes with Nothing.

@@ -51,7 +51,7 @@ func (c *Client) attempt(ctx context.Context, s *server, name string, typ Type, 
 }
 
 func (c *Client) exchange(ctx context.Context, s *server, name string, typ Type, mixed, edns, viaTCP bool) (*mdns.Msg, error) {
-	q, err := build(name, typ, mixed, edns)
+	q, err := c.question(name, typ, mixed, edns)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (c *Client) afterCase(ctx context.Context, s *server, q *query, name string
 		}
 		return m, nil
 	}
-	plain, buildErr := build(name, typ, false, edns)
+	plain, buildErr := c.question(name, typ, false, edns)
 	if buildErr != nil {
 		return nil, buildErr
 	}
@@ -92,6 +92,16 @@ func (c *Client) afterCase(ctx context.Context, s *server, q *query, name string
 		remember()
 	}
 	return m, err
+}
+
+// question is build for this client's servers.
+func (c *Client) question(name string, typ Type, mixed, edns bool) (*query, error) {
+	q, err := build(name, typ, mixed, edns)
+	if err == nil && c.direct {
+		const rd = 0x01
+		q.wire[2] &^= rd
+	}
+	return q, err
 }
 
 // query is one question as sent.

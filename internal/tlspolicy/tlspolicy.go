@@ -243,7 +243,7 @@ func New(o Options) (*Book, error) {
 		o.Now = time.Now
 	}
 	b := &Book{o: o, sessions: tls.NewLRUClientSessionCache(maxSessions), fetches: make(chan struct{}, maxFetches), entries: map[mail.Domain]*stsEntry{}}
-	b.client = b.newClient()
+	b.client = newClient(&FetchOptions{Resolver: o.Resolver, RootCAs: o.RootCAs, Dial: o.Dial, Now: o.Now, Timeout: fetchTimeout}, func() []netip.Prefix { return b.tune.Load().Private })
 	b.tally.clear()
 	b.Tune(o.Tuning)
 	return b, nil
