@@ -1,6 +1,36 @@
 package checkup
 
-import "postern/internal/locale"
+import (
+	"postern/internal/dnsbl"
+	"postern/internal/locale"
+)
+
+// Phrase is an argument of a finding that is itself a text: the key checkup.word.PHRASE. An argument may also be a dnsbl.Text.
+type Phrase string
+
+// orPhrase is text, or the phrase that stands where there is none.
+func orPhrase(text string, p Phrase) any {
+	if text == "" {
+		return p
+	}
+	return text
+}
+
+// spoken are a finding's arguments in a language.
+func spoken(c *locale.Catalog, lang string, args map[string]any) map[string]any {
+	out := make(map[string]any, len(args))
+	for name, v := range args {
+		switch v := v.(type) {
+		case Phrase:
+			out[name] = c.Text(lang, "checkup.word."+string(v), nil)
+		case dnsbl.Text:
+			out[name] = meaning(v, lang)
+		default:
+			out[name] = v
+		}
+	}
+	return out
+}
 
 // Text is a finding in a reader's language.
 type Text struct {
@@ -10,9 +40,10 @@ type Text struct {
 
 // Words puts a finding into words.
 func Words(c *locale.Catalog, lang string, f Finding) Text {
-	t := Text{What: c.Text(lang, "checkup."+f.Code+".what", f.Args)}
+	args := spoken(c, lang, f.Args)
+	t := Text{What: c.Text(lang, "checkup."+f.Code+".what", args)}
 	if f.State != Fine {
-		t.Do = c.Text(lang, "checkup."+f.Code+".do", f.Args)
+		t.Do = c.Text(lang, "checkup."+f.Code+".do", args)
 	}
 	return t
 }
