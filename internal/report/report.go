@@ -11,6 +11,10 @@
 // for machines, and gives a [Bounce]: the kind, what became of each recipient, and
 // what the returned message was. [SplitMailbox] takes a mailbox apart before.
 //
+// It reads what receivers and others report about us: [Read] recognises DMARC aggregate reports
+// (RFC 7489, RFC 9990), failure reports (RFC 6591, RFC 9991), TLS reports (RFC 8460), complaints (RFC 5965, and
+// Microsoft's former JMRP) and abuse in the X-ARF and XARF forms, in whatever they travel: mail, gzip, zip, plain.
+//
 // The package is pure: bytes in, values out and back, no clock, no network,
 // no log, no state. It decides nothing: whom to notify is the caller's
 // affair (notice), what a failure means for an address as well (feedback).
@@ -23,10 +27,11 @@
 //
 // What it reads is hostile: reading is linear, bounded in recipients, text,
 // nesting, field and line length, never panics, and leaves empty what a report does
-// not say.
+// not say. Archives are unfolded as a stream within [ReadLimits]; XML with a document
+// type declaration is refused.
 //
 // It fails with [ErrNoDSN] (nothing like a delivery status was found) and
-// [ErrNoBounce] (the message speaks of no other) when reading, and with [ErrIncomplete] (a field that the format demands is not
+// [ErrNoBounce] (the message speaks of no other) and [ErrNoReport] or [ErrRefused] (reports) when reading, and with [ErrIncomplete] (a field that the format demands is not
 // set) when writing.
 package report
 

@@ -1,0 +1,558 @@
+package report
+
+import (
+	"errors"
+	"io"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Aggregate is a DMARC aggregate report: what one receiver saw of mail in one domain's name within some time (RFC 7489 appendix C, RFC 9990).
+type Aggregate struct {
+	Namespace string // of the XML; "" in most reports by RFC 7489
+	Version   string
+	Reporter  string // org_name
+	Email     string
+	Contact   string // extra_contact_info
+	Generator string // RFC 9990
+	ID        string
+	Begin     time.Time // zero: not told anywhere
+	End       time.Time // the last second
+	Errors    []string  // what went wrong on the receiver's side, in his words
+	Policy    PublishedPolicy
+	Records   []AggregateRecord
+}
+
+// PublishedPolicy is the policy that the receiver found. Values are in lower case; "" is not told.
+type PublishedPolicy struct {
+	Domain           string // lower case
+	ADKIM, ASPF      string // "r", "s"
+	P, SP, NP        string // "none", "quarantine", "reject"
+	Percent          string // pct of RFC 7489
+	Testing          string // "y", "n" (RFC 9990)
+	Discovery        string // "psl", "treewalk" (RFC 9990)
+	FailureReporting string // fo
+}
+
+// AggregateRecord counts messages that were alike.
+type AggregateRecord struct {
+	Source       netip.Addr // invalid: what stands there is no address
+	SourceText   string
+	Count        int64
+	Disposition  string // "none", "quarantine", "reject", "pass" (RFC 9990), "" not told
+	DKIM, SPF    string // aligned: "pass", "fail", "" not told
+	Reasons      []OverrideReason
+	HeaderFrom   string // domains in lower case
+	EnvelopeFrom string // "" null or not told
+	EnvelopeTo   string
+	Signatures   []DKIMResult
+	Paths        []SPFResult
+}
+
+// OverrideReason says why a receiver did something else than the policy.
+type OverrideReason struct{ Type, Comment string }
+
+// DKIMResult is one signature's.
+type DKIMResult struct{ Domain, Selector, Result, Remark string }
+
+// SPFResult is that of a domain; Scope is "mfrom", "helo" or "".
+type SPFResult struct{ Domain, Scope, Result, Remark string }
+
+// Passed reports whether a message of the record passed DMARC.
+func (r *AggregateRecord) Passed() bool { return r.DKIM == "pass" || r.SPF == "pass" }
+
+// Messages sums the report up.
+func (a *Aggregate) Messages() (all, passed, dkim, spf int64) {
+	for i := range a.Records {
+		r := &a.Records[i]
+		all += r.Count
+		if r.Passed() {
+			passed += r.Count
+		}
+		if r.DKIM == "pass" {
+			dkim += r.Count
+		}
+		if r.SPF == "pass" {
+			spf += r.Count
+		}
+	}
+	return all, passed, dkim, spf
+}
+
+// Bounds of one record. RFC 9990 3.1.1.10 lets a receiver report at most a hundred signatures.
+const (
+	maxSignatures = 100
+	maxPaths      = 20
+	maxReasons    = 20
+	maxCount      = int64(1) << 50 // messages of one record
+)
+
+// aggregateReader fills an Aggregate from XML.
+type aggregateReader struct {
+	x      *xmlReader
+	w      *warnings
+	limits ReadLimits
+	out    Aggregate
+	record *AggregateRecord
+	begin  string
+	end    string
+	seen   map[string]bool   // elements of the head that may be there once
+	intern map[string]string // texts that occur again and again
+	ended  bool
+	weight int64 // bytes that the values of the records take
+}
+
+// readAggregate reads a DMARC report. The error is ErrNoReport, wraps ErrRefused, or is the reader's.
+func readAggregate(r io.Reader, w *warnings, l ReadLimits) (*Aggregate, error) {
+	a := &aggregateReader{x: newXML(r, w), w: w, limits: l, seen: map[string]bool{}, intern: map[string]string{}}
+	feedback, elements := false, 0
+	for !a.ended {
+		kind, name, value, err := a.x.next()
+		switch {
+		case errors.Is(err, errNotXML):
+			return nil, ErrNoReport
+		case err != nil && feedback:
+			return nil, err
+		case err != nil:
+			if errors.Is(err, ErrRefused) {
+				return nil, err
+			}
+			return nil, ErrNoReport
+		}
+		if kind == xmlEnd {
+			break
+		}
+		if !feedback {
+			if elements++; elements > 50 {
+				return nil, ErrNoReport
+			}
+			feedback = kind == xmlOpen && name == "feedback"
+			continue
+		}
+		if kind == xmlOpen {
+			err = a.open(name)
+		} else {
+			err = a.closed(name, value)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	if !feedback {
+		return nil, ErrNoReport
+	}
+	if !a.ended {
+		if a.record != nil || len(a.out.Records) == 0 {
+			return nil, refusedf("the report ends in the middle: %d records were read", len(a.out.Records))
+		}
+		w.add(WarnTruncated, "")
+	}
+	a.out.Namespace = a.x.space
+	return &a.out, a.check()
+}
+
+// parent is the innermost open element.
+func (a *aggregateReader) parent(up int) string {
+	if n := len(a.x.stack) - 1 - up; n >= 0 {
+		return a.x.stack[n]
+	}
+	return ""
+}
+
+func (a *aggregateReader) open(name string) error {
+	switch outer := a.parent(1); {
+	case name == "record":
+		if len(a.out.Records) >= a.limits.Records {
+			return refusedf("a DMARC report with more than %d records", a.limits.Records)
+		}
+		a.record = &AggregateRecord{}
+	case a.record == nil:
+	case outer == "auth_results" && name == "dkim":
+		if len(a.record.Signatures) >= maxSignatures {
+			a.w.add(WarnTooMany, "dkim")
+			a.record.Signatures[maxSignatures-1] = DKIMResult{}
+			return nil
+		}
+		a.record.Signatures = append(a.record.Signatures, DKIMResult{})
+	case outer == "auth_results" && name == "spf":
+		if len(a.record.Paths) >= maxPaths {
+			a.w.add(WarnTooMany, "spf")
+			a.record.Paths[maxPaths-1] = SPFResult{}
+			return nil
+		}
+		a.record.Paths = append(a.record.Paths, SPFResult{})
+	case outer == "policy_evaluated" && name == "reason":
+		if len(a.record.Reasons) < maxReasons {
+			a.record.Reasons = append(a.record.Reasons, OverrideReason{})
+		}
+	}
+	return nil
+}
+
+func (a *aggregateReader) closed(name, value string) error {
+	switch name {
+	case "feedback":
+		a.ended = true
+		return nil
+	case "record":
+		if a.record == nil {
+			return nil
+		}
+		a.finish(a.record)
+		a.out.Records = append(a.out.Records, *a.record)
+		a.record = nil
+		return nil
+	case "report_metadata", "policy_published", "date_range", "row", "identifiers", "auth_results", "policy_evaluated":
+		return nil
+	}
+	outer := a.parent(0)
+	if a.record == nil {
+		a.head(outer, name, value)
+		return nil
+	}
+	r := a.record
+	switch outer {
+	case "row", "policy_evaluated", "identifiers", "reason":
+		a.row(r, outer, name, value)
+	case "dkim", "spf":
+		a.result(r, outer, name, value)
+	case "auth_results":
+		if name != "dkim" && name != "spf" {
+			a.w.add(WarnExtra, name)
+		}
+	default:
+		a.w.add(WarnExtra, name)
+	}
+	return nil
+}
+
+// head reads what stands before the records.
+func (a *aggregateReader) head(outer, name, value string) {
+	o := &a.out
+	fields := map[string]map[string]*string{
+		"report_metadata": {"org_name": &o.Reporter, "email": &o.Email, "extra_contact_info": &o.Contact, "report_id": &o.ID, "generator": &o.Generator},
+		"date_range":      {"begin": &a.begin, "end": &a.end},
+		"policy_published": {"domain": &o.Policy.Domain, "adkim": &o.Policy.ADKIM, "aspf": &o.Policy.ASPF, "p": &o.Policy.P, "sp": &o.Policy.SP, "np": &o.Policy.NP,
+			"pct": &o.Policy.Percent, "testing": &o.Policy.Testing, "t": &o.Policy.Testing, "discovery_method": &o.Policy.Discovery, "fo": &o.Policy.FailureReporting},
+		"feedback": {"version": &o.Version},
+	}
+	if outer == "report_metadata" && name == "error" {
+		if value != "" && len(o.Errors) < 20 {
+			o.Errors = append(o.Errors, clipped(value, maxRemark))
+		}
+		return
+	}
+	field := fields[outer][name]
+	switch {
+	case field == nil:
+		a.w.add(WarnExtra, name)
+		return
+	case a.seen[outer+"/"+name]:
+		a.w.add(WarnRepeated, name)
+		return
+	}
+	a.seen[outer+"/"+name] = true
+	if *field = clipped(value, maxName); outer == "policy_published" {
+		if *field = strings.ToLower(*field); name == "domain" {
+			*field = strings.TrimSuffix(*field, ".")
+		}
+	}
+}
+
+// row reads what was seen and done.
+func (a *aggregateReader) row(r *AggregateRecord, outer, name, value string) {
+	switch outer + "/" + name {
+	case "row/source_ip":
+		a.source(r, value)
+	case "row/count":
+		n, ok := number(value)
+		if !ok {
+			a.w.add(WarnNumber, value)
+		}
+		r.Count = n
+	case "policy_evaluated/disposition":
+		r.Disposition = a.word(value, "none", "quarantine", "reject", "pass")
+	case "policy_evaluated/dkim":
+		r.DKIM = a.word(value, "pass", "fail")
+	case "policy_evaluated/spf":
+		r.SPF = a.word(value, "pass", "fail")
+	case "policy_evaluated/reason":
+		if n := len(r.Reasons); n > 0 && r.Reasons[n-1].Type == "" {
+			if a.w.add(WarnEmptyReason, ""); r.Reasons[n-1].Comment == "" {
+				r.Reasons = r.Reasons[:n-1]
+			}
+		}
+	case "reason/type":
+		if n := len(r.Reasons); n > 0 {
+			r.Reasons[n-1].Type = a.kept(lowerTrim(value), 60)
+		}
+	case "reason/comment":
+		if n := len(r.Reasons); n > 0 {
+			r.Reasons[n-1].Comment = a.kept(value, maxRemark)
+		}
+	case "identifiers/header_from":
+		r.HeaderFrom = a.domain(value)
+	case "identifiers/envelope_from":
+		r.EnvelopeFrom = a.domain(value)
+	case "identifiers/envelope_to":
+		r.EnvelopeTo = a.domain(value)
+	default:
+		a.w.add(WarnExtra, name)
+	}
+}
+
+func (a *aggregateReader) source(r *AggregateRecord, value string) {
+	text := strings.Trim(value, "[] \t\r\n")
+	r.SourceText = a.kept(text, 100)
+	ip, err := netip.ParseAddr(text)
+	if err != nil {
+		a.w.add(WarnAddress, text)
+		return
+	}
+	r.Source = ip.Unmap().WithZone("")
+	r.SourceText = r.Source.String()
+}
+
+// result reads one result of DKIM or SPF.
+func (a *aggregateReader) result(r *AggregateRecord, outer, name, value string) {
+	if outer == "dkim" && len(r.Signatures) > 0 {
+		s := &r.Signatures[len(r.Signatures)-1]
+		switch name {
+		case "domain":
+			s.Domain = a.domain(value)
+		case "selector":
+			s.Selector = a.kept(lowerTrim(value), 100)
+		case "result":
+			s.Result = a.word(value, "none", "pass", "fail", "policy", "neutral", "temperror", "permerror")
+		case "human_result":
+			s.Remark = a.kept(value, maxRemark)
+		default:
+			a.w.add(WarnExtra, name)
+		}
+		return
+	}
+	if outer == "spf" && len(r.Paths) > 0 {
+		s := &r.Paths[len(r.Paths)-1]
+		switch name {
+		case "domain":
+			s.Domain = a.domain(value)
+		case "scope":
+			s.Scope = a.word(value, "mfrom", "helo")
+		case "result":
+			s.Result = a.word(value, "none", "neutral", "pass", "fail", "softfail", "temperror", "permerror")
+		case "human_result":
+			s.Remark = a.kept(value, maxRemark)
+		default:
+			a.w.add(WarnExtra, name)
+		}
+	}
+}
+
+// formerWords are values of drafts and of programs that never changed, with what they mean now.
+var formerWords = map[string]string{"hardfail": "fail", "error": "temperror", "unknown": "permerror", "sender": "mfrom", "mailfrom": "mfrom", "mail_from": "mfrom", "ehlo": "helo", "reject ": "reject"}
+
+// word reads a keyword.
+func (a *aggregateReader) word(value string, allowed ...string) string {
+	value = strings.TrimSpace(value)
+	low := strings.ToLower(value)
+	for _, w := range allowed {
+		if low == w {
+			if value != w {
+				a.w.add(WarnCase, value)
+			}
+			return w
+		}
+	}
+	if now := formerWords[low]; now != "" {
+		for _, w := range allowed {
+			if now == w {
+				a.w.add(WarnValue, value)
+				return w
+			}
+		}
+	}
+	if low == "" {
+		return ""
+	}
+	a.w.add(WarnValue, value)
+	return a.kept(low, 30)
+}
+
+// domain reads a domain; of an address what stands behind the "@".
+func (a *aggregateReader) domain(value string) string {
+	value = strings.Trim(strings.ToLower(strings.TrimSpace(value)), "<>\"'")
+	if i := strings.LastIndexByte(value, '@'); i >= 0 {
+		value = value[i+1:]
+	}
+	return a.kept(strings.TrimSuffix(value, "."), maxName)
+}
+
+// kept is a text once in memory, however often it occurs.
+func (a *aggregateReader) kept(s string, n int) string {
+	s = clipped(s, n)
+	if same, ok := a.intern[s]; ok {
+		return same
+	}
+	if len(a.intern) < 50_000 {
+		a.intern[s] = s
+	}
+	return s
+}
+
+// finish looks at a whole record.
+func (a *aggregateReader) finish(r *AggregateRecord) {
+	if r.SourceText == "" {
+		a.w.add(WarnMissing, "source_ip")
+	}
+	if r.DKIM != "pass" && r.DKIM != "fail" {
+		if r.DKIM == "" {
+			a.w.add(WarnMissing, "policy_evaluated/dkim")
+		}
+		r.DKIM = notPass(r.DKIM)
+	}
+	if r.SPF != "pass" && r.SPF != "fail" {
+		if r.SPF == "" {
+			a.w.add(WarnMissing, "policy_evaluated/spf")
+		}
+		r.SPF = notPass(r.SPF)
+	}
+	if r.Disposition == "" {
+		a.w.add(WarnMissing, "disposition")
+	}
+	if r.HeaderFrom == "" {
+		a.w.add(WarnMissing, "header_from")
+	}
+}
+
+// notPass is what a result means that is neither: "none" and the like did not pass, "" is not told.
+func notPass(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "fail"
+}
+
+// check completes the head.
+func (a *aggregateReader) check() error {
+	o := &a.out
+	for _, x := range []struct{ name, value string }{{"org_name", o.Reporter}, {"report_id", o.ID}, {"policy_published/p", o.Policy.P}} {
+		if x.value == "" {
+			a.w.add(WarnMissing, x.name)
+		}
+	}
+	o.Begin, o.End = moment(a.begin), moment(a.end)
+	if o.Policy.Domain == "" {
+		for i := range o.Records {
+			if o.Records[i].HeaderFrom != "" {
+				o.Policy.Domain = o.Records[i].HeaderFrom
+				a.w.add(WarnUnpackedName, o.Policy.Domain)
+				break
+			}
+		}
+	}
+	if len(o.Records) == 0 {
+		a.w.add(WarnMissing, "record")
+	}
+	return nil
+}
+
+// moment reads a time: seconds since 1970, with a fraction or without, or a date.
+func moment(s string) time.Time {
+	s = strings.TrimSpace(s)
+	var t time.Time
+	if f, err := strconv.ParseFloat(s, 64); err == nil && f > 0 && f < 1e11 && !math.IsNaN(f) {
+		t = time.Unix(int64(f), 0).UTC()
+	} else {
+		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04:05-0700", "2006-01-02"} {
+			if at, err := time.Parse(layout, s); err == nil {
+				t = at.UTC()
+				break
+			}
+		}
+	}
+	if !plausible(t) {
+		return time.Time{}
+	}
+	return t
+}
+
+// number reads a count.
+func number(s string) (int64, bool) {
+	s = strings.TrimSpace(s)
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil || f != math.Trunc(f) || math.Abs(f) > float64(maxCount) {
+			return 0, false
+		}
+		n = int64(f)
+	}
+	if n < 0 || n > maxCount {
+		return 0, false
+	}
+	return n, true
+}
+
+// reportName is what a DMARC or TLS report's file name says (RFC 7489 7.2.1.1, RFC 8460 5.1): receiver!domain!begin!end[!id].xml.gz.
+type reportName struct {
+	Receiver, Domain string
+	Begin, End       time.Time
+	ID               string
+}
+
+func parseName(name string) (n reportName, ok bool) {
+	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
+		name = name[i+1:]
+	}
+	for _, end := range []string{".gz", ".zip", ".xml", ".json", ".eml"} {
+		if len(name) > len(end) && strings.EqualFold(name[len(name)-len(end):], end) {
+			name = name[:len(name)-len(end)]
+			if end == ".gz" || end == ".zip" {
+				continue
+			}
+		}
+	}
+	f := strings.Split(clipped(name, 500), "!")
+	if len(f) < 4 || len(f) > 6 {
+		return n, false
+	}
+	n = reportName{Receiver: f[0], Domain: strings.ToLower(f[1]), Begin: moment(f[2]), End: moment(f[3])}
+	if len(f) > 4 {
+		n.ID = f[4]
+	}
+	return n, n.Domain != "" && !n.Begin.IsZero() && !n.End.IsZero()
+}
+
+// named fills in what the report leaves out and its file's name tells, and holds the two against each other.
+func (a *Aggregate) named(name string, w *warnings) {
+	n, ok := parseName(name)
+	if ok {
+		fill := func(field *string, value, what string) {
+			if *field == "" && value != "" {
+				*field = value
+				w.add(WarnFromName, what)
+			}
+		}
+		fill(&a.Reporter, n.Receiver, "org_name")
+		fill(&a.Policy.Domain, n.Domain, "domain")
+		if a.Policy.Domain != n.Domain {
+			w.add(WarnName, n.Domain)
+		}
+	}
+	switch {
+	case a.Begin.IsZero() || a.End.IsZero():
+		if ok {
+			a.Begin, a.End = n.Begin, n.End
+		}
+		w.add(WarnNoRange, "")
+	case a.End.Before(a.Begin):
+		a.Begin, a.End = a.End, a.Begin
+		w.add(WarnNoRange, "")
+	}
+	if a.End.Sub(a.Begin) > 25*time.Hour {
+		w.add(WarnRange, a.End.Sub(a.Begin).Round(time.Hour).String())
+	}
+}
