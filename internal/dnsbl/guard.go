@@ -3,6 +3,7 @@ package dnsbl
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -161,4 +162,80 @@ func (g *Guard) Refusals() []Refusal {
 	}
 	slices.SortFunc(out, func(a, b Refusal) int { return strings.Compare(a.Zone, b.Zone) })
 	return out
+}
+
+// OperatorRefusal is what one operator's refusals come to: one notice, however many of its zones refuse.
+type OperatorRefusal struct {
+	Operator string   // the zone, where no operator is known
+	Zones    []string // sorted
+	Code     netip.Addr
+	Text     string     // of the latest refusal
+	Resolver netip.Addr // the address that was refused, where a zone names it
+	Since    time.Time  // the first
+	Last     time.Time
+	Out      Text // the way out
+}
+
+// ByOperator gathers refusals by the operator of their zones, sorted by operator.
+func ByOperator(refusals []Refusal) []OperatorRefusal {
+	by := map[string]*OperatorRefusal{}
+	for _, r := range refusals {
+		name := r.Operator
+		if name == "" {
+			name = r.Zone
+		}
+		o := by[name]
+		if o == nil {
+			o = &OperatorRefusal{Operator: name, Since: r.Since, Out: wayOut(r.Operator)}
+			by[name] = o
+		}
+		o.Zones = append(o.Zones, r.Zone)
+		if r.Resolver.IsValid() {
+			o.Resolver = r.Resolver
+		}
+		if r.Since.Before(o.Since) {
+			o.Since = r.Since
+		}
+		if !r.Last.Before(o.Last) {
+			o.Last, o.Code, o.Text = r.Last, r.Code, r.Text
+		}
+	}
+	var out []OperatorRefusal
+	for _, name := range slices.Sorted(maps.Keys(by)) {
+		slices.Sort(by[name].Zones)
+		out = append(out, *by[name])
+	}
+	return out
+}
+
+// Refusals are the operators that refuse our resolver now, sorted by name. An operator leaves the list when its zones answer again.
+func (p *Panel) Refusals() []OperatorRefusal { return ByOperator(p.o.Guard.Refusals()) }
+
+// wayOut is what the operator of a gateway does about a refusal, beside having its own resolver.
+func wayOut(operator string) Text {
+	own := Text{
+		EN: "Run a recursive resolver of your own, on this machine or next to it, name it in dns.servers, and let it ask the DNS itself instead of forwarding to a public resolver.",
+		FR: "Installez votre propre résolveur récursif, sur cette machine ou à côté, indiquez-le dans dns.servers, et laissez-le interroger lui-même le DNS au lieu de transmettre à un résolveur public.",
+	}
+	more := map[string]Text{
+		"Spamhaus": {"Or ask Spamhaus for a DQS key and set blocklists.keys.spamhaus: the zones with a key answer any resolver.",
+			"Ou demandez une clé DQS à Spamhaus et renseignez blocklists.keys.spamhaus : les zones à clé répondent à tout résolveur."},
+		"Validity": {"Validity answers registered resolvers only: register its address in your MyValidity account, then name validity in blocklists.registered.",
+			"Validity ne répond qu'aux résolveurs enregistrés : enregistrez son adresse dans votre compte MyValidity, puis nommez validity dans blocklists.registered."},
+		"Barracuda": {"Barracuda answers registered resolvers only: register its address at barracudacentral.org, then name barracuda in blocklists.registered.",
+			"Barracuda ne répond qu'aux résolveurs enregistrés : enregistrez son adresse sur barracudacentral.org, puis nommez barracuda dans blocklists.registered."},
+		"URIBL": {"If your own resolver is refused, its volume is too high: lower blocklists.budgets for multi.uribl.com, or ask URIBL for a data feed.",
+			"Si c'est votre propre résolveur qui est refusé, son volume est trop élevé : baissez blocklists.budgets pour multi.uribl.com, ou demandez à URIBL un flux de données."},
+		"SURBL": {"If your own resolver is refused, its volume is too high: lower blocklists.budgets for multi.surbl.org, or ask SURBL for a data feed.",
+			"Si c'est votre propre résolveur qui est refusé, son volume est trop élevé : baissez blocklists.budgets pour multi.surbl.org, ou demandez à SURBL un flux de données."},
+		"DNSWL": {"If your own resolver is refused, its volume is too high: lower blocklists.budgets for list.dnswl.org, or take a subscription at DNSWL.",
+			"Si c'est votre propre résolveur qui est refusé, son volume est trop élevé : baissez blocklists.budgets pour list.dnswl.org, ou prenez un abonnement chez DNSWL."},
+		"SPFBL": {"SPFBL allows one question in 100 ms: leave its budget as it is.", "SPFBL admet une question par 100 ms : laissez son budget tel quel."},
+		"SpamRATS": {"SpamRATS wants resolvers to have a reverse name: give the resolver's address one.",
+			"SpamRATS veut que le résolveur ait un nom inverse : donnez-en un à son adresse."},
+	}[operator]
+	if more.EN == "" {
+		return own
+	}
+	return Text{own.EN + " " + more.EN, own.FR + " " + more.FR}
 }

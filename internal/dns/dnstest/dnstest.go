@@ -70,6 +70,7 @@ type Server struct {
 	mu     sync.Mutex
 	data   *zones
 	fails  map[order]Mode
+	delays map[string]time.Duration
 	holds  map[string]chan struct{}
 	counts map[order]int
 	total  int
@@ -93,7 +94,7 @@ func Listen(addr, zone string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{data: data, closed: make(chan struct{}), fails: map[order]Mode{}, holds: map[string]chan struct{}{}, counts: map[order]int{}}
+	s := &Server{data: data, closed: make(chan struct{}), fails: map[order]Mode{}, delays: map[string]time.Duration{}, holds: map[string]chan struct{}{}, counts: map[order]int{}}
 	l, pc, err := listen(addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for DNS on %s: %w", addr, err)
@@ -172,6 +173,21 @@ func (s *Server) FailType(name string, typ dns.Type, mode Mode) {
 		return
 	}
 	s.fails[key] = mode
+}
+
+// Delay lets every answer for name, "*.x" or "*" (as in Fail) take d more, beside what else is ordered; 0 takes it back.
+func (s *Server) Delay(name string, d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := name
+	if name != "*" {
+		key = canonical(name)
+	}
+	if d <= 0 {
+		delete(s.delays, key)
+		return
+	}
+	s.delays[key] = d
 }
 
 // Hold keeps every question for name waiting until release is called or the server closes. release may be called more than once.

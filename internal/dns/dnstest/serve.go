@@ -3,6 +3,7 @@ package dnstest
 import (
 	"net"
 	"strings"
+	"time"
 
 	mdns "github.com/miekg/dns"
 )
@@ -23,7 +24,7 @@ func (s *Server) serve(w mdns.ResponseWriter, q *mdns.Msg) {
 	s.total++
 	s.counts[order{name, 0}]++
 	s.counts[order{name, question.Qtype}]++
-	hook, gate, mode, data, secure := s.hook, s.holds[name], s.mode(name, question.Qtype), s.data, s.secure
+	hook, gate, mode, delay, data, secure := s.hook, s.holds[name], s.mode(name, question.Qtype), s.delay(name), s.data, s.secure
 	s.mu.Unlock()
 
 	if hook != nil {
@@ -40,6 +41,15 @@ func (s *Server) serve(w mdns.ResponseWriter, q *mdns.Msg) {
 	if gate != nil {
 		select {
 		case <-gate:
+		case <-s.closed:
+			return
+		}
+	}
+	if delay > 0 {
+		t := time.NewTimer(delay)
+		defer t.Stop()
+		select {
+		case <-t.C:
 		case <-s.closed:
 			return
 		}
@@ -69,6 +79,22 @@ func (s *Server) mode(name string, typ uint16) Mode {
 	}
 	m, _ := try("*")
 	return m
+}
+
+// delay is the order for the name: exact, then the nearest wildcard, then "*".
+func (s *Server) delay(name string) time.Duration {
+	if len(s.delays) == 0 {
+		return 0
+	}
+	if d, ok := s.delays[name]; ok {
+		return d
+	}
+	for off, end := mdns.NextLabel(name, 0); !end; off, end = mdns.NextLabel(name, off) {
+		if d, ok := s.delays["*."+name[off:]]; ok {
+			return d
+		}
+	}
+	return s.delays["*"]
 }
 
 // spoil makes the packet that the mode asks for; nil is no answer.
