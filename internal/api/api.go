@@ -99,6 +99,7 @@ type Options struct {
 	// Settings are the configuration in force, without secrets. nil: none is told.
 	Settings func() []Setting
 	Advisor  *checkup.Advisor // nil: no domain is looked at
+	Checker  *checkup.Checker // nil: no check-up is made
 	// SelfService lets customers of the database add domains that they prove.
 	SelfService bool
 	// Names asks DNS about an address that mail leaves from, which says hello in EHLO. nil: it is not asked.

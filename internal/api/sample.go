@@ -52,6 +52,7 @@ func samples() map[string]sample {
 		"figures-of-test":     {path: map[string]string{"test": "INVALID_DATE"}, query: [][2]string{{"since", "2026-12-17T00:00:00Z"}, {"until", "2026-12-24T00:00:00Z"}, {"step", "day"}}},
 		"figures-by-customer": {query: [][2]string{{"figure", "bounced"}, {"limit", "20"}}},
 
+		"check":            {query: [][2]string{{"target", "shop.example"}, {"language", "fr"}}},
 		"add-domain":       {body: DomainRequest{Customer: "shop", Domain: "shop.example"}},
 		"challenge-domain": {query: [][2]string{{"customer", "shop"}}},
 

@@ -81,6 +81,7 @@ func (s *server) addDomains() {
 	add(s, http.MethodGet, "/v1/domains/{domain}/challenge", "challenge-domain", "The TXT record that proves a domain to be a customer's", over(user.SetupWrite), s.challengeDomain)
 	add(s, http.MethodDelete, "/v1/domains/{domain}", "remove-domain", "Take a domain from a customer", over(user.SetupWrite).as("domain.remove"), s.removeDomain)
 	add(s, http.MethodGet, "/v1/domains/{domain}", "check-domain", "How a domain is set up in DNS now, and what to publish", over(user.SetupRead), s.checkDomain)
+	s.addChecks()
 	s.addKeys()
 }
 

@@ -19,6 +19,23 @@ func (a *App) openAdvisor(c *config.Config) error {
 	return err
 }
 
+// openChecker makes what looks at anything from outside.
+func (a *App) openChecker() (err error) {
+	o := checkup.CheckerOptions{Resolver: a.fresh, Probes: checkup.Probes{Hostname: a.host}}
+	for _, p := range a.accounts.Pools() {
+		for _, e := range p.Egress {
+			if e.IP.IsValid() {
+				o.Egress = append(o.Egress, checkup.EgressAddress{IP: e.IP, HELO: e.HELO})
+			}
+		}
+	}
+	a.checker, err = checkup.NewChecker(o)
+	return err
+}
+
+// Checker returns what looks at anything from outside.
+func (a *App) Checker() *checkup.Checker { return a.checker }
+
 // Advisor returns the room that looks at senders' domains.
 func (a *App) Advisor() *checkup.Advisor { return a.advisor }
 

@@ -99,7 +99,7 @@ func (r CheckReport) JSON(c *locale.Catalog, lang string) CheckJSON {
 		out.Groups = append(out.Groups, group)
 	}
 	for _, l := range r.Listings {
-		out.Listings = append(out.Listings, listingJSON(l, lang))
+		out.Listings = append(out.Listings, ListingOf(l, lang))
 	}
 	return out
 }
@@ -116,7 +116,8 @@ func (f Finding) json(c *locale.Catalog, lang string) FindingJSON {
 	return out
 }
 
-func listingJSON(l dnsbl.Listing, lang string) ListingJSON {
+// ListingOf is the answer of a blocklist for programs, in a language.
+func ListingOf(l dnsbl.Listing, lang string) ListingJSON {
 	out := ListingJSON{Target: l.Target, State: l.State, Reason: l.Reason}
 	if l.List != nil {
 		out.List, out.Zone, out.Weight, out.Allow, out.Lookup, out.Delist = l.List.Name, shownZone(l.List.Zone), l.List.Weight, l.List.Allow, l.List.LookupURL, l.List.DelistURL

@@ -94,6 +94,7 @@ type Options struct {
 	Alarms      *alarm.Alarms              // nil: none stand
 	Knowledge   func() *provider.Knowledge // the receivers that are known now
 	Advisor     *checkup.Advisor
+	Checker     *checkup.Checker // looks at anything from outside
 	Webhooks    *webhook.Webhooks
 	Ways        Ways // how mail comes in
 	// Reference finds one of our references in a text, such as that of a return address in a pasted bounce. nil: not looked for.
@@ -143,6 +144,7 @@ type site struct {
 	bodies    map[string]int64               // bytes of a request, by the pattern of its route; others: maxBody
 	mux       *http.ServeMux
 	checks    domainChecks
+	checked   checkups
 	live      liveDesk  // who watches traffic as it happens
 	started   time.Time // when New was called
 }

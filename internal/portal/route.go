@@ -67,6 +67,7 @@ func (s *site) routes() []route {
 		s.cardRoutes(),
 		s.trustRoutes(),
 		s.helpRoutes(),
+		s.checkupRoutes(),
 	)
 }
 
