@@ -293,7 +293,17 @@ func (s *server) suppress(ctx context.Context, in *customerBody[SuppressRequest,
 	if reason == "" {
 		reason = ownReason(ctx)
 	}
-	e := suppression.Entry{Customer: r.Customer, Address: a, Reason: reason, Until: r.Until, By: actor(ctx), Note: r.Note}
+	kept, err := s.operatorsEntries(ctx, l, r.Customer, a)
+	if err != nil {
+		return nil, err
+	}
+	if kept[a] {
+		return done("%s: %s is on the list already, and the operator of the gateway put it there", forWhom(r.Customer), suppression.FormatAddress(a)), nil
+	}
+	if reason == suppression.ByOperator && !principal(ctx).Gateway() {
+		reason = suppression.BySender
+	}
+	e := suppression.Entry{Customer: r.Customer, Address: a, Reason: reason, Until: r.Until, By: listActor(ctx), Note: r.Note}
 	changed, err := l.AddAll(ctx, []suppression.Entry{e})
 	if err != nil {
 		return nil, s.listFail(err)
@@ -316,6 +326,26 @@ func ownReason(ctx context.Context) suppression.Reason {
 		return suppression.ByOperator
 	}
 	return suppression.BySender
+}
+
+// listActor is who answers for an entry: an operator or a sender, whether he came himself or with a token.
+func listActor(ctx context.Context) string {
+	if who := principal(ctx); !who.Gateway() {
+		return "sender:" + who.ID
+	}
+	return "operator:" + principal(ctx).ID
+}
+
+// operatorsEntries are entries of an address that a customer's principal leaves alone: an operator put them there.
+func (s *server) operatorsEntries(ctx context.Context, l *suppression.Ledger, customer string, a mail.Address) (map[mail.Address]bool, error) {
+	if principal(ctx).Gateway() {
+		return nil, nil
+	}
+	kept, err := l.Guarded(ctx, customer, a)
+	if err != nil {
+		return nil, s.listFail(err)
+	}
+	return kept, nil
 }
 
 // wrote puts what was done into the journal.
@@ -358,9 +388,16 @@ func (s *server) liftSuppressed(ctx context.Context, in *customerBody[LiftReques
 		}
 		return nil, problem(http.StatusNotFound, "not-found", text)
 	}
+	kept, err := s.operatorsEntries(ctx, l, r.Customer, a)
+	if err != nil {
+		return nil, err
+	}
+	if kept[a] {
+		return nil, problem(http.StatusForbidden, "operators-entry", "the operator of the gateway put this address on your list, and only he takes it off; ask him, and say why")
+	}
 	var facts []journal.Fact
 	for _, e := range mine {
-		if _, err := l.LiftBecause(ctx, e.Customer, a, actor(ctx), r.Why); err != nil && !errors.Is(err, suppression.ErrNotFound) {
+		if _, err := l.LiftBecause(ctx, e.Customer, a, listActor(ctx), r.Why); err != nil && !errors.Is(err, suppression.ErrNotFound) {
 			return nil, s.listFail(err)
 		}
 		facts = append(facts, journal.Fact{Kind: journal.Lifted, At: s.o.Now(), QueueID: e.Evidence.QueueID, Customer: e.Customer, Recipient: suppression.FormatAddress(a),
@@ -396,42 +433,32 @@ func where(entries []suppression.Entry) string {
 
 func (s *server) importSuppressed(ctx context.Context, in *customerBody[ImportRequest, *ImportRequest]) (*body[Done], error) {
 	r := in.Body
+	about(ctx, "file", "")
 	l, err := s.suppressions(r.Customer)
 	if err != nil {
 		return nil, err
 	}
-	d := suppression.Defaults{Customer: r.Customer, Reason: ownReason(ctx), By: actor(ctx), Line: r.Line, Fixed: r.Customer != ""}
+	how := suppression.Import{Sender: !principal(ctx).Gateway(), Known: s.scope, Check: r.Check,
+		Defaults: suppression.Defaults{Customer: r.Customer, Reason: ownReason(ctx), By: listActor(ctx), Line: r.Line, Fixed: r.Customer != ""}}
 	if r.Reason != "" {
-		d.Reason = suppression.Reason(r.Reason)
+		how.Reason = suppression.Reason(r.Reason)
 	}
-	all, err := suppression.ReadCSV(strings.NewReader(r.CSV), d)
+	got, err := l.Import(ctx, strings.NewReader(r.CSV), how)
 	if err != nil {
 		return nil, s.listFail(err)
-	}
-	known := map[string]bool{}
-	for _, e := range all {
-		if !known[e.Customer] {
-			if err := s.scope(e.Customer); err != nil {
-				return nil, err
-			}
-			known[e.Customer] = true
-		}
 	}
 	if r.Check {
-		out := done("%d rows can be taken", len(all))
-		out.Body.Count = len(all)
+		out := done("%d rows can be taken", got.Rows)
+		out.Body.Count = got.Rows
 		return out, nil
 	}
-	changed, err := l.AddAll(ctx, all)
-	if err != nil {
-		return nil, s.listFail(err)
-	}
-	f := journal.Fact{Kind: journal.Listed, At: s.o.Now(), Customer: r.Customer, Text: fmt.Sprintf("import of %d rows, %d of them new, stronger or longer", len(all), changed), Actor: actor(ctx)}
+	about(ctx, "file", got.String())
+	f := journal.Fact{Kind: journal.Listed, At: s.o.Now(), Customer: r.Customer, Text: got.String(), Actor: actor(ctx)}
 	if err := s.wrote(ctx, f); err != nil {
 		return nil, err
 	}
-	out := done("%d of %d rows were new, stronger or longer", changed, len(all))
-	out.Body.Count = changed
+	out := done("%d of %d rows were new, stronger or longer", got.Changed, got.Rows)
+	out.Body.Count = got.Changed
 	return out, nil
 }
 

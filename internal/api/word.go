@@ -43,6 +43,7 @@ var words = []struct {
 	{"asked", 409},
 	{"full", 409},
 	{"lifted", 409},
+	{"operators-entry", 403},
 	{"taken", 409},
 	{"unproved", 409},
 	{"from-config", 409},

@@ -365,7 +365,7 @@ func TestOperatorKeepsTheList(t *testing.T) {
 		_, _ = body.ReadFrom(res.Body)
 		return answer{res.StatusCode, body.String(), res.Header}
 	}
-	if a := file("address\nbob@receiver.example.test\nnot one\n"); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, "line 3") {
+	if a := file("address\nbob@receiver.example.test\nnot one\n"); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, "Line 3") {
 		t.Errorf("a file with a fault: %d", a.status)
 	}
 	if a := file("address\nbob@receiver.example.test\n@gone.example.test\n"); a.status != http.StatusSeeOther {

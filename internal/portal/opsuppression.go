@@ -3,11 +3,9 @@ package portal
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"postern/internal/journal"
 	"postern/internal/locale"
@@ -27,9 +25,6 @@ func (s *site) opSuppressionRoutes() []route {
 		{method: http.MethodPost, path: "/o/suppression/import", access: write, act: "suppression.import", body: suppression.MaxCSV + 64<<10, do: s.opImport},
 	}
 }
-
-// opPiece is how many entries are read or written at once.
-const opPiece = 5000
 
 // opSuppressed is an entry of the list.
 type opSuppressed struct {
@@ -338,44 +333,42 @@ func (s *site) opImport(v *visit) {
 		return
 	}
 	v.entry.Customer = customer
-	all, err := suppression.ReadCSV(file, suppression.Defaults{Customer: customer, Reason: suppression.ByOperator, By: v.who.Actor(), Fixed: customer != ""})
-	if err != nil {
-		faults := []string{p.T("opsuppression.fault.rows")}
-		for _, line := range strings.Split(v.opSuppressionFault(err), "\n") {
-			faults = append(faults, clean(line, 300))
+	how := suppression.Import{Defaults: suppression.Defaults{Customer: customer, Reason: suppression.ByOperator, By: v.listActor(), Fixed: customer != ""}, Known: func(id string) error {
+		if _, ok := s.o.Accounts.Customer(id); id != "" && !ok {
+			return unknownCustomer(id)
 		}
-		s.opSuppressFault(v, "import", "file", faults...)
+		return nil
+	}}
+	got, err := s.o.Suppression.Import(ctx, file, how)
+	var unknown unknownCustomer
+	var row *suppression.RowError
+	switch {
+	case errors.As(err, &unknown):
+		s.opSuppressFault(v, "import", "file", p.T("opsuppression.fault.customer_row", "ID", clean(string(unknown), 64)))
 		return
-	}
-	known := map[string]bool{"": true}
-	for _, e := range all {
-		if _, ok := s.o.Accounts.Customer(e.Customer); !ok && !known[e.Customer] {
-			s.opSuppressFault(v, "import", "file", p.T("opsuppression.fault.customer_row", "ID", clean(e.Customer, 64)))
-			return
-		}
-		known[e.Customer] = true
-	}
-	if err := s.o.Suppression.CheckAll(all); err != nil {
+	case errors.As(err, &row):
+		s.opSuppressFault(v, "import", "file", append([]string{p.T("opsuppression.fault.rows")}, p.csvFaults(err)...)...)
+		return
+	case errors.Is(err, suppression.ErrInvalid), errors.Is(err, suppression.ErrTooMany) && got.Changed == 0:
 		s.opSuppressFault(v, "import", "file", v.opSuppressionFault(err))
 		return
+	case err != nil:
+		v.broken(fmt.Sprintf("import of %d rows stopped after %d", got.Rows, got.Changed), err)
+		return
 	}
-	changed := 0
-	for piece := range slices.Chunk(all, opPiece) {
-		n, err := s.o.Suppression.AddAll(ctx, piece)
-		if err != nil {
-			v.broken("import ended early", err)
-			return
-		}
-		changed += n
-	}
-	v.entry.Text = fmt.Sprintf("%d rows, %d new", len(all), changed)
-	f := journal.Fact{Kind: journal.Listed, At: s.o.Now(), Customer: customer, Text: fmt.Sprintf("import of %d rows, %d of them new, stronger or longer", len(all), changed), Actor: v.who.Actor()}
+	v.entry.Text = fmt.Sprintf("%d rows, %d new", got.Rows, got.Changed)
+	f := journal.Fact{Kind: journal.Listed, At: s.o.Now(), Customer: customer, Text: got.String(), Actor: v.who.Actor()}
 	if err := s.o.Journal.Append(ctx, f); err != nil {
 		v.broken("entries are on the list, but that was not written into the journal", err)
 		return
 	}
-	v.done("/o/suppression", "opsuppression.done.import", "Count", len(all), "New", changed)
+	v.done("/o/suppression", "opsuppression.done.import", "Count", got.Rows, "New", got.Changed)
 }
+
+// unknownCustomer is a customer that a row names and that there is not.
+type unknownCustomer string
+
+func (id unknownCustomer) Error() string { return "no customer " + string(id) }
 
 // opExport writes what is listed under the page's filter as CSV.
 func (s *site) opExport(v *visit) {
@@ -385,27 +378,5 @@ func (s *site) opExport(v *visit) {
 		return
 	}
 	q.Limit, q.Cursor, q.Address = exportRows, "", at
-	all, next, err := s.o.Suppression.List(v.r.Context(), q)
-	if err != nil {
-		v.broken("suppression list not exported", err)
-		return
-	}
-	v.w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	v.w.Header().Set("Content-Disposition", `attachment; filename="suppression.csv"`)
-	v.status = http.StatusOK
-	to := http.NewResponseController(v.w)
-	for head := true; ; head = false {
-		_ = to.SetWriteDeadline(time.Now().Add(30 * time.Second)) // the server's own is meant for pages
-		if err := suppression.WriteCSV(v.w, all, head); err != nil || next == "" {
-			return
-		}
-		if q.Cursor = next; v.r.Context().Err() != nil {
-			return
-		}
-		if all, next, err = s.o.Suppression.List(v.r.Context(), q); err != nil {
-			s.o.Logger.Error("export of the suppression list ended early", "error", err)
-			_, _ = io.WriteString(v.w, "export ended early\n") // no row: what is cut is not imported elsewhere as if it were whole
-			return
-		}
-	}
+	v.sendList(q, "suppression", nil)
 }

@@ -22,7 +22,6 @@ import (
 const (
 	suppressedRows = 50
 	exportRows     = 2_000
-	addAtOnce      = 5_000 // what one transaction of the ledger takes
 	importBody     = suppression.MaxCSV + 64<<10
 	maxNoteText    = 190 // characters of a note; the ledger keeps 200 bytes
 	mostLifts      = 20
@@ -393,24 +392,10 @@ func (s *site) suppressionAdd(v *visit) {
 
 // guardedEntries are addresses that an operator put on this customer's list: his users neither replace nor lift such entries. a limits it to one address.
 func (s *site) guardedEntries(v *visit, a mail.Address) (map[mail.Address]bool, error) {
-	out := map[mail.Address]bool{}
 	if v.who.Gateway() {
-		return out, nil
+		return nil, nil
 	}
-	q := suppression.Query{Customer: v.customer.ID, Own: true, Reason: suppression.ByOperator, Address: a, Limit: addAtOnce}
-	for {
-		entries, next, err := s.o.Suppression.List(v.r.Context(), q)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range entries {
-			out[e.Address] = true
-		}
-		if next == "" {
-			return out, nil
-		}
-		q.Cursor = next
-	}
+	return s.o.Suppression.Guarded(v.r.Context(), v.customer.ID, a)
 }
 
 // wrote puts what was done into the journal. The act is done by then: a journal that cannot be written is told to the operator's log.
@@ -499,74 +484,29 @@ func (s *site) suppressionImport(v *visit) {
 		refuse(v.page.T("lists.import.fault.size"))
 		return
 	}
-	all, err := suppression.ReadCSV(bytes.NewReader(text), suppression.Defaults{Customer: v.customer.ID, Reason: reason, By: v.listActor(), Fixed: true})
-	if err != nil {
+	how := suppression.Import{Sender: !v.who.Gateway(), Defaults: suppression.Defaults{Customer: v.customer.ID, Reason: reason, By: v.listActor(), Fixed: true}}
+	got, err := s.o.Suppression.Import(v.r.Context(), bytes.NewReader(text), how)
+	switch {
+	case errors.Is(err, suppression.ErrInvalid), errors.Is(err, suppression.ErrTooMany) && got.Changed == 0:
 		refuse(v.page.csvFaults(err)...)
 		return
-	}
-	guarded, err := s.guardedEntries(v, mail.Address{})
-	if err != nil {
-		v.broken("suppression not read", err)
+	case err != nil:
+		v.broken(fmt.Sprintf("import of %d rows stopped after %d", got.Rows, got.Changed), err)
 		return
 	}
-	rows := len(all)
-	all = slices.DeleteFunc(all, func(e suppression.Entry) bool { return guarded[lowered(e.Address)] })
-	for i := range all {
-		if e := &all[i]; !v.who.Gateway() { // nobody writes in the name of the gateway or of an operator
-			e.By, e.Hits = v.listActor(), 0
-			if e.Reason == suppression.ByOperator {
-				e.Reason = suppression.BySender
-			}
-		}
-	}
-	if err := s.o.Suppression.CheckAll(all); err != nil {
-		refuse(v.page.csvFaults(err)...)
-		return
-	}
-	changed := 0
-	for piece := range slices.Chunk(all, addAtOnce) {
-		n, err := s.o.Suppression.AddAll(v.r.Context(), piece)
-		if changed += n; err != nil {
-			v.broken(fmt.Sprintf("import of %d rows stopped after %d", rows, changed), err)
-			return
-		}
-	}
-	v.about("file", fmt.Sprintf("%d rows, %d new, stronger or longer", rows, changed))
-	v.wrote(journal.Fact{Kind: journal.Listed, Text: fmt.Sprintf("import of %d rows, %d of them new, stronger or longer", rows, changed)})
-	v.done("/c/"+v.customer.ID+"/suppression", "lists.done.imported", "Rows", rows, "Count", changed)
-}
-
-// lowered is an address as the list keeps it.
-func lowered(a mail.Address) mail.Address {
-	return mail.Address{Local: strings.ToLower(a.Local), Domain: mail.Domain(strings.ToLower(string(a.Domain)))}
+	v.about("file", fmt.Sprintf("%d rows, %d new, stronger or longer", got.Rows, got.Changed))
+	v.wrote(journal.Fact{Kind: journal.Listed, Text: got.String()})
+	v.done("/c/"+v.customer.ID+"/suppression", "lists.done.imported", "Rows", got.Rows, "Count", got.Changed)
 }
 
 // suppressionExport sends the customer's own entries as a file.
 func (s *site) suppressionExport(v *visit) {
-	q := suppression.Query{Customer: v.customer.ID, Own: true, Ended: false, Limit: exportRows}
-	entries, next, err := s.o.Suppression.List(v.r.Context(), q)
-	if err != nil {
-		v.broken("suppression not exported", err)
-		return
-	}
-	h := v.w.Header()
-	h.Set("Content-Type", "text/csv; charset=utf-8")
-	h.Set("Content-Disposition", `attachment; filename="suppression-`+v.customer.ID+`.csv"`)
-	v.status = http.StatusOK
-	for first := true; ; first = false {
+	q := suppression.Query{Customer: v.customer.ID, Own: true, Limit: exportRows}
+	v.sendList(q, "suppression-"+v.customer.ID, func(entries []suppression.Entry) {
 		for i := range entries {
 			if byWord(entries[i].By) == "operator" && !v.who.Gateway() {
 				entries[i].By = "operator:gateway" // which operator is not the sender's business
 			}
 		}
-		if err := suppression.WriteCSV(v.w, entries, first); err != nil || next == "" {
-			return
-		}
-		q.Cursor = next
-		if entries, next, err = s.o.Suppression.List(v.r.Context(), q); err != nil {
-			s.o.Logger.Error("export of the suppression list broken off", "customer", v.customer.ID, "error", err)
-			_ = http.NewResponseController(v.w).SetWriteDeadline(time.Unix(1, 0)) // the file must not look complete
-			return
-		}
-	}
+	})
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"time"
 
 	"postern/internal/suppression"
 )
@@ -57,6 +58,30 @@ func (v *visit) csvFile() (text []byte, reason suppression.Reason, ok bool) {
 		}
 	}
 	return text, reason, true
+}
+
+// sendList sends what a query finds as a file. shown may change what is told of its entries.
+func (v *visit) sendList(q suppression.Query, name string, shown func([]suppression.Entry)) {
+	h, to, begun := v.w.Header(), http.NewResponseController(v.w), false
+	err := v.s.o.Suppression.Export(v.r.Context(), v.w, q, func(entries []suppression.Entry) {
+		_ = to.SetWriteDeadline(time.Now().Add(30 * time.Second)) // the server's own is meant for pages
+		if !begun {
+			begun, v.status = true, http.StatusOK
+			h.Set("Content-Type", "text/csv; charset=utf-8")
+			h.Set("Content-Disposition", `attachment; filename="`+name+`.csv"`)
+		}
+		if shown != nil {
+			shown(entries)
+		}
+	})
+	switch {
+	case err == nil, errors.Is(err, suppression.ErrUnread):
+	case !begun:
+		v.broken("suppression list not exported", err)
+	default:
+		v.s.o.Logger.Error("export of the suppression list broken off", "customer", v.customer.ID, "error", err)
+		_ = to.SetWriteDeadline(time.Unix(1, 0)) // the file must not look complete
+	}
 }
 
 // csvFaults tells what is wrong with a file, row by row, in the reader's language.

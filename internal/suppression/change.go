@@ -3,6 +3,7 @@ package suppression
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -91,10 +92,14 @@ func (l *Ledger) CheckAll(all []Entry) error {
 
 // AddAll adds entries, all of them or none, and returns how many were new, stronger or longer. At most 5,000 at once.
 func (l *Ledger) AddAll(ctx context.Context, all []Entry) (changed int, err error) {
-	const most = 5000
+	return l.addAll(ctx, all, false)
+}
+
+// addAll is AddAll, which may leave out what was lifted since.
+func (l *Ledger) addAll(ctx context.Context, all []Entry, skipLifted bool) (changed int, err error) {
 	now := micros(l.o.Now())
-	if len(all) > most {
-		return 0, fmt.Errorf("%w: %d entries at once (at most %d)", ErrInvalid, len(all), most)
+	if len(all) > mostAtOnce {
+		return 0, fmt.Errorf("%w: %d entries at once (at most %d)", ErrInvalid, len(all), mostAtOnce)
 	}
 	if l.addresses.len()+len(all) > MaxEntries {
 		return 0, fmt.Errorf("%w: %d", ErrTooMany, MaxEntries)
@@ -109,6 +114,9 @@ func (l *Ledger) AddAll(ctx context.Context, all []Entry) (changed int, err erro
 		changed = 0
 		for _, e := range checked {
 			did, err := l.put(tx, e, now, added)
+			if errors.Is(err, ErrLifted) && skipLifted {
+				continue
+			}
 			if err != nil {
 				return fmt.Errorf("%s: %w", FormatAddress(e.Address), err)
 			}
