@@ -116,6 +116,13 @@ const (
 	Listed Kind = "listed"
 	// Lifted: it was taken off the list. As Listed, Text = reason and why.
 	Lifted Kind = "lifted"
+	// BlockListed: a blocklist has taken up an egress address or a domain. Customer = whose domain ("" the gateway's), EgressIP where it is an address,
+	// Host = the list's zone, Category = who runs the list, Text = target, list, codes and the list's own reason, Actor.
+	BlockListed Kind = "blocklisted"
+	// BlockDelisted: it has dropped it again. As BlockListed.
+	BlockDelisted Kind = "delisted"
+	// DossierMoved: the dossier of such a listing came to another state. Customer, Host = who runs the list, Text = dossier, target, state and why, Actor.
+	DossierMoved Kind = "dossier"
 )
 
 // Fact is one line of the journal. Zero fields are empty.

@@ -47,6 +47,9 @@ var kinds = []EventKind{
 	{"suppression.added", journal.Listed, false, "An address was put on the suppression list."},
 	{"suppression.lifted", journal.Lifted, false, "An address was taken off the suppression list."},
 	{"credential.limited", journal.Limited, false, "A credential had used up one of its limits, and mail was put off."},
+	{"reputation.listed", journal.BlockListed, false, "A blocklist has taken up a domain of the customer, or an address of the gateway; `text` names the list and its reason."},
+	{"reputation.delisted", journal.BlockDelisted, false, "The blocklist has dropped it again."},
+	{"reputation.dossier", journal.DossierMoved, true, "The dossier of a listing came to another state."},
 	{"filter.tuned", journal.Tuned, false, "Points of tests, or a list of allowed and denied senders, were changed."},
 }
 
