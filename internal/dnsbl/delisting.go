@@ -8,9 +8,7 @@ const (
 	SelfService Way = "self"    // a page takes the address away at once or within hours
 	Form        Way = "form"    // a form that people or programs read
 	Expires     Way = "expires" // by itself, some time after the cause ended; nothing can be asked
-	Mail        Way = "mail"    // a letter to the operator
 	Owner       Way = "owner"   // only the holder of the network, or of the domain, may ask
-	Paid        Way = "paid"    // the operator sells a faster way: never pay, the listing ends by itself
 	None        Way = "none"    // there is none, or none is needed
 )
 
@@ -32,11 +30,12 @@ const (
 type Delisting struct {
 	Way    Way
 	URL    string  // where it is done or explained; "" when it is nowhere
-	Mail   string  // address that takes requests; mostly ""
 	Text   bool    // the request has a free text: one can be prepared
 	Lang   string  // language of such a text: "en" for all that are known
 	Fields []Field // what the request asks for
 	Before Text    // what to do before
 	How    Text    // the procedure
 	Takes  Text    // how long it takes
+	// NeverPay: the operator sells removal, or a faster one. The house says never to pay; the listing ends by itself.
+	NeverPay bool
 }

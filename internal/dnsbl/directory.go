@@ -1,22 +1,76 @@
 package dnsbl
 
-// Directory is a new copy of all zones that the house knows and that are not dead. Facts are the operators' own pages and the rule sets
-// of SpamAssassin and rspamd, read 2026-10 and 2026-11. Zones that nobody could confirm are left out.
+// Directory is a new copy of all lists that the house knows and that are not dead. Facts are the operators' own pages and the rule sets
+// of SpamAssassin and rspamd, read 2026-10 and 2026-11; Evidence says how well each list is attested. Asked are those that Panel finds fit.
 func Directory() []List {
 	var out []List
-	for _, group := range [][]List{spamhaus(), ipLists(), rangeLists(), spamrats(), abusix(), allowLists(), scoreLists(), domainLists(), hashLists()} {
+	for _, group := range [][]List{spamhaus(), ipLists(), rangeLists(), spamrats(), abusix(), allowLists(), scoreLists(), domainLists(), hashLists(),
+		hearsayLists(), webLists()} {
 		out = append(out, group...)
 	}
 	for i := range out {
-		if out[i].Access == "" {
-			out[i].Access = Free
+		l := &out[i]
+		if l.Access == "" {
+			l.Access = Free
 		}
-		if out[i].Name == "" {
-			out[i].Name = out[i].Zone
+		if l.Evidence == "" {
+			l.Evidence = Documented
 		}
+		l.Operator = operator(l.Zone)
+		l.finish()
 	}
 	return out
 }
+
+// finish fills in what is said of many lists in one place.
+func (l *List) finish() {
+	if e, ok := evidence[l.Zone]; ok {
+		l.Evidence = e
+	}
+	if b, ok := limits[l.Zone]; ok {
+		l.Budget = b
+	} else if l.Access == Free {
+		l.Budget = Budget{PerDay: 100_000, PerSecond: 50}
+	}
+	l.Skip = skipped[l.Zone]
+	l.RefusesRcode = refusers[l.Operator]
+	l.Delisting = l.delisting()
+}
+
+// evidence of the lists that are not Documented.
+var evidence = map[string]Evidence{
+	"b.barracudacentral.org": Attested, "bb.barracudacentral.org": Hearsay, "z.mailspike.net": Attested, "backscatter.spameatingmonkey.net": Attested,
+	"dnsbl-1.uceprotect.net": Attested, "dnsbl-2.uceprotect.net": Attested, "dnsbl-3.uceprotect.net": Attested, "ips.backscatterer.org": Attested,
+	"ips.whitelisted.org": Hearsay, "dyna.spamrats.com": Attested, "noptr.spamrats.com": Attested, "spam.spamrats.com": Attested, "auth.spamrats.com": Attested,
+	"all.spamrats.com": Attested, "dnsbl.dronebl.org": Attested, "hostkarma.junkemailfilter.com": Attested, "dnsbl.spfbl.net": Attested, "dnswl.spfbl.net": Attested,
+	"all.s5h.net": Hearsay, "bl.0spam.org": Hearsay, "bl.nordspam.com": Attested, "dbl.nordspam.com": Hearsay, "bl.suomispam.net": Attested, "spamrbl.swinog.ch": Attested,
+	"truncate.gbudb.net": Hearsay, "ubl.unsubscore.com": Hearsay, "rbl.efnetrbl.org": Hearsay, "tor.dan.me.uk": Hearsay, "torexit.dan.me.uk": Hearsay,
+	"rbl.interserver.net": Hearsay, "rbl.abuse.ro": Hearsay, "uribl.abuse.ro": Hearsay, "ivmsip.invaluement.com": Attested, "ivmsip24.invaluement.com": Attested,
+	"ivmuri.invaluement.com": Attested, "rbl.ircbl.org": Hearsay, "fresh.fmb.la": Attested, "bl.fmb.la": Attested, "nsbl.fmb.la": Attested, "short.fmb.la": Attested,
+	"<key>.nod.mail.abusix.zone": Attested, "<key>.shorthash.mail.abusix.zone": Attested, "<key>.diskhash.mail.abusix.zone": Attested,
+}
+
+// limits are budgets from the operators' terms. Spamhaus allows 300,000 questions a day in all, Mailspike 100,000, SPFBL one in 100 ms: where
+// several zones of one operator are asked they share. Other free zones without a figure get 100,000 a day and 50 a second, which is ours, out
+// of courtesy; zones with a key or a registration have the bounds of their contract, which the settings may state.
+var limits = map[string]Budget{
+	"zen.spamhaus.org": {PerDay: 200_000, PerSecond: 100}, "dbl.spamhaus.org": {PerDay: 100_000, PerSecond: 100},
+	"sbl.spamhaus.org": {PerDay: 50_000, PerSecond: 50}, "xbl.spamhaus.org": {PerDay: 50_000, PerSecond: 50}, "pbl.spamhaus.org": {PerDay: 50_000, PerSecond: 50},
+	"bl.mailspike.net": {PerDay: 70_000, PerSecond: 50}, "rep.mailspike.net": {PerDay: 15_000, PerSecond: 20}, "wl.mailspike.net": {PerDay: 15_000, PerSecond: 20},
+	"z.mailspike.net": {PerDay: 15_000, PerSecond: 20},
+	"dnsbl.spfbl.net": {PerDay: 100_000, PerSecond: 10}, "dnswl.spfbl.net": {PerDay: 100_000, PerSecond: 10},
+	"multi.uribl.com": {PerDay: 100_000, PerSecond: 50}, "multi.surbl.org": {PerDay: 100_000, PerSecond: 50}, "list.dnswl.org": {PerDay: 100_000, PerSecond: 50},
+}
+
+// skipped are lists that say nothing about mail from our addresses, or are for others: asked only where the settings name them.
+var skipped = map[string]bool{
+	"sa-trusted.bondedsender.org": true, "sa-accredit.habeas.com": true, "iadb.isipp.com": true, "ips.whitelisted.org": true, "dnswl.spfbl.net": true,
+	"rbl.efnetrbl.org": true, "tor.dan.me.uk": true, "torexit.dan.me.uk": true, "rbl.ircbl.org": true, "korea.services.net": true,
+	"<key>.authbl.dq.spamhaus.net": true, "lookup.dkimwl.org": true,
+}
+
+// refusers answer REFUSED to resolvers that they do not serve.
+var refusers = map[string]bool{"SPFBL": true, "Barracuda": true, "Validity": true}
 
 // Find is the list with the given zone in the directory.
 func Find(zone string) (List, bool) {
@@ -200,6 +254,8 @@ func ipLists() []List {
 		{Name: "abuse.ro", Zone: "rbl.abuse.ro", Kinds: IP4, Codes: anyCode(), Weight: 1, What: Text{"abuse seen in Romania", "abus vus en Roumanie"}, LookupURL: "https://abuse.ro/"},
 		{Name: "ivmSIP", Zone: "ivmsip.invaluement.com", Kinds: IP4, Codes: listed(), Weight: 3, Access: Registration,
 			What: Text{"snowshoe senders", "expéditeurs en ordre dispersé"}, LookupURL: "https://www.invaluement.com/lookup/", Terms: "subscription; without it the zone gives nothing"},
+		{Name: "ivmSIP24", Zone: "ivmsip24.invaluement.com", Kinds: IP4, Codes: listed(), Weight: 3, Access: Registration,
+			What: Text{"ranges of snowshoe senders", "plages d'expéditeurs en ordre dispersé"}, LookupURL: "https://www.invaluement.com/lookup/", Terms: "subscription; without it the zone gives nothing"},
 	}
 }
 
@@ -272,6 +328,10 @@ func abusix() []List {
 			What: Text{"domains in mail to traps", "domaines vus dans le courriel des pièges"},
 			Codes: []Code{code("127.0.1.1", "listed", "domain seen in mail to traps", "domaine vu dans le courriel des pièges"),
 				neutral("127.0.1.2", "new", "newly observed domain", "domaine nouvellement vu")}},
+		{Name: "Abusix nod", Zone: "<key>.nod.mail.abusix.zone", Kinds: Domain, Weight: 2, Registrable: true, What: Text{"newly observed domains", "domaines nouvellement vus"},
+			Codes: []Code{neutral("127.0.*.*", "new", "newly observed domain", "domaine nouvellement vu")}},
+		{Name: "Abusix shorthash", Zone: "<key>.shorthash.mail.abusix.zone", Kinds: Hash, Codes: anyCode(), Weight: 2, What: Text{"hashes of shortened links", "empreintes de liens raccourcis"}},
+		{Name: "Abusix diskhash", Zone: "<key>.diskhash.mail.abusix.zone", Kinds: Hash, Codes: anyCode(), Weight: 2, What: Text{"hashes of links to shared drives", "empreintes de liens vers des espaces partagés"}},
 	}
 	for i := range all {
 		all[i].Access, all[i].LookupURL, all[i].DelistURL, all[i].Terms = Key, url, url, terms

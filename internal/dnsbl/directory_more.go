@@ -1,5 +1,7 @@
 package dnsbl
 
+import "strings"
+
 func allowLists() []List {
 	trust := []Code{
 		code("127.0.*.0", "none", "known, no trust", "connu, sans confiance"), code("127.0.*.1", "low", "low trust", "confiance faible"),
@@ -82,6 +84,9 @@ func domainLists() []List {
 			LookupURL: "https://www.nordspam.com/", Terms: "free"},
 		{Name: "abuse.ro URI", Zone: "uribl.abuse.ro", Kinds: Domain, Codes: anyCode(), Weight: 1, Registrable: true, What: Text{"abuse seen in Romania", "abus vus en Roumanie"},
 			LookupURL: "https://abuse.ro/"},
+		{Name: "ivmURI", Zone: "ivmuri.invaluement.com", Kinds: Domain, Codes: listed(), Weight: 3, Access: Registration, Registrable: true, What: Text{"domains of snowshoe senders", "domaines d'expéditeurs en ordre dispersé"},
+			LookupURL: "https://www.invaluement.com/lookup/", Terms: "subscription; without it the zone gives nothing"},
+		fmb("bl", "domains with trouble", "domaines à problèmes"), fmb("nsbl", "bad name servers", "mauvais serveurs de noms"), fmb("short", "shorteners", "raccourcisseurs de liens"),
 		{Name: "fmb.la fresh", Zone: "fresh.fmb.la", Kinds: Domain, Weight: 1, Registrable: true, What: Text{"new domains", "domaines nouveaux"}, LookupURL: "https://fmb.la/",
 			Codes: []Code{neutral("127.2.0.2", "2days", "domain seen for two days", "domaine vu depuis deux jours"), neutral("127.2.0.14", "14days", "domain seen for 14 days", "domaine vu depuis 14 jours"),
 				neutral("127.2.0.28", "28days", "domain seen for 28 days", "domaine vu depuis 28 jours")}},
@@ -100,4 +105,96 @@ func hashLists() []List {
 		{Name: "rspamd URIBL", Zone: "uribl.rspamd.com", Kinds: Hash, Codes: listed(), Weight: 2, What: Text{"hashed domains", "domaines hachés"}, Terms: "for users of rspamd"},
 		{Name: "rspamd email", Zone: "email.rspamd.com", Kinds: Hash, Codes: listed(), Weight: 2, What: Text{"hashed addresses", "adresses hachées"}, Terms: "for users of rspamd"},
 	}
+}
+
+// fmb is a zone of fmb.la of which no code is documented as a listing: information only.
+func fmb(name, en, fr string) List {
+	return List{Name: "fmb.la " + name, Zone: name + ".fmb.la", Kinds: Domain, Weight: 1, Registrable: true, What: Text{en, fr}, LookupURL: "https://fmb.la/",
+		Codes: []Code{neutral("127.0-2.0.*", "named", en, fr)}}
+}
+
+// hearsayLists stand in public collections of zones and nowhere else that we know of. A panel asks them once a test point has proved them.
+func hearsayLists() []List {
+	one := func(name, zone string, kinds Kind, weight int, url, en, fr string) List {
+		return List{Name: name, Zone: zone, Kinds: kinds, Codes: listed(), Weight: weight, Evidence: Hearsay, LookupURL: url, What: Text{en, fr}, Registrable: kinds&Domain != 0}
+	}
+	wide := func(l List) List {
+		l.Codes = anyCode()
+		return l
+	}
+	const nobody, personne = "not documented", "non documenté"
+	traps, pieges := "spam traps", "pièges à spam"
+	lashback := one("Lashback UBL (lashback.com)", "ubl.lashback.com", IP4, 1, "https://blacklist.lashback.com/", "mail after unsubscribing", "courriel après désinscription")
+	lashback.PartOf = "ubl.unsubscore.com"
+	return []List{
+		one("S5H IPv6", "ipv6.all.s5h.net", IP6, 1, "", traps+", IPv6", pieges+", IPv6"),
+		wide(one("0SPAM networks", "nbl.0spam.org", IP4, 1, "https://0spam.org/", "networks of bad hosts", "réseaux de mauvais hôtes")),
+		wide(one("0SPAM RBL", "rbl.0spam.org", IP4, 1, "https://0spam.org/", "bad hosts", "mauvais hôtes")),
+		wide(one("0SPAM URL", "url.0spam.org", Domain, 1, "https://0spam.org/", "domains in links of spam", "domaines des liens de spam")),
+		wide(one("0SPAM DBL", "dbl.0spam.org", Domain, 1, "https://0spam.org/", "domains of spam", "domaines de spam")),
+		one("Suomispam grey", "gl.suomispam.net", IP4, 0, "https://suomispam.net/", "grey senders", "expéditeurs douteux"),
+		one("Suomispam DBL", "dbl.suomispam.net", Domain, 0, "https://suomispam.net/", "domains of spam", "domaines de spam"),
+		wide(one("SWINOG DNSRBL", "dnsrbl.swinog.ch", IP4, 1, "https://antispam.imp.ch/", nobody, personne)),
+		wide(one("SWINOG URIBL", "uribl.swinog.ch", Domain, 1, "https://antispam.imp.ch/", nobody, personne)),
+		lashback,
+		one("Redhawk", "access.redhawk.org", IP4, 1, "https://redhawk.org/", nobody, personne),
+		one("brukalai.lt black", "black.dnsbl.brukalai.lt", IP4, 0, "", nobody, personne),
+		one("brukalai.lt light", "light.dnsbl.brukalai.lt", IP4, 0, "", nobody, personne),
+		one("Scientific Spam", "bl.scientificspam.net", IP4, 1, "https://scientificspam.net/", "spam to academics", "spam aux universitaires"),
+		one("Scientific Spam domains", "rhsbl.scientificspam.net", Domain, 1, "https://scientificspam.net/", "domains of spam to academics", "domaines de spam aux universitaires"),
+		one("JustSpam", "dnsbl.justspam.org", IP4, 1, "https://justspam.org/", nobody, personne),
+		one("ZenRBL", "ip4.bl.zenrbl.pl", IP4, 1, "https://zenrbl.pl/", nobody, personne),
+		one("v4BL", "free.v4bl.org", IP4, 1, "https://v4bl.org/", nobody, personne),
+		wide(one("BlockedServers spam", "spam.rbl.blockedservers.com", IP4, 0, "https://blockedservers.com/", nobody, personne)),
+		wide(one("BlockedServers", "rbl.blockedservers.com", IP4, 0, "https://blockedservers.com/", nobody, personne)),
+		wide(one("BlockedServers netscan", "netscan.rbl.blockedservers.com", IP4, 0, "https://blockedservers.com/", nobody, personne)),
+		one("NoSolicitado", "bl.nosolicitado.org", IP4, 1, "https://nosolicitado.org/", "bulk mail in Spanish", "envois en nombre en espagnol"),
+		one("NoSolicitado worst", "bl.worst.nosolicitado.org", IP4, 1, "https://nosolicitado.org/", "worst senders of bulk mail in Spanish", "pires envois en nombre en espagnol"),
+		one("Konstant", "bl.konstant.no", IP4, 0, "", nobody, personne),
+		one("Woody", "blacklist.woody.ch", IP4, 1, "https://blacklist.woody.ch/", nobody, personne),
+		one("JIPPG", "mail-abuse.blacklist.jippg.org", IP4, 0, "https://jippg.org/", "abuse seen in Japan", "abus vus au Japon"),
+		one("korea.services.net", "korea.services.net", IP4, 0, "", "addresses in Korea, whatever they send", "adresses de Corée, quoi qu'elles envoient"),
+		one("KISA", "spamlist.or.kr", IP4, 0, "", "spam seen in Korea", "spam vu en Corée"),
+		wide(one("MailCleaner", "iprbl.mailcleaner.net", IP4, 1, "https://www.mailcleaner.net/", nobody, personne)),
+	}
+}
+
+// webLists are providers' own lists: no zone, seen in refusals. They are here for their weight and their way out; Zone is the host of the page.
+func webLists() []List {
+	all := []List{
+		{Name: "Cloudmark CSI", Zone: "csi.cloudmark.com", Weight: 4, What: Text{"sender reputation used by Orange, Libero, Optus and others", "réputation utilisée par Orange, Libero, Optus et d'autres"},
+			LookupURL: "https://csi.cloudmark.com/reset-request/"},
+		{Name: "Proofpoint", Zone: "ipcheck.proofpoint.com", Weight: 4, What: Text{"dynamic reputation used by Apple and companies", "réputation dynamique utilisée par Apple et des entreprises"},
+			LookupURL: "https://ipcheck.proofpoint.com/"},
+		{Name: "Microsoft (S3140, S3150)", Zone: "olcsupport.office.com", Weight: 5, What: Text{"Outlook.com, Hotmail, Live", "Outlook.com, Hotmail, Live"},
+			LookupURL: "https://olcsupport.office.com/"},
+		{Name: "Vade", Zone: "sendertool.vadesecure.com", Weight: 4, Evidence: Hearsay, What: Text{"filter of Orange, SFR, La Poste and others", "filtre d'Orange, SFR, La Poste et d'autres"},
+			LookupURL: "https://sendertool.vadesecure.com/"},
+	}
+	for i := range all {
+		all[i].Kinds, all[i].Access, all[i].Terms = IP4|IP6, Web, "no zone: seen in refusals, looked up on the page"
+	}
+	return all
+}
+
+// InUse is what a panel is made of where nobody chose: all lists but those without a zone, those of hashes, those that are skipped, and
+// those whose data another one of lists holds too. A list with a key stands for the free one with the same data (PartOf).
+func InUse(lists []List) []List {
+	free := map[string]bool{} // zones that a list with a key replaces
+	have := map[string]bool{}
+	for _, l := range lists {
+		have[l.Zone] = true
+		if l.key != nil && l.PartOf != "" && !strings.Contains(l.PartOf, "<key>") {
+			free[l.PartOf] = true
+		}
+	}
+	var out []List
+	for _, l := range lists {
+		keyed := l.key != nil && free[l.PartOf]
+		if l.Access == Web || l.Kinds&^Hash == 0 || l.Skip || free[l.Zone] || l.PartOf != "" && have[l.PartOf] && !keyed {
+			continue
+		}
+		out = append(out, l)
+	}
+	return out
 }

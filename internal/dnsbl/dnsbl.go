@@ -130,6 +130,8 @@ type List struct {
 	Allow        bool   // an allow list: Listed is good
 	Default      bool   // asked by the filter without any key
 	PartOf       string // zone that holds the same data: do not ask both
+	// Skip: it says nothing about mail that leaves from us, or is for others; asked only where the settings name it.
+	Skip bool
 	// Registrable: a domain is asked as its registrable domain (public suffix list with private part), which is what such lists hold.
 	Registrable bool
 	// TestListed is the target of RFC 5782 5 that must be listed, as labels before the zone ("2.0.0.127"); "" when none is documented.

@@ -448,7 +448,7 @@ func TestDirectory(t *testing.T) {
 			if why, dead := dnsbl.Dead(l.Zone); dead {
 				t.Errorf("dead: %s", why)
 			}
-			if l.Name == "" || l.Kinds == 0 || len(l.Codes) == 0 || l.What.EN == "" || l.What.FR == "" || l.Weight < 0 || l.Weight > 5 || l.Access == "" {
+			if l.Name == "" || l.Kinds == 0 || (len(l.Codes) == 0) != (l.Access == dnsbl.Web) || l.What.EN == "" || l.What.FR == "" || l.Weight < 0 || l.Weight > 5 || l.Access == "" {
 				t.Errorf("incomplete: %+v", l)
 			}
 			if l.PartOf != "" && !zones[l.PartOf] {

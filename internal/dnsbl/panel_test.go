@@ -181,4 +181,3 @@ func TestSilentZone(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
-
