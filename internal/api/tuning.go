@@ -17,8 +17,8 @@ import (
 	"postern/internal/user"
 )
 
-// Score is the points of one test where they are not its own.
-type Score struct {
+// TestScore is the points of one test where they are not its own.
+type TestScore struct {
 	Test     string    `json:"test"`
 	Customer string    `json:"customer,omitempty" doc:"For whom; absent: for everybody"`
 	Points   float64   `json:"points" doc:"0: the test is off"`
@@ -31,7 +31,7 @@ type Score struct {
 
 // Scores are points of tests.
 type Scores struct {
-	Scores []Score `json:"scores" nullable:"false"`
+	Scores []TestScore `json:"scores" nullable:"false"`
 }
 
 // ScoresRequest gives tests other points.
@@ -198,7 +198,7 @@ func (s *server) listScores(_ context.Context, in *scoresIn) (*body[Scores], err
 	for i, t := range f.Catalogue() {
 		own[t.Name], order[t.Name] = t, i
 	}
-	out := Scores{Scores: []Score{}}
+	out := Scores{Scores: []TestScore{}}
 	seen := map[string]bool{}
 	overrides := s.o.Accounts.Overrides()
 	for _, o := range overrides {
@@ -207,15 +207,15 @@ func (s *server) listScores(_ context.Context, in *scoresIn) (*body[Scores], err
 		}
 		seen[o.Test] = true
 		t := own[o.Test]
-		out.Scores = append(out.Scores, Score{Test: o.Test, Customer: o.Scope, Points: o.Points, Default: t.Points, Group: string(t.Group), Origin: o.Origin, By: o.By, At: o.At})
+		out.Scores = append(out.Scores, TestScore{Test: o.Test, Customer: o.Scope, Points: o.Points, Default: t.Points, Group: string(t.Group), Origin: o.Origin, By: o.By, At: o.At})
 	}
 	if in.All {
 		for _, t := range own {
 			if !seen[t.Name] {
-				out.Scores = append(out.Scores, Score{Test: t.Name, Points: t.Points, Default: t.Points, Group: string(t.Group)})
+				out.Scores = append(out.Scores, TestScore{Test: t.Name, Points: t.Points, Default: t.Points, Group: string(t.Group)})
 			}
 		}
-		slices.SortFunc(out.Scores, func(x, y Score) int {
+		slices.SortFunc(out.Scores, func(x, y TestScore) int {
 			return cmp.Or(cmp.Compare(order[x.Test], order[y.Test]), strings.Compare(x.Test, y.Test), strings.Compare(x.Customer, y.Customer))
 		})
 	}

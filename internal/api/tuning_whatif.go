@@ -172,7 +172,7 @@ func (w *WhatIf) merge(page WhatIf) {
 }
 
 // Scores returns the points that are not the tests' own: of all customers, or what counts for one. all: every test.
-func (c *Client) Scores(ctx context.Context, customer string, all bool) ([]Score, error) {
+func (c *Client) Scores(ctx context.Context, customer string, all bool) ([]TestScore, error) {
 	q := values("customer", customer)
 	if all {
 		q.Set("all", "true")
