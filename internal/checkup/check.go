@@ -94,15 +94,27 @@ type EgressAddress struct {
 
 // Ask is what one check-up is told beside its target.
 type Ask struct {
-	HELO      string             // name that the IP gives in EHLO; "": not known, or that of CheckerOptions.Egress
-	Selectors []string           // DKIM selectors to look at, beside those known
-	IPs       []netip.Addr       // addresses that the domain's mail leaves from, beside CheckerOptions.Egress
-	Progress  func(done, of int) // told of lists as they answer, from one goroutine at a time; nil: nobody is
-	Probe     bool               // connect to the mail servers of the target
-	Relay     *RelayTest         // with Probe: test whether the IP is an open relay; nil: do not
-	Callout   bool               // ask the domain's mail server whether the address of a sender exists (RCPT, no message)
-	NoLists   bool               // leave the blocklists out
-	Mine      Mine               // what the operator says is his, beside CheckerOptions.Egress
+	HELO       string             // name that the IP gives in EHLO; "": not known, or that of CheckerOptions.Egress
+	ReturnPath mail.Domain        // domain that bounces to the sender's mail return to; "": not known
+	Selectors  []string           // DKIM selectors to look at, beside those known
+	IPs        []netip.Addr       // addresses that the domain's mail leaves from, beside CheckerOptions.Egress
+	Progress   func(done, of int) // told of lists as they answer, from one goroutine at a time; nil: nobody is
+	Probe      bool               // connect to the mail servers of the target
+	Relay      *RelayTest         // with Probe: test whether the IP is an open relay; nil: do not
+	Callout    bool               // ask the domain's mail server whether the address of a sender exists (RCPT, no message)
+	NoLists    bool               // leave the blocklists out
+	Mine       Mine               // what the operator says is his, beside CheckerOptions.Egress
+}
+
+// deadline bounds the check-up: servers of ours are spoken to several times, and slow down for whoever errs.
+func (a Ask) deadline() time.Duration {
+	switch {
+	case a.Relay != nil:
+		return 3 * CheckDeadline
+	case a.Probe:
+		return 2 * CheckDeadline
+	}
+	return CheckDeadline
 }
 
 // CheckReport is what a check-up found. Its form for programs is CheckJSON.
@@ -156,11 +168,15 @@ type part struct {
 	spf      *SPFTree
 }
 
-// Check looks at a target: of an address at its domain too. Trouble on the network shows as Unknown in the findings, within CheckDeadline.
+// Check looks at a target: of an address at its domain too. Trouble on the network shows as Unknown in the findings, within CheckDeadline, with probes
+// twice, with a relay test three times that. Errors: ErrTarget, ErrRelayTest.
 func (c *Checker) Check(ctx context.Context, t Target, ask Ask) (CheckReport, error) {
 	began := time.Now()
 	r := CheckReport{Target: t, At: c.o.Now()}
-	ctx, cancel := context.WithTimeout(ctx, CheckDeadline)
+	if err := c.CheckRelay(t, ask); err != nil {
+		return r, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, ask.deadline())
 	defer cancel()
 	one := *c // with a resolver that asks each question once, and so many
 	one.o.Resolver = newMemory(dns.WithBudget(c.o.Resolver, MaxQuestions))

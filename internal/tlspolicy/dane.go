@@ -165,3 +165,9 @@ func (b *Book) bases(ctx context.Context, host string, q Question) (names []stri
 	}
 	return nil, ""
 }
+
+// RecordFor is the record that names a certificate's key by its SHA-256 digest: 3 1 1, which outlives a renewal that keeps the key (RFC 7671 5.1).
+func RecordFor(c *x509.Certificate) TLSA {
+	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
+	return TLSA{usageEE, selectSPKI, matchSHA256, sum[:]}
+}
