@@ -88,6 +88,10 @@ type Config struct {
 	Domains     Domains     `key:"domains"`
 	Webhooks    Webhooks    `key:"webhooks"`
 	API         API         `key:"api"`
+	Blocklists  Blocklists  `key:"blocklists"`
+
+	SNDS            SNDS            `key:"snds"`
+	PostmasterTools PostmasterTools `key:"postmaster_tools"`
 
 	// Files are the files read, in order; empty for ZeroConfig.
 	Files []string

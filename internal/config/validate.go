@@ -57,6 +57,7 @@ func (v *validation) run() {
 	v.alarms()
 	v.networks("webhooks.private_destinations", v.Webhooks.Private, "whoever may make a webhook can make Postern post to programs of this machine, which may trust it")
 	v.domains()
+	v.signals()
 }
 
 // networks checks a list of networks that are not the internet; own is said of those that hold this machine.
@@ -430,6 +431,7 @@ func (v *validation) filter() {
 		}
 		zones[x.Zone] = true
 	}
+	v.blocklists()
 	v.scanners()
 	if v.Held.LinkTTL < v.Held.Keep {
 		v.doubt("held.link_ttl", "the link in a notice stops working before the message expires (held.keep: %s)", formatDuration(v.Held.Keep))

@@ -23,7 +23,8 @@ CREATE TABLE postmaster_snds (
   seen       INTEGER NOT NULL,
   PRIMARY KEY (ip, start)
 ) WITHOUT ROWID;
-CREATE INDEX postmaster_snds_day ON postmaster_snds (day, ip);
+-- The map of all addresses reads the index alone.
+CREATE INDEX postmaster_snds_day ON postmaster_snds (day, ip, start, recipients, colour, complaint, below, traps);
 
 -- Ranges of addresses that Microsoft reports as abnormal now. scope: whose report it is; the next one of the same scope replaces it.
 CREATE TABLE postmaster_state (
