@@ -101,8 +101,8 @@ func (l List) neutral() bool {
 }
 
 // delisting is the way out of l: its own, that of its operator, or what can be said of any.
-func (l List) delisting() Delisting {
-	if d, ok := zoneDelistings()[l.Zone]; ok {
+func (l List) delisting(zones, operators map[string]Delisting) Delisting {
+	if d, ok := zones[l.Zone]; ok {
 		return d
 	}
 	if l.Allow || l.neutral() {
@@ -115,7 +115,7 @@ func (l List) delisting() Delisting {
 	case l.Kinds&^Hash == 0 && l.Kinds != 0:
 		kind = "hash"
 	}
-	if d, ok := operatorDelistings()[l.Operator+" "+kind]; ok {
+	if d, ok := operators[l.Operator+" "+kind]; ok {
 		return d
 	}
 	return l.unknown()

@@ -8,6 +8,7 @@ func Directory() []List {
 		hearsayLists(), webLists()} {
 		out = append(out, group...)
 	}
+	zones, operators := zoneDelistings(), operatorDelistings()
 	for i := range out {
 		l := &out[i]
 		if l.Access == "" {
@@ -18,6 +19,7 @@ func Directory() []List {
 		}
 		l.Operator = operator(l.Zone)
 		l.finish()
+		l.Delisting = l.delisting(zones, operators)
 	}
 	return out
 }
@@ -34,7 +36,6 @@ func (l *List) finish() {
 	}
 	l.Skip = skipped[l.Zone]
 	l.RefusesRcode = refusers[l.Operator]
-	l.Delisting = l.delisting()
 }
 
 // evidence of the lists that are not Documented.

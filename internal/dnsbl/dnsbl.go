@@ -205,6 +205,9 @@ func (l List) WithKey(key string) (List, error) {
 	return l, nil
 }
 
+// HasKey reports whether the list has its personal key.
+func (l List) HasKey() bool { return l.key != nil }
+
 // origin is the zone as it is asked, with the key.
 func (l *List) origin() string {
 	if l.key == nil {

@@ -69,7 +69,7 @@ var Plan = []Room{
 	{"3 Faces", "cli", "The same acts from a shell: through the running server's socket, or directly where no server is needed.",
 		[]string{"account", "aggregate", "api", "app", "checkup", "config", "dkim", "dns", "dnsbl", "feedback", "locale", "mail", "postmaster", "provider", "report", "reputation", "shaping", "user", "world"}},
 
-	{"4 Roof", "config", "Reads the YAML, refuses what it does not know, gathers each room's own settings.", []string{"account", "alarm", "mail", "opinion", "smtp", "tree"}},
+	{"4 Roof", "config", "Reads the YAML, refuses what it does not know, gathers each room's own settings.", []string{"account", "alarm", "dnsbl", "mail", "opinion", "smtp", "tree"}},
 	{"4 Roof", "app", "Builds every room, starts and stops them in order; the only place that knows all.",
 		[]string{"account", "aggregate", "alarm", "api", "checkup", "config", "delivery", "dkim", "dns", "dnsbl", "feedback", "filter", "intake", "journal", "learn", "locale", "mail", "milter", "notice", "opinion", "portal", "postmaster", "provider", "report", "reputation", "returnpath", "rules", "shaping", "smtp", "spamd", "spool", "store", "suppression", "tlspolicy", "user", "webhook"}},
 	{"4 Roof", "world", "A small internet on loopback: DNS, providers with their manners, senders. Used by `postern demo` and end-to-end tests.",
