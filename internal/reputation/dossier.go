@@ -45,6 +45,10 @@ type Dossier struct {
 	Due      time.Time     // when somebody is reminded; zero: never
 	Gathered time.Time     // when the evidence was; zero: not yet
 	Causes   []Cause       // the likeliest first
+
+	quietAt time.Time // up to when Quiet is counted
+	look    time.Time // when the evidence is gathered; zero: not by itself
+
 	// What follows is only in the answer of Watch.Dossier.
 	Listings  []Listing // of this operator, the newest first, at most 50
 	Evidence  Evidence

@@ -12,13 +12,16 @@ type Evidence struct {
 	From, To time.Time // the window of the journal
 	Missing  []Missing `json:"missing,omitempty"`
 
-	Listings   []ListedAs        `json:"listings,omitempty"`
-	Senders    Senders           `json:"senders"`
-	Answers    []AnswerEvidence  `json:"answers,omitempty"` // of receivers that name the list or refuse the address, the most frequent first
-	SNDS       []SNDSDay         `json:"snds,omitempty"`    // the oldest first
-	Neighbours Neighbours        `json:"neighbours"`
-	Findings   []FindingEvidence `json:"findings,omitempty"` // of the check-up, without those that are fine
-	Measured   map[string]bool   `json:"measured,omitempty"` // groups of the check-up that were looked at with an answer: "egress", "spf", "server"
+	Listings    []ListedAs        `json:"listings,omitempty"`
+	Senders     Senders           `json:"senders"`
+	Recent      Tally             `json:"recent"` // of the last day, when the dossier was gathered; RecentKnown says whether it was read
+	RecentKnown bool              `json:"recent_known,omitempty"`
+	Answers     []AnswerEvidence  `json:"answers,omitempty"` // of receivers that name the list or refuse the address, the most frequent first
+	SNDS        []SNDSDay         `json:"snds,omitempty"`    // the oldest first
+	Neighbours  Neighbours        `json:"neighbours"`
+	Findings    []FindingEvidence `json:"findings,omitempty"` // of the check-up, also those that are fine
+	Warm        time.Time         `json:"warm,omitzero"`      // when the warm-up of an egress address began; zero: it has none
+	Measured    map[string]bool   `json:"measured,omitempty"` // groups of the check-up that were looked at with an answer: "egress", "spf", "server"
 }
 
 // Missing is a part of the evidence that could not be gathered.

@@ -83,6 +83,8 @@ type Options struct {
 	Raise func(Alarm)
 	Clear func(key string)
 	Tell  func(Alarm)
+	// Raised returns the keys of the alarms that stand, for those that ended while nobody could tell; nil: they stand until they are cleared by hand.
+	Raised func() []string
 
 	Logger *slog.Logger
 	Now    func() time.Time

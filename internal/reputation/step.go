@@ -33,11 +33,8 @@ type Step struct {
 type Delisting struct {
 	Zone   string
 	List   string
-	URL    string        // where removal is asked for; "" there is no way
-	Lookup string        // where the listing is seen
-	Way    string        // how, a short code of package dnsbl; "" not known
-	How    dnsbl.Text    // the procedure
-	Expiry time.Duration // after which a listing ends by itself; 0 not documented
+	Lookup string // where the listing is seen; "" nowhere
+	dnsbl.Delisting
 }
 
 // Request is a request for removal, for a person to copy.

@@ -45,13 +45,14 @@ CREATE TABLE reputation_listing (
   dossier  TEXT    NOT NULL
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX reputation_listing_open  ON reputation_listing (target, zone) WHERE until = 0;
-CREATE INDEX reputation_listing_now     ON reputation_listing (since, id) WHERE until = 0;
+CREATE INDEX reputation_listing_now     ON reputation_listing (id) WHERE until = 0;
+CREATE INDEX reputation_listing_customer ON reputation_listing (customer, id) WHERE customer <> '';
 CREATE INDEX reputation_listing_block   ON reputation_listing (block) WHERE until = 0 AND block <> '';
-CREATE INDEX reputation_listing_target  ON reputation_listing (target, since);
-CREATE INDEX reputation_listing_dossier ON reputation_listing (dossier) WHERE dossier <> '';
+CREATE INDEX reputation_listing_target  ON reputation_listing (target, id);
+CREATE INDEX reputation_listing_dossier ON reputation_listing (dossier, id) WHERE dossier <> '';
 CREATE INDEX reputation_listing_until   ON reputation_listing (until) WHERE until > 0;
 
--- What changed: id grows with time.
+-- What changed. The ids of listings, events and acts grow with time.
 CREATE TABLE reputation_event (
   id       TEXT    PRIMARY KEY,
   at       INTEGER NOT NULL,
@@ -129,7 +130,7 @@ CREATE INDEX reputation_dossier_changed  ON reputation_dossier (changed, id);
 CREATE INDEX reputation_dossier_look     ON reputation_dossier (look) WHERE look > 0;
 CREATE INDEX reputation_dossier_customer ON reputation_dossier (customer, changed, id) WHERE customer <> '';
 
--- What was done in a dossier, by whom (a person, or "rule"): id grows with time.
+-- What was done in a dossier, by whom: a person, or "rule".
 CREATE TABLE reputation_act (
   id      TEXT    PRIMARY KEY,
   dossier TEXT    NOT NULL,

@@ -1,0 +1,121 @@
+package reputation
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"postern/internal/store"
+)
+
+// The turns of Run.
+const (
+	lookTurn   = 15 * time.Second
+	followTurn = time.Minute
+)
+
+// Run watches until ctx ends: own targets, ranges and dossiers each in their own time.
+func (w *Watch) Run(ctx context.Context) error {
+	var work sync.WaitGroup
+	defer work.Wait()
+	work.Go(func() { w.runRounds(ctx) })
+	work.Go(func() { w.runDossiers(ctx) })
+	for {
+		if err := w.lookTurn(ctx); err != nil && ctx.Err() == nil {
+			w.counts.failed.Add(1)
+			w.log.Warn("reputation not looked at; will be tried again", "error", err)
+		}
+		if !sleep(ctx, lookTurn) {
+			return nil
+		}
+	}
+}
+
+// lookTurn looks at everything that is due.
+func (w *Watch) lookTurn(ctx context.Context) error {
+	if err := w.sync(ctx); err != nil {
+		return err
+	}
+	for {
+		more, err := w.lookDue(ctx)
+		if err != nil || !more {
+			return err
+		}
+	}
+}
+
+// runDossiers gathers, follows up and tidies.
+func (w *Watch) runDossiers(ctx context.Context) {
+	var tidied time.Time
+	tick := time.NewTicker(followTurn)
+	defer tick.Stop()
+	for {
+		if err := w.dossierTurn(ctx, &tidied); err != nil && ctx.Err() == nil {
+			w.counts.failed.Add(1)
+			w.log.Warn("dossiers not followed; will be tried again", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-w.wake:
+		}
+	}
+}
+
+// dossierTurn does what is due in dossiers, and hourly what belongs to the whole room.
+func (w *Watch) dossierTurn(ctx context.Context, tidied *time.Time) error {
+	if err := w.gatherDue(ctx); err != nil {
+		return err
+	}
+	if err := w.followUp(ctx); err != nil {
+		return err
+	}
+	if now := w.o.Now(); now.Sub(*tidied) >= time.Hour {
+		if err := w.tellAll(ctx); err != nil {
+			return err
+		}
+		if err := w.tidy(ctx); err != nil {
+			return err
+		}
+		*tidied = now
+	}
+	return nil
+}
+
+// tidy removes what is too old, in small pieces.
+func (w *Watch) tidy(ctx context.Context) error {
+	now := w.o.Now()
+	old := now.Add(-w.o.Keep)
+	for _, x := range []struct {
+		what, sql string
+		args      []any
+	}{
+		{"days", `DELETE FROM reputation_day WHERE (block, day) IN (SELECT block, day FROM reputation_day WHERE day < ? LIMIT ?)`, []any{dayNumber(now) - DaysKept, pruneRows}},
+		{"events", `DELETE FROM reputation_event WHERE id IN (SELECT id FROM reputation_event WHERE id < ? LIMIT ?)`, []any{firstID(old), pruneRows}},
+		{"listings", `DELETE FROM reputation_listing WHERE id IN (SELECT id FROM reputation_listing WHERE until > 0 AND until < ? LIMIT ?)`, []any{old, pruneRows}},
+		{"steps", `DELETE FROM reputation_step WHERE dossier IN (SELECT id FROM reputation_dossier WHERE state = 'closed' AND changed < ? LIMIT ?)`, []any{old, pruneRows}},
+		{"acts", `DELETE FROM reputation_act WHERE id IN (SELECT a.id FROM reputation_act a JOIN reputation_dossier d ON d.id = a.dossier WHERE d.state = 'closed' AND d.changed < ? LIMIT ?)`, []any{old, pruneRows}},
+		{"dossiers", `DELETE FROM reputation_dossier WHERE id IN (SELECT id FROM reputation_dossier WHERE state = 'closed' AND changed < ? LIMIT ?)`, []any{old, pruneRows}},
+		{"targets", `DELETE FROM reputation_target WHERE target IN (SELECT t.target FROM reputation_target t WHERE t.next = 0 AND t.lists = 0 AND t.seen < ?
+ AND NOT EXISTS (SELECT 1 FROM reputation_listing l WHERE l.target = t.target) LIMIT ?)`, []any{now.Add(-unseenAfter), pruneRows}},
+	} {
+		for n := int64(pruneRows); n >= pruneRows; {
+			err := w.db.Write(ctx, func(tx *store.Tx) (err error) {
+				n, err = tx.Exec(x.sql, x.args...)
+				return err
+			})
+			if err != nil {
+				return fmt.Errorf("reputation: old %s not removed: %w", x.what, err)
+			}
+		}
+	}
+	return nil
+}
+
+func parseIP(s string) netip.Addr {
+	ip, _ := netip.ParseAddr(s)
+	return ip
+}
