@@ -1,0 +1,326 @@
+package aggregate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"postern/internal/mail"
+	"postern/internal/report"
+	"postern/internal/store"
+)
+
+// States of what came in.
+const (
+	stateWaiting = 0
+	stateUnread  = 1 // could not be read
+	stateForeign = 2 // about a domain that nobody here has
+)
+
+// Arrival is something that came in as a report.
+type Arrival struct {
+	How      string // "mail", "upload" (portal), "api"
+	ClientIP netip.Addr
+	Sender   string // header From of the mail
+	Customer string // who uploaded it; "": mail, or the operator
+	Name     string // of the file
+	Raw      []byte
+}
+
+// Put writes a report down and returns when it is durable. Run reads it later. The error is ErrBusy when too many wait.
+func (l *Ledger) Put(ctx context.Context, a Arrival) error {
+	now := l.o.Now()
+	client := ""
+	if a.ClientIP.IsValid() {
+		client = a.ClientIP.String()
+	}
+	err := l.db.Write(ctx, func(tx *store.Tx) error {
+		var waiting int64
+		if err := tx.QueryRow(`SELECT count(*) FROM aggregate_inbox WHERE state = ?`, stateWaiting).Scan(&waiting); err != nil {
+			return err
+		}
+		if waiting >= MaxWaiting {
+			return ErrBusy
+		}
+		_, err := tx.Exec(sqlPut, newID(now), micros(now), stateWaiting, 0, a.How, client, clip(a.Sender, 300), a.Customer, clip(a.Name, 300), len(a.Raw), "", a.Raw)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("report not written down: %w", err)
+	}
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// waiting is a row of the inbox.
+type waiting struct {
+	id string
+	Arrival
+	received time.Time
+}
+
+// claimFor is how long one node reads a report alone; another tries again after that.
+const claimFor = 10 * time.Minute
+
+// Process reads all that waits.
+func (l *Ledger) Process(ctx context.Context) error {
+	for ctx.Err() == nil {
+		x, ok, err := l.claim(ctx)
+		if err != nil || !ok {
+			return err
+		}
+		if err := l.processOne(ctx, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// claim takes the oldest report that nobody reads.
+func (l *Ledger) claim(ctx context.Context) (x waiting, ok bool, err error) {
+	now := l.o.Now()
+	err = l.db.Write(ctx, func(tx *store.Tx) error {
+		ok = false
+		x = waiting{}
+		err := tx.QueryRow(sqlNextWaiting, stateWaiting, micros(now)).Scan(&x.id, &x.received, &x.How, &x.Sender, &x.Customer, &x.Name, &x.Raw)
+		if errors.Is(err, store.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		ok = true
+		_, err = tx.Exec(`UPDATE aggregate_inbox SET claimed = ? WHERE id = ?`, micros(now.Add(claimFor)), x.id)
+		return err
+	})
+	return x, ok, err
+}
+
+func (l *Ledger) processOne(ctx context.Context, x waiting) error {
+	out, err := l.take(ctx, x.Arrival, x.received, nil)
+	if err != nil {
+		return err
+	}
+	state, why := stateWaiting, ""
+	switch {
+	case out.Fault != "":
+		state, why = stateUnread, out.Fault
+		l.o.Counted("unread")
+	case out.Foreign != "" && out.Stored+out.Duplicates == 0:
+		state, why = stateForeign, out.Foreign
+		l.o.Counted("foreign")
+	}
+	return l.db.Write(ctx, func(tx *store.Tx) error {
+		if state == stateWaiting {
+			_, err := tx.Exec(`DELETE FROM aggregate_inbox WHERE id = ?`, x.id)
+			return err
+		}
+		kept := x.Raw
+		if state == stateForeign || len(kept) > maxKeptBytes {
+			kept = nil
+		}
+		_, err := tx.Exec(`UPDATE aggregate_inbox SET state = ?, claimed = 0, why = ?, sender = ?, body = ? WHERE id = ?`, state, clip(why, 500), clip(out.From, 300), append([]byte{}, kept...), x.id)
+		return err
+	})
+}
+
+// Outcome is what became of something that came in.
+type Outcome struct {
+	Stored     int              // reports that count now
+	Duplicates int              // that counted before
+	Others     []report.Kind    // reports that are recognised and kept nowhere here: complaints, abuse
+	Foreign    string           // a domain of a report that is not the caller's; "": none
+	Fault      string           // why something could not be read; "": everything was
+	From       string           // header From of the mail around it
+	Domains    []string         // that the stored ones are about
+	Warnings   []report.Warning // of all of them
+	Kinds      []report.Kind    // of the stored ones
+}
+
+// Import reads something at once and sums it up. own says which domains the caller may bring reports about; nil: those that Options.Takes.
+func (l *Ledger) Import(ctx context.Context, a Arrival, own func(mail.Domain) bool) (Outcome, error) {
+	out, err := l.take(ctx, a, l.o.Now(), own)
+	if err != nil {
+		return out, err
+	}
+	switch {
+	case out.Stored+out.Duplicates+len(out.Others) > 0:
+		return out, nil
+	case out.Foreign != "":
+		return out, fmt.Errorf("%w: %s", ErrNotTaken, out.Foreign)
+	}
+	return out, nil
+}
+
+// take reads and sums up. The error is the database's; what is wrong with the report stands in the outcome.
+func (l *Ledger) take(ctx context.Context, a Arrival, received time.Time, own func(mail.Domain) bool) (out Outcome, err error) {
+	if own == nil {
+		own = l.o.Takes
+	}
+	read, readErr := report.Read(a.Raw, a.Name, l.o.Limits)
+	out.From = read.From
+	if out.From == "" {
+		out.From = a.Sender
+	}
+	if len(read.Refused) > 0 {
+		out.Fault = strings.TrimPrefix(read.Refused[0].Error(), report.ErrRefused.Error()+": ")
+	}
+	if errors.Is(readErr, report.ErrNoReport) {
+		out.Fault = report.ErrNoReport.Error()
+		return out, nil
+	}
+	signed := ""
+	if l.o.Signed != nil && read.From != "" {
+		var names []string
+		for _, d := range l.o.Signed(ctx, a.Raw) {
+			names = append(names, string(d))
+		}
+		signed = clip(strings.Join(names, " "), 300)
+	}
+	for i := range read.Reports {
+		x := &read.Reports[i]
+		m := meta{received: received, how: a.How, sender: clip(out.From, 300), signed: signed}
+		var stored, known bool
+		var domains []string
+		switch x.Kind {
+		case report.KindAggregate:
+			domains = []string{x.Aggregate.Policy.Domain}
+			if owns(own, domains[0]) {
+				stored, known, err = l.addAggregate(ctx, x, m)
+			} else {
+				out.Foreign = domains[0]
+				continue
+			}
+		case report.KindTLS:
+			stored, known, domains, err = l.addTLS(ctx, x, m, own)
+			if len(domains) == 0 && err == nil {
+				if out.Foreign = "-"; len(x.TLS.Policies) > 0 {
+					out.Foreign = x.TLS.Policies[0].Domain
+				}
+				continue
+			}
+		case report.KindFailure:
+			d := ownedOf(own, x.Feedback)
+			if d == "" {
+				if out.Foreign = x.Feedback.From(); out.Foreign == "" {
+					out.Foreign = "-"
+				}
+				continue
+			}
+			domains = []string{d}
+			stored, known, err = l.addFailure(ctx, x, m, d)
+		default:
+			out.Others = append(out.Others, x.Kind)
+			l.o.Counted("other")
+			continue
+		}
+		if err != nil {
+			return out, err
+		}
+		out.Warnings = append(out.Warnings, x.Warnings...)
+		out.Kinds = append(out.Kinds, x.Kind)
+		out.Domains = append(out.Domains, domains...)
+		if known {
+			out.Duplicates++
+			l.o.Counted("duplicate")
+		}
+		if stored {
+			out.Stored++
+			l.o.Counted(string(x.Kind))
+			for _, d := range domains {
+				l.o.Heard(ctx, x.Kind, mail.Domain(d))
+			}
+		}
+	}
+	return out, nil
+}
+
+// owns reports whether a domain as a report writes it is one that counts.
+func owns(own func(mail.Domain) bool, d string) bool {
+	name, err := mail.ParseDomain(d)
+	return err == nil && own(name)
+}
+
+// ownedOf is the domain that a failure report is filed under.
+func ownedOf(own func(mail.Domain) bool, f *report.Feedback) string {
+	for _, d := range append([]string{f.From()}, f.Domains...) {
+		if d != "" && owns(own, d) {
+			return d
+		}
+	}
+	return ""
+}
+
+// Unread is something that came in and does not count.
+type Unread struct {
+	ID       string
+	Received time.Time
+	Foreign  bool // it is about a domain that nobody here has
+	How      string
+	ClientIP string
+	Sender   string
+	Name     string
+	Size     int64
+	Why      string // of what could not be read; the domain of what is foreign
+	Kept     bool   // its bytes can be had
+}
+
+// Unread lists what came in and does not count, the newest first. after is the identifier of the last of the page before.
+func (l *Ledger) Unread(ctx context.Context, after string, limit int) (out []Unread, err error) {
+	if after == "" {
+		after = "g" // behind all hexadecimal digits
+	}
+	err = l.db.Read(ctx, func(tx *store.Tx) error {
+		out = nil
+		rows := tx.Query(sqlUnread, stateWaiting, after, limit)
+		for rows.Next() {
+			var x Unread
+			var state, kept int64
+			if err := rows.Scan(&x.ID, &x.Received, &state, &x.How, &x.ClientIP, &x.Sender, &x.Name, &x.Size, &x.Why, &kept); err != nil {
+				return err
+			}
+			x.Foreign, x.Kept = state == stateForeign, kept > 0
+			out = append(out, x)
+		}
+		return rows.Err()
+	})
+	return out, err
+}
+
+// UnreadBody returns the bytes of what could not be read.
+func (l *Ledger) UnreadBody(ctx context.Context, id string) (body []byte, err error) {
+	err = l.db.Read(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow(`SELECT body FROM aggregate_inbox WHERE id = ? AND state > 0`, id).Scan(&body)
+	})
+	if errors.Is(err, store.ErrNoRows) || err == nil && len(body) == 0 {
+		err = ErrNotFound
+	}
+	return body, err
+}
+
+// Drop forgets one of them.
+func (l *Ledger) Drop(ctx context.Context, id string) error {
+	var n int64
+	err := l.db.Write(ctx, func(tx *store.Tx) (err error) {
+		n, err = tx.Exec(`DELETE FROM aggregate_inbox WHERE id = ? AND state > 0`, id)
+		return err
+	})
+	if err == nil && n == 0 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// clip cuts text for a column.
+func clip(s string, n int) string {
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "")
+	}
+	return s
+}
