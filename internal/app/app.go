@@ -43,6 +43,7 @@ import (
 	"postern/internal/mail"
 	"postern/internal/notice"
 	"postern/internal/portal"
+	"postern/internal/postmaster"
 	"postern/internal/provider"
 	"postern/internal/report"
 	"postern/internal/returnpath"
@@ -100,6 +101,7 @@ type App struct {
 	checker         *checkup.Checker
 	alarms          *alarm.Alarms
 	webhooks        *webhook.Webhooks
+	postmaster      *postmaster.Postmaster
 	queueWatch      alarm.Watch
 	metrics         *metrics
 	returning       returning
@@ -153,7 +155,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 		do   func(context.Context, *config.Config) error
 	}{
 		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"accounts", a.openAccounts}, {"users", a.openUsers},
-		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"webhooks", a.openWebhooks}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"return addresses", a.openReturning}, {"intake and delivery", a.openWorks},
+		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"webhooks", a.openWebhooks}, {"postmaster", a.openPostmaster}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"return addresses", a.openReturning}, {"intake and delivery", a.openWorks},
 		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"services", a.openServices}, {"pages", a.openFaces},
 	} {
 		if err := step.do(ctx, o.Config); err != nil {

@@ -55,6 +55,13 @@ func NewClient(policy Policy, resolver dns.Resolver, root *tls.Config) *Client {
 	return c
 }
 
+// HTTP returns a client for other questions, which goes where the policy allows and follows no redirect, as posts do. An answer may begin so late.
+func (c *Client) HTTP(wait time.Duration) *http.Client {
+	t := c.http.Transport.(*http.Transport).Clone()
+	t.ResponseHeaderTimeout = wait
+	return &http.Client{Transport: t, CheckRedirect: c.http.CheckRedirect}
+}
+
 // errNoName: DNS knows no address of the host.
 var errNoName = errors.New("the host has no address")
 
