@@ -159,8 +159,6 @@ func newID(now time.Time) string {
 	return hex.EncodeToString(b[:])
 }
 
-const dayLength = 24 * time.Hour
-
 // dayOf is the number of the UTC day that holds a moment.
 func dayOf(t time.Time) int64 { return floorDiv(t.Unix(), 24*3600) }
 

@@ -92,6 +92,9 @@ func TestSums(t *testing.T) {
 	storetest.Each(t, store.MainSchema(), func(t *testing.T, db *store.DB) {
 		l := open(t, db, nil)
 		put(t, l, written("r.example", "1", "shop.example", day(0), "none", rec{"192.0.2.1", 10, "pass", "fail", ""}, rec{"192.0.2.1", 5, "fail", "pass", ""}, rec{"198.51.100.7", 3, "fail", "fail", ""}))
+		if err := l.Process(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		put(t, l, written("r.example", "1", "shop.example", day(0), "none", rec{"192.0.2.1", 99, "pass", "fail", ""})) // the same again
 		put(t, l, written("q.example", "1", "shop.example", day(0), "none", rec{"192.0.2.1", 7, "pass", "pass", ""}, rec{"203.0.113.9", 4, "fail", "fail", "forwarded"}))
 		put(t, l, written("q.example", "2", "shop.example", day(2), "quarantine", rec{"198.51.100.7", 2, "fail", "fail", ""}))
