@@ -1,6 +1,7 @@
 package checkup
 
 import (
+	"context"
 	"errors"
 	"net/url"
 	"strings"
@@ -27,7 +28,7 @@ func (l *look) dmarc() []Finding {
 	end := func(code string, s State, args map[string]any) []Finding {
 		f.Code, f.State, f.Args = code, s, args
 		f.Evidence = w.evidence()
-		return append([]Finding{f}, l.reportAddresses()...)
+		return append([]Finding{f}, reportAddresses(l.ctx, l.known, l.domain, l.o.Reports.Domain)...)
 	}
 	policy, status, err := dmarc.Lookup(l.ctx, w, l.domain)
 	here := texts(dns.TXT(l.ctx, w, name), isDMARC)
@@ -140,9 +141,10 @@ func (l *look) alignedWith(d mail.Domain, mode byte, p dmarc.Policy) bool {
 	return status != dns.TryLater && org == p.Organizational
 }
 
-// reportAddresses looks whether addresses in other domains have agreed to take reports (RFC 9990 4): without their record none are sent.
-func (l *look) reportAddresses() []Finding {
-	policy, status, _ := dmarc.Lookup(l.ctx, l.known, l.domain)
+// reportAddresses looks whether addresses in other domains have agreed to take reports (RFC 9990 4): without their record none are sent. ours is
+// where this gateway takes reports.
+func reportAddresses(ctx context.Context, r dns.Resolver, domain, ours mail.Domain) []Finding {
+	policy, status, _ := dmarc.Lookup(ctx, r, domain)
 	if status != dns.Found || policy.Organizational == "" {
 		return nil
 	}
@@ -162,14 +164,14 @@ func (l *look) reportAddresses() []Finding {
 			continue
 		}
 		seen[string(d)] = true
-		org, known := dmarc.OrganizationalDomain(l.ctx, l.known, d)
+		org, known := dmarc.OrganizationalDomain(ctx, r, d)
 		if known != dns.TryLater && org == policy.Organizational {
 			continue
 		}
-		w := l.witness()
+		w := &witness{next: r, seen: map[asked]bool{}}
 		name := string(policy.Domain) + "._report._dmarc." + string(d)
-		a := dns.TXT(l.ctx, w, name)
-		f := Finding{Group: DMARC, Subject: string(d), Operator: d == l.o.Reports.Domain, Args: map[string]any{"Address": clip(uri[7:], 200), "Other": string(d)}}
+		a := dns.TXT(ctx, w, name)
+		f := Finding{Group: DMARC, Subject: string(d), Operator: d == ours && ours != "", Args: map[string]any{"Address": clip(uri[7:], 200), "Other": string(d)}}
 		switch {
 		case known == dns.TryLater || a.Status == dns.TryLater:
 			f.Code, f.State = "dmarc.reports-unknown", Unknown

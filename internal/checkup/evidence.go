@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"postern/internal/dns"
 )
@@ -77,6 +78,15 @@ func (w *witness) Query(ctx context.Context, name string, typ dns.Type) dns.Answ
 	return a
 }
 
+// note writes down what was asked in another way.
+func (w *witness) note(q Question) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.all) < maxEvidence {
+		w.all = append(w.all, q)
+	}
+}
+
 // evidence is what was asked until now.
 func (w *witness) evidence() []Question {
 	w.mu.Lock()
@@ -105,8 +115,24 @@ func value(r dns.Record) string {
 		return r.IP.String()
 	case dns.TypeMX:
 		return fmt.Sprintf("%d %s.", r.Pref, r.Host)
-	case dns.TypeTXT:
+	case dns.TypeTXT, dns.TypeSPF:
 		return r.Text
+	case dns.TypeSOA:
+		if r.SOA != nil {
+			seconds := func(d time.Duration) int64 { return int64(d / time.Second) }
+			return fmt.Sprintf("%s. %s. %d %d %d %d %d", r.Host, r.SOA.Mailbox, r.SOA.Serial, seconds(r.SOA.Refresh), seconds(r.SOA.Retry), seconds(r.SOA.Expire), seconds(r.SOA.Minimum))
+		}
+	case dns.TypeDS:
+		if len(r.Data) > 4 {
+			return fmt.Sprintf("%d %d %d %X", int(r.Data[0])<<8|int(r.Data[1]), r.Data[2], r.Data[3], r.Data[4:])
+		}
+	case dns.TypeTLSA:
+		if len(r.Data) > 3 {
+			return fmt.Sprintf("%d %d %d %x", r.Data[0], r.Data[1], r.Data[2], r.Data[3:])
+		}
+	case dns.TypeCAA:
+		tag, text, _ := strings.Cut(r.Text, "=")
+		return fmt.Sprintf("%d %s %q", r.Pref, tag, text)
 	}
 	return r.Host
 }

@@ -231,57 +231,14 @@ func (l *look) inbound() []Finding {
 	if mx := dns.MX(l.ctx, l.known, string(l.domain)); mx.Status != dns.Found || nullMX(mx) {
 		return nil
 	}
-	return []Finding{l.policy(), l.tlsReports()}
+	return []Finding{l.policy(), lookTLSReports(l.ctx, l.witness(), l.domain)}
 }
 
+// policy looks whether an MTA-STS policy is announced; its file is not fetched.
 func (l *look) policy() Finding {
-	w := l.witness()
-	host := "mta-sts." + string(l.domain)
-	f := Finding{Group: STS, Optional: true, Args: map[string]any{"Host": host}}
-	end := func(code string, s State) Finding {
-		f.Code, f.State, f.Evidence = code, s, w.evidence()
-		return f
+	f := stsRecord(l.ctx, l.witness(), l.domain)
+	if f.Code == "" {
+		f.Code = "sts.fine"
 	}
-	a := dns.TXT(l.ctx, w, "_mta-sts."+string(l.domain))
-	found := texts(a, func(s string) bool { return strings.HasPrefix(s, "v=STSv1;") })
-	switch {
-	case a.Status == dns.TryLater:
-		f.Args["Why"] = reason(a.Err)
-		return end("sts.unknown", Unknown)
-	case len(found) == 0:
-		return end("sts.none", Advice)
-	case len(found) > 1:
-		return end("sts.several", Problem) // RFC 8461 3.1: none counts
-	}
-	switch x := dns.Addrs(l.ctx, w, host); x.Status {
-	case dns.TryLater:
-		f.Args["Why"] = reason(x.Err)
-		return end("sts.unknown", Unknown)
-	case dns.Nothing:
-		return end("sts.no-host", Problem)
-	}
-	return end("sts.fine", Fine)
-}
-
-func (l *look) tlsReports() Finding {
-	w := l.witness()
-	name := "_smtp._tls." + string(l.domain)
-	f := Finding{Group: TLSReports, Optional: true, Args: map[string]any{"Name": name}}
-	end := func(code string, s State) Finding {
-		f.Code, f.State, f.Evidence = code, s, w.evidence()
-		return f
-	}
-	a := dns.TXT(l.ctx, w, name)
-	found := texts(a, func(s string) bool { return strings.HasPrefix(s, "v=TLSRPTv1;") })
-	switch {
-	case a.Status == dns.TryLater:
-		f.Args["Why"] = reason(a.Err)
-		return end("tlsrpt.unknown", Unknown)
-	case len(found) == 0:
-		f.Records = []Record{{Name: name, Type: "TXT", Value: "v=TLSRPTv1; rua=mailto:postmaster@" + string(l.domain), TTL: TTL}}
-		return end("tlsrpt.none", Advice)
-	case len(found) > 1:
-		return end("tlsrpt.several", Problem) // RFC 8460 3: none counts
-	}
-	return end("tlsrpt.fine", Fine)
+	return f
 }

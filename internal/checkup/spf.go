@@ -75,10 +75,10 @@ func (l *look) spf() []Finding {
 			switch {
 			case errors.Is(out.Err, spf.ErrSyntax):
 				return end("spf.syntax", Problem, map[string]any{"Why": reason(out.Err)})
-			case tree.lookups > maxLookups:
-				return end("spf.lookups", Problem, map[string]any{"Lookups": tree.lookups})
-			case tree.voids > maxVoids:
-				return end("spf.voids", Problem, map[string]any{"Voids": tree.voids})
+			case tree.Lookups > maxLookups:
+				return end("spf.lookups", Problem, map[string]any{"Lookups": tree.Lookups})
+			case tree.Voids > maxVoids:
+				return end("spf.voids", Problem, map[string]any{"Voids": tree.Voids})
 			}
 			return end("spf.broken", Problem, map[string]any{"Why": reason(out.Err)})
 		default:
@@ -92,20 +92,20 @@ func (l *look) spf() []Finding {
 	case len(failing) > 0:
 		proposal(found)
 		return end("spf.partly", l.weight(), map[string]any{"IPs": addresses(failing), "Passing": addresses(passing)})
-	case tree.lookups > maxLookups:
-		return end("spf.heavy", Advice, map[string]any{"Lookups": tree.lookups})
+	case tree.Lookups > maxLookups:
+		return end("spf.heavy", Advice, map[string]any{"Lookups": tree.Lookups})
 	case all == "?all", all == "" && !redirect:
 		proposal(found)
 		return end("spf.open-end", Advice, map[string]any{"All": orNone(all)})
-	case tree.ptr:
+	case tree.uses("ptr"):
 		return end("spf.ptr", Advice, nil)
-	case tree.lookups == maxLookups:
-		return end("spf.full", Advice, map[string]any{"Lookups": tree.lookups})
+	case tree.Lookups == maxLookups:
+		return end("spf.full", Advice, map[string]any{"Lookups": tree.Lookups})
 	}
 	if all == "" {
 		all = "redirect="
 	}
-	return end("spf.fine", Fine, map[string]any{"IPs": addresses(passing), "Lookups": tree.lookups, "All": all})
+	return end("spf.fine", Fine, map[string]any{"IPs": addresses(passing), "Lookups": tree.Lookups, "All": all})
 }
 
 func orNone(s string) string {
@@ -135,15 +135,28 @@ func (l *look) ips() []netip.Addr {
 
 // evaluate asks SPF for an address of a domain from each address.
 func (l *look) evaluate(r dns.Resolver, domain mail.Domain, ips []netip.Addr) []spf.Outcome {
-	out := make([]spf.Outcome, len(ips))
+	from := make([]EgressAddress, len(ips))
 	for i, ip := range ips {
-		hello := l.o.Hostname
+		from[i] = EgressAddress{IP: ip, HELO: l.o.Hostname}
 		if i < len(l.egress) && l.egress[i].HELO != "" {
-			hello = l.egress[i].HELO
+			from[i].HELO = l.egress[i].HELO
 		}
-		out[i] = spf.Check(l.ctx, r, spf.Query{IP: ip, Hello: hello, ReversePath: mail.Address{Local: "postmaster", Domain: domain}})
+	}
+	return evaluateSPF(l.ctx, r, domain, from)
+}
+
+// evaluateSPF asks SPF for an address of a domain from each address.
+func evaluateSPF(ctx context.Context, r dns.Resolver, domain mail.Domain, from []EgressAddress) []spf.Outcome {
+	out := make([]spf.Outcome, len(from))
+	for i, e := range from {
+		out[i] = spf.Check(ctx, r, spf.Query{IP: e.IP, Hello: e.HELO, ReversePath: mail.Address{Local: "postmaster", Domain: domain}})
 	}
 	return out
+}
+
+// allPass reports whether each outcome is a pass.
+func allPass(all []spf.Outcome) bool {
+	return !slices.ContainsFunc(all, func(o spf.Outcome) bool { return o.Result != spf.Pass })
 }
 
 // mechanisms are the terms that let our addresses pass: the operator's include where it holds them all and a record has room for it, else the
@@ -153,11 +166,11 @@ func (l *look) mechanisms(r dns.Resolver, found []string) []string {
 		lookups := 1 // one for the include, and what is inside it
 		if a := dns.TXT(l.ctx, r, name); a.Status == dns.Found {
 			for _, record := range texts(a, isSPF) {
-				lookups += walkSPF(l.ctx, r, name, record).lookups
+				lookups += walkSPF(l.ctx, r, name, record).Lookups
 			}
 		}
 		if len(found) == 1 {
-			lookups += walkSPF(l.ctx, r, string(l.domain), found[0]).lookups
+			lookups += walkSPF(l.ctx, r, string(l.domain), found[0]).Lookups
 		}
 		if lookups <= maxLookups {
 			return []string{"include:" + name}
@@ -181,23 +194,14 @@ func (l *look) mechanisms(r dns.Resolver, found []string) []string {
 
 // includeHolds reports whether the operator's include lets every address pass.
 func (l *look) includeHolds(r dns.Resolver) bool {
-	for _, out := range l.evaluate(r, mail.Domain(l.o.SPFInclude), l.ips()) {
-		if out.Result != spf.Pass {
-			return false
-		}
-	}
-	return true
+	return allPass(l.evaluate(r, mail.Domain(l.o.SPFInclude), l.ips()))
 }
 
 // verified merges our terms into the records found and evaluates the result as if it were published; "" when it would not help.
 func (l *look) verified(r dns.Resolver, found, ours []string) string {
 	for _, terms := range [][]string{ours, l.addressTerms()} {
 		merged := mergeSPF(found, terms)
-		passes := true
-		for _, out := range l.evaluate(published{r, string(l.domain), merged}, l.domain, l.ips()) {
-			passes = passes && out.Result == spf.Pass
-		}
-		if passes {
+		if allPass(l.evaluate(published{r, string(l.domain), merged}, l.domain, l.ips())) {
 			return merged
 		}
 	}
@@ -350,75 +354,4 @@ func allOf(record string) (all string, redirect bool) {
 		}
 	}
 	return all, redirect
-}
-
-// Limits of RFC 7208 4.6.4.
-const (
-	maxLookups = 10
-	maxVoids   = 2
-	maxDepth   = 12
-	maxWalk    = 40 // records read for a count
-)
-
-// spfTree is what the records of a domain cost those who evaluate them to the end.
-type spfTree struct {
-	lookups int
-	voids   int
-	ptr     bool
-	read    int
-}
-
-// walkSPF counts the terms that ask DNS, through all includes. Names with macros count as one and are not followed.
-func walkSPF(ctx context.Context, r dns.Resolver, name, record string) spfTree {
-	var t spfTree
-	t.walk(ctx, r, name, record, 0)
-	return t
-}
-
-func (t *spfTree) walk(ctx context.Context, r dns.Resolver, name, record string, depth int) {
-	t.read++
-	for _, term := range strings.Fields(record[len("v=spf1"):]) {
-		kind, value := splitTerm(term)
-		target, _, _ := strings.Cut(value, "/")
-		if target == "" {
-			target = name
-		}
-		macros := strings.Contains(target, "%")
-		switch kind {
-		case "include", "redirect=":
-			t.lookups++
-			if macros || depth >= maxDepth || t.read >= maxWalk {
-				continue
-			}
-			a := dns.TXT(ctx, r, target)
-			t.void(a)
-			if below := texts(a, isSPF); len(below) == 1 {
-				t.walk(ctx, r, target, below[0], depth+1)
-			}
-		case "a":
-			t.lookups++
-			if !macros && t.read < maxWalk {
-				t.void(dns.Addrs(ctx, r, target))
-			}
-		case "mx":
-			t.lookups++
-			if !macros && t.read < maxWalk {
-				t.void(dns.MX(ctx, r, target))
-			}
-		case "ptr":
-			t.lookups++
-			t.ptr = true
-		case "exists":
-			t.lookups++
-		case "all":
-			return
-		}
-	}
-}
-
-// void counts an answer without records (RFC 7208 4.6.4).
-func (t *spfTree) void(a dns.Answer) {
-	if a.Status == dns.Nothing {
-		t.voids++
-	}
 }

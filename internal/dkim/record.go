@@ -24,6 +24,24 @@ var (
 	errNotDKIM = errors.New("not a DKIM key record")
 )
 
+// ErrRevoked: a key record says that its key is no longer in use (RFC 6376 3.6.1, p=).
+var ErrRevoked = errRevoked
+
+// PublishedKey is what a key record says.
+type PublishedKey struct {
+	Kind    string // k=: "rsa" or "ed25519"
+	Bits    int    // size of the key
+	Testing bool   // t=y: signatures count as if there were none
+	Strict  bool   // t=s: the domain of i= must be d= itself
+}
+
+// ParsePublished reads the TXT record of a selector (RFC 6376 3.6.1). The error wraps ErrRevoked, or says in one clause why no signature can be
+// checked with it.
+func ParsePublished(text string) (PublishedKey, error) {
+	rec, err := parseKeyRecord(text)
+	return PublishedKey{Kind: rec.kind, Bits: rec.bits, Testing: rec.testing, Strict: rec.strict}, err
+}
+
 // parseKeyRecord reads one TXT record. The error says in one clause what is
 // wrong; errNotDKIM means that the record is about something else.
 func parseKeyRecord(text string) (keyRecord, error) {

@@ -1,0 +1,260 @@
+package checkup_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"postern/internal/checkup"
+	"postern/internal/dkim"
+	"postern/internal/dns/dnstest"
+	"postern/internal/mail"
+)
+
+// outside is the world around the domains of the table: other people's zones.
+const outside = `
+. 300 IN SOA a.root. hostmaster.root. 1 1800 900 604800 86400
+. 300 IN NS a.root.
+test. 300 IN SOA a.nic.test. hostmaster.nic.test. 1 14400 3600 1209600 3600
+test. 300 IN NS a.nic.test.
+a.nic.test. 300 IN A 192.0.2.54
+$ORIGIN dns.test.
+ns1 300 IN A 192.0.2.53
+ns2 300 IN A 198.51.100.53
+near 300 IN A 192.0.2.59
+inner 300 IN A 10.0.0.53
+alias 300 IN CNAME ns2
+$ORIGIN other.test.
+@ 300 IN A 203.0.113.1
+h1 300 IN A 203.0.113.11
+h2 300 IN A 203.0.113.12
+h3 300 IN A 203.0.113.13
+h4 300 IN A 203.0.113.14
+h5 300 IN A 203.0.113.15
+h6 300 IN A 203.0.113.16
+h7 300 IN A 203.0.113.17
+h8 300 IN A 203.0.113.18
+h9 300 IN A 203.0.113.19
+h10 300 IN A 203.0.113.20
+h11 300 IN A 203.0.113.21
+_spf 300 IN TXT "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 -all"
+_loop 300 IN TXT "v=spf1 include:shop.test -all"
+shop.test._report._dmarc 300 IN TXT "v=DMARC1;"
+$ORIGIN mailhost.test.
+mx 300 IN A 192.0.2.26
+mx 300 IN AAAA 2001:db8::26
+$ORIGIN shop.test.
+`
+
+// keys are the DKIM records that the table publishes, made once.
+var keys = sync.OnceValue(func() map[string]string {
+	rsaKey, err := dkim.GenerateKey("shop.test", "s1", dkim.RSASHA256)
+	if err != nil {
+		panic(err) // no randomness
+	}
+	edKey, err := dkim.GenerateKey("shop.test", "s1", dkim.Ed25519SHA256)
+	if err != nil {
+		panic(err)
+	}
+	sized := func(bits uint) string {
+		n := new(big.Int).SetBit(big.NewInt(1), int(bits-1), 1) // as good as any: nobody signs with it
+		der, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: n, E: 65537})
+		if err != nil {
+			panic(err)
+		}
+		return "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(der)
+	}
+	return map[string]string{"rsa": rsaKey.Record(), "ed25519": edKey.Record(), "512": sized(512), "1024": sized(1024), "768": sized(768)}
+})
+
+// txt is a TXT record, cut into strings as its length needs.
+func txt(name, value string) string {
+	r := checkup.Record{Name: name + ".shop.test", Type: "TXT", Value: value, TTL: 300}
+	if name == "@" {
+		r.Name = "shop.test"
+	}
+	return r.Zone() + "\n"
+}
+
+// perfect is a domain with nothing to mend, in pieces that a set-up may take out or replace.
+func perfect() map[string]string {
+	return map[string]string{
+		"soa":   "@ 300 IN SOA ns1.dns.test. hostmaster.shop.test. 2026112201 14400 3600 1209600 3600\n",
+		"ns":    "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2.dns.test.\n",
+		"mx":    "@ 300 IN MX 10 mx1\nmx1 300 IN A 192.0.2.25\nmx1 300 IN AAAA 2001:db8::25\n",
+		"spf":   txt("@", "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 -all"),
+		"dkim":  txt("s1._domainkey", keys()["rsa"]),
+		"dmarc": txt("_dmarc", "v=DMARC1; p=reject; rua=mailto:dmarc@shop.test"),
+		"sts":   txt("_mta-sts", "v=STSv1; id=20261122"),
+		"host":  "mta-sts 300 IN A 192.0.2.80\n",
+		"rpt":   txt("_smtp._tls", "v=TLSRPTv1; rua=mailto:tls@shop.test"),
+		"bimi":  txt("default._bimi", "v=BIMI1; l=https://shop.test/logo.svg; a=https://shop.test/vmc.pem"),
+		"caa":   "@ 300 IN CAA 0 issue \"letsencrypt.org\"\n",
+		"ds":    "@ 300 IN DS 12345 13 2 00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF\n",
+	}
+}
+
+// perfectly is what a check-up says of perfect, by group.
+func perfectly() map[string]string {
+	return map[string]string{
+		"lists": "lists.off=unknown", "spf": "spf.good=fine", "dkim": "dkim.key-fine=fine", "dmarc": "dmarc.enforced=fine", "mx": "mx.fine=fine",
+		"ns": "ns.fine=fine", "dnssec": "dnssec.fine=fine", "caa": "caa.fine=fine", "sts": "sts.enforced=fine", "tlsrpt": "tlsrpt.fine=fine", "bimi": "bimi.fine=fine",
+	}
+}
+
+const goodPolicy = "version: STSv1\r\nmode: enforce\r\nmx: mx1.shop.test\r\nmx: mx2.shop.test\r\nmax_age: 604800\r\n"
+
+// internet is the DNS, the name servers and the policy host of one set-up.
+type internet struct {
+	dns    *dnstest.Server // what the resolver knows; also ns1
+	second *dnstest.Server // ns2; nil: the same as dns
+	silent map[string]bool // addresses that do not answer at all
+	policy http.HandlerFunc
+	cert   string // name in the certificate of the policy host
+
+	other      func(*dnstest.Server) // ns2 is a server of its own, and changed so
+	otherPiece [2]string             // ns2 serves this piece instead
+
+	mu      sync.Mutex
+	dialled []string
+	web     *httptest.Server
+	roots   *x509.CertPool
+}
+
+// zoneOf is the zone text of pieces.
+func zoneOf(pieces map[string]string) string {
+	names := make([]string, 0, len(pieces))
+	for name := range pieces {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	b.WriteString(outside)
+	for _, name := range names {
+		b.WriteString(pieces[name])
+	}
+	return b.String()
+}
+
+func newInternet(t testing.TB, zone string) *internet {
+	t.Helper()
+	n := &internet{dns: dnstest.Start(t, zone), silent: map[string]bool{}, cert: "mta-sts.shop.test", policy: serves("text/plain", goodPolicy)}
+	n.dns.SetSecure(true)
+	return n
+}
+
+// serves is a page of a policy host.
+func serves(kind, text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		_, _ = w.Write([]byte(text))
+	}
+}
+
+// dial leads the addresses of the tests' internet to the servers behind them.
+func (n *internet) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	n.mu.Lock()
+	n.dialled = append(n.dialled, addr)
+	n.mu.Unlock()
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	to := ""
+	switch {
+	case n.silent[ap.Addr().String()] && network == "udp":
+		c, _ := net.Pipe() // takes nothing, says nothing, until the deadline
+		return c, nil
+	case n.silent[ap.Addr().String()]:
+		<-ctx.Done()
+		return nil, ctx.Err()
+	case ap.Port() == 53 && ap.Addr().String() == "198.51.100.53" && n.second != nil:
+		to = n.second.Addr()
+	case ap.Port() == 53 && ap.Addr().Is4():
+		to = n.dns.Addr()
+	case ap.Port() == 443 && ap.Addr().String() == "192.0.2.80" && n.web != nil:
+		to = n.web.Listener.Addr().String()
+	default:
+		return nil, errors.New("connection refused")
+	}
+	return new(net.Dialer).DialContext(ctx, network, to)
+}
+
+// checker is a Checker in this internet.
+func (n *internet) checker(t testing.TB, with ...func(*checkup.CheckerOptions)) *checkup.Checker {
+	t.Helper()
+	n.serve(t)
+	o := checkup.CheckerOptions{Resolver: n.dns.Resolver(t), Probes: checkup.Probes{Dial: n.dial, RootCAs: n.roots, Timeout: 700 * time.Millisecond}}
+	for _, f := range with {
+		f(&o)
+	}
+	c, err := checkup.NewChecker(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// serve starts the policy host with a certificate for n.cert.
+func (n *internet) serve(t testing.TB) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: n.cert}, DNSNames: []string{n.cert}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
+	der, err := x509.CreateCertificate(rand.Reader, tpl, tpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.roots = x509.NewCertPool()
+	n.roots.AddCert(cert)
+	n.web = httptest.NewUnstartedServer(n.policy)
+	n.web.Config.ErrorLog = nil
+	n.web.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
+	n.web.StartTLS()
+	t.Cleanup(n.web.Close)
+}
+
+// said is what a report says, by group: "spf.none=problem", several in the order of the alphabet.
+func said(r checkup.CheckReport) map[string]string {
+	all := map[string][]string{}
+	for _, f := range r.Findings {
+		all[string(f.Group)] = append(all[string(f.Group)], fmt.Sprintf("%s=%s", f.Code, f.State))
+	}
+	out := map[string]string{}
+	for g, findings := range all {
+		slices.Sort(findings)
+		out[g] = strings.Join(slices.Compact(findings), " ")
+	}
+	return out
+}
+
+// shopTest is the domain of most set-ups.
+var shopTest = checkup.Target{Kind: checkup.OfDomain, Domain: "shop.test"}
+
+// of is a domain as a target.
+func of(d mail.Domain) checkup.Target { return checkup.Target{Kind: checkup.OfDomain, Domain: d} }

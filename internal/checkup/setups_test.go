@@ -1,0 +1,258 @@
+package checkup_test
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"postern/internal/checkup"
+	"postern/internal/dns"
+	"postern/internal/dns/dnstest"
+)
+
+// setUp is one way to set a domain up, and what a check-up must say of it.
+type setUp struct {
+	name  string
+	rule  string            // the standard, with its section
+	zone  map[string]string // pieces of perfect that are replaced; "" is none
+	world func(*internet)
+	of    checkup.Target // zero: shop.test
+	ask   *checkup.Ask   // nil: with selector s1
+	want  string         // findings "code=state" of groups that differ from perfect; "-sts" nothing of that group
+	only  bool           // want is all that is said
+}
+
+// setUps were written from the standards before the code.
+var setUps = []setUp{
+	{name: "perfect"},
+	{name: "perfect, and nothing known of DKIM", rule: "RFC 6376 3.1: selectors cannot be listed", ask: &checkup.Ask{}, want: "dkim.no-selector=unknown"},
+
+	// SPF
+	{name: "no SPF", rule: "RFC 7208 4.5", zone: piece("spf", ""), want: "spf.none=problem"},
+	{name: "two SPF", rule: "RFC 7208 4.5", zone: spf("v=spf1 ip4:192.0.2.25 -all", "v=spf1 ip6:2001:db8::25 -all"), want: "spf.many=problem"},
+	{name: "everybody may send", rule: "RFC 7208 11.4", zone: spf("v=spf1 ip4:192.0.2.25 +all"), want: "spf.everyone=problem"},
+	{name: "all addresses in two halves", rule: "RFC 7208 11.4", zone: spf("v=spf1 ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all"), want: "spf.everyone=problem"},
+	{name: "eleven lookups", rule: "RFC 7208 4.6.4", zone: spf("v=spf1 " + hosts(11) + " -all"), want: "spf.over-lookups=problem"},
+	{name: "exactly ten lookups", rule: "RFC 7208 4.6.4", zone: spf("v=spf1 " + hosts(10) + " -all"), want: "spf.near-limit=advice"},
+	{name: "three void lookups", rule: "RFC 7208 4.6.4", zone: spf("v=spf1 a:v1.other.test a:v2.other.test a:v3.other.test -all"), want: "spf.over-voids=problem"},
+	{name: "two void lookups", rule: "RFC 7208 4.6.4", zone: spf("v=spf1 ip4:192.0.2.25 a:v1.other.test a:v2.other.test -all"), want: "spf.dead-names=advice"},
+	{name: "includes itself", rule: "RFC 7208 5.2", zone: spf("v=spf1 include:shop.test -all"), want: "spf.loop=problem"},
+	{name: "includes one who includes it", rule: "RFC 7208 5.2", zone: spf("v=spf1 include:_loop.other.test -all"), want: "spf.loop=problem"},
+	{name: "include without a record", rule: "RFC 7208 5.2", zone: spf("v=spf1 include:other.test ip4:192.0.2.25 -all"), want: "spf.no-target=problem"},
+	{name: "redirect", rule: "RFC 7208 6.1", zone: spf("v=spf1 redirect=_spf.other.test")},
+	{name: "redirect to nowhere", rule: "RFC 7208 6.1", zone: spf("v=spf1 redirect=gone.other.test"), want: "spf.no-target=problem"},
+	{name: "macro", rule: "RFC 7208 7", zone: spf("v=spf1 ip4:192.0.2.25 exists:%{i}._spf.%{d} -all")},
+	{name: "ptr", rule: "RFC 7208 5.5", zone: spf("v=spf1 ip4:192.0.2.25 ptr -all"), want: "spf.uses-ptr=advice"},
+	{name: "leading space", rule: "RFC 7208 4.5", zone: spf(" v=spf1 ip4:192.0.2.25 -all"), want: "spf.near-miss=problem"},
+	{name: "semicolon after the version", rule: "RFC 7208 4.5", zone: spf("v=spf1; ip4:192.0.2.25 -all"), want: "spf.near-miss=problem"},
+	{name: "upper case", rule: "RFC 7208 4.5, 4.6.1", zone: spf("V=SPF1 IP4:192.0.2.25 -ALL")},
+	{name: "more than 450 bytes", rule: "RFC 7208 3.4", zone: spf("v=spf1 ip4:192.0.2.25 " + strings.Repeat("ip4:203.0.113.128/25 ", 21) + "-all"), want: "spf.long=advice"},
+	{name: "several strings", rule: "RFC 7208 3.3", zone: piece("spf", `@ 300 IN TXT "v=spf1 ip4:192.0.2" ".25 -all"`+"\n")},
+	{name: "several strings without the space between", rule: "RFC 7208 3.3", zone: piece("spf", `@ 300 IN TXT "v=spf1 ip4:192.0.2.25" "-all"`+"\n"), want: "spf.invalid=problem"},
+	{name: "only in the old type", rule: "RFC 7208 3.1", zone: piece("spf", `@ 300 IN SPF "v=spf1 ip4:192.0.2.25 -all"`+"\n"), want: "spf.type99=problem"},
+	{name: "no end", rule: "RFC 7208 4.7", zone: spf("v=spf1 ip4:192.0.2.25"), want: "spf.no-end=advice"},
+	{name: "neutral end", rule: "RFC 7208 2.6.2", zone: spf("v=spf1 ip4:192.0.2.25 ?all"), want: "spf.no-end=advice"},
+	{name: "unknown mechanism", rule: "RFC 7208 4.6", zone: spf("v=spf1 ipv4:192.0.2.25 -all"), want: "spf.invalid=problem"},
+	{name: "terms after all", rule: "RFC 7208 5.1", zone: spf("v=spf1 ip4:192.0.2.25 -all ip4:192.0.2.26"), want: "spf.after-all=advice"},
+	{name: "include that does not answer", rule: "RFC 7208 2.6.6", zone: spf("v=spf1 include:_spf.other.test -all"), world: fails("_spf.other.test", dnstest.ServFail), want: "spf.unknown=unknown"},
+	{name: "our addresses pass", rule: "RFC 7208 2.6.3", ask: from("192.0.2.25", "2001:db8::25"), want: "spf.covers=fine spf.good=fine"},
+	{name: "one of our addresses does not", rule: "RFC 7208 2.6.4", ask: from("192.0.2.25", "192.0.2.99"), want: "spf.good=fine spf.lacks=problem"},
+	{name: "our address is behind too many lookups", rule: "RFC 7208 4.6.4", zone: spf("v=spf1 " + hosts(10) + " include:_spf.other.test -all"), ask: from("192.0.2.25"), want: "spf.lacks=problem spf.over-lookups=problem"},
+
+	// DKIM
+	{name: "key of 512 bits", rule: "RFC 8301 3.2", zone: selector("512"), want: "dkim.key-short=problem"},
+	{name: "key of 1024 bits", rule: "RFC 8301 3.2", zone: selector("1024"), want: "dkim.key-1024=advice"},
+	{name: "Ed25519 alone", rule: "RFC 8463 1", zone: selector("ed25519"), want: "dkim.key-ed25519=advice"},
+	{name: "key revoked", rule: "RFC 6376 3.6.1 p=", zone: piece("dkim", txt("s1._domainkey", "v=DKIM1; p=")), want: "dkim.key-revoked=problem"},
+	{name: "key as a test", rule: "RFC 6376 3.6.1 t=", zone: piece("dkim", txt("s1._domainkey", keys()["rsa"]+"; t=y")), want: "dkim.key-testing=advice"},
+	{name: "no key in the record", rule: "RFC 6376 3.6.1", zone: piece("dkim", txt("s1._domainkey", "v=DKIM1; k=rsa; p=MIIB***")), want: "dkim.key-broken=problem"},
+	{name: "key for SHA-1 only", rule: "RFC 8301 3.1", zone: piece("dkim", txt("s1._domainkey", keys()["rsa"]+"; h=sha1")), want: "dkim.key-broken=problem"},
+	{name: "selector known and not published", rule: "RFC 6376 3.6.2", zone: piece("dkim", ""), want: "dkim.key-missing=problem"},
+	{name: "one selector published, one not", rule: "RFC 6376 3.6.2", ask: &checkup.Ask{Selectors: []string{"s1", "old"}}, want: "dkim.key-fine=fine dkim.key-missing=advice"},
+	{name: "selector that is an alias", rule: "RFC 6376 3.6.2.1, RFC 1034 3.6.2", zone: piece("dkim", "s1._domainkey 300 IN CNAME s1.keys.shop.test.\n"+txt("s1.keys", keys()["rsa"]))},
+	{name: "two records at the selector", rule: "RFC 6376 3.6.2.2", zone: piece("dkim", txt("s1._domainkey", keys()["rsa"])+txt("s1._domainkey", keys()["ed25519"])), want: "dkim.key-several=problem"},
+	{name: "selector that does not answer", rule: "RFC 6376 6.1.2", world: fails("s1._domainkey.shop.test", dnstest.ServFail), want: "dkim.key-unknown=unknown"},
+
+	// DMARC, and BIMI that rests on it
+	{name: "no DMARC", rule: "RFC 9989 4.7", zone: piece("dmarc", ""), want: "dmarc.missing=problem bimi.not-enforced=problem"},
+	{name: "DMARC none", rule: "RFC 9989 4.7 p=", zone: policy("v=DMARC1; p=none; rua=mailto:d@shop.test"), want: "dmarc.none=advice bimi.not-enforced=problem"},
+	{name: "DMARC quarantine", rule: "RFC 9989 4.7 p=", zone: policy("v=DMARC1; p=quarantine; rua=mailto:d@shop.test")},
+	{name: "DMARC lets subdomains go", rule: "RFC 9989 4.7 sp=", zone: policy("v=DMARC1; p=reject; sp=none; rua=mailto:d@shop.test"), want: "dmarc.sub-open=advice bimi.not-enforced=problem"},
+	{name: "DMARC lets names go that do not exist", rule: "RFC 9989 4.7 np=", zone: policy("v=DMARC1; p=reject; np=none; rua=mailto:d@shop.test"), want: "dmarc.sub-open=advice"},
+	{name: "DMARC says public suffix", rule: "RFC 9989 4.7 psd=", zone: policy("v=DMARC1; p=reject; psd=y; rua=mailto:d@shop.test"), want: "dmarc.psd=advice"},
+	{name: "DMARC on trial", rule: "RFC 9989 4.7 t=", zone: policy("v=DMARC1; p=reject; t=y; rua=mailto:d@shop.test"), want: "dmarc.testing=advice bimi.not-enforced=problem"},
+	{name: "DMARC with pct", rule: "RFC 9989 A.6: pct= was removed", zone: policy("v=DMARC1; p=reject; pct=50; rua=mailto:d@shop.test"), want: "dmarc.warnings=advice"},
+	{name: "DMARC with a wrong p", rule: "RFC 9989 4.7", zone: policy("v=DMARC1; p=rejct"), want: "dmarc.unusable=problem bimi.not-enforced=problem"},
+	{name: "several DMARC", rule: "RFC 9989 4.10", zone: piece("dmarc", txt("_dmarc", "v=DMARC1; p=none")+txt("_dmarc", "v=DMARC1; p=reject")), want: "dmarc.several=problem bimi.not-enforced=problem"},
+	{name: "reports to others who do not want them", rule: "RFC 9990 4", zone: policy("v=DMARC1; p=reject; rua=mailto:d@mailhost.test"), want: "dmarc.enforced=fine dmarc.reports-refused=advice"},
+	{name: "reports to others who take them", rule: "RFC 9990 4", zone: policy("v=DMARC1; p=reject; rua=mailto:d@other.test")},
+	{name: "reports to no address", rule: "RFC 9989 4.7 rua=", zone: policy("v=DMARC1; p=reject; rua=dmarc@shop.test"), want: "dmarc.warnings=advice"},
+	{name: "no reports", rule: "RFC 9989 4.7 rua=", zone: policy("v=DMARC1; p=reject"), want: "dmarc.blind=advice"},
+	{name: "DMARC does not answer", rule: "RFC 9989 4.10", world: fails("_dmarc.shop.test", dnstest.ServFail), want: "dmarc.unknown=unknown bimi.unknown=unknown"},
+	{name: "subdomain under its organization's policy", rule: "RFC 9989 4.10", of: of("news.shop.test"), zone: piece("news", subdomain), only: true,
+		want: "lists.off=unknown spf.good=fine dkim.key-missing=problem dmarc.enforced=fine mx.fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.fine=fine"},
+	{name: "subdomain let go by sp", rule: "RFC 9989 4.7 sp=", of: of("news.shop.test"), zone: pieces("news", subdomain, "dmarc", txt("_dmarc", "v=DMARC1; p=reject; sp=none; rua=mailto:d@shop.test")), only: true,
+		want: "lists.off=unknown spf.good=fine dkim.key-missing=problem dmarc.none=advice mx.fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.not-enforced=problem"},
+
+	// MX
+	{name: "null MX beside an address", rule: "RFC 7505 3, 4.2", zone: piece("mx", "@ 300 IN MX 0 .\n@ 300 IN A 192.0.2.25\n"), want: "mx.null=problem -sts -tlsrpt"},
+	{name: "parked: takes nothing, sends nothing", rule: "RFC 7505 4.2, RFC 7208 10.1.2", zone: pieces("mx", "@ 300 IN MX 0 .\n", "spf", txt("@", "v=spf1 -all")), want: "mx.parked=fine spf.nobody=fine -sts -tlsrpt"},
+	{name: "null MX beside others", rule: "RFC 7505 3", zone: mx("@ 300 IN MX 0 .\n@ 300 IN MX 10 mx1\n"), want: "mx.null-mixed=problem"},
+	{name: "MX is an alias", rule: "RFC 5321 5.1, RFC 2181 10.3", zone: piece("mx", "@ 300 IN MX 10 mx1\nmx1 300 IN CNAME mx.mailhost.test.\n"), want: "mx.alias=advice"},
+	{name: "MX is an address", rule: "RFC 1035 3.3.9", zone: piece("mx", "@ 300 IN MX 10 192.0.2.25.\n"), want: "mx.literal=problem sts.mismatch=problem"},
+	{name: "MX has no address", rule: "RFC 5321 5.1", zone: piece("mx", "@ 300 IN MX 10 mx1\n"), want: "mx.no-address=problem"},
+	{name: "one of two MX has no address", rule: "RFC 5321 5.1", zone: mx("@ 300 IN MX 10 mx1\n@ 300 IN MX 20 mx2\n"), want: "mx.dead-host=advice"},
+	{name: "MX is loopback", rule: "RFC 6890", zone: piece("mx", "@ 300 IN MX 10 mx1\nmx1 300 IN A 127.0.0.1\n"), want: "mx.private=problem"},
+	{name: "MX is in a private network", rule: "RFC 1918", zone: piece("mx", "@ 300 IN MX 10 mx1\nmx1 300 IN A 10.0.0.25\n"), want: "mx.private=problem"},
+	{name: "no MX but an address", rule: "RFC 5321 5.1", zone: piece("mx", "@ 300 IN A 192.0.2.25\n"), want: "mx.implicit=advice -sts -tlsrpt"},
+	{name: "neither MX nor address", rule: "RFC 5321 5.1", zone: piece("mx", ""), want: "mx.none=problem -sts -tlsrpt"},
+	{name: "the same MX twice", rule: "RFC 5321 5.1", zone: mx("@ 300 IN MX 10 mx1\n@ 300 IN MX 20 mx1\n"), want: "mx.duplicate=advice"},
+	{name: "MX without IPv6", rule: "RFC 3974", zone: piece("mx", "@ 300 IN MX 10 mx1\nmx1 300 IN A 192.0.2.25\n"), want: "mx.fine=fine mx.no-ipv6=advice"},
+	{name: "MX does not answer", rule: "RFC 5321 5.1", world: failsType("shop.test", dns.TypeMX, dnstest.ServFail), want: "mx.unknown=unknown sts.mx-unknown=unknown"},
+
+	// Name servers
+	{name: "a name server refuses the zone", rule: "RFC 1912 2.8", world: second(func(s *dnstest.Server) { s.Fail("*", dnstest.Refused) }), want: "ns.lame=problem"},
+	{name: "a name server refers elsewhere", rule: "RFC 1912 2.8", world: second(func(s *dnstest.Server) { s.Fail("*", dnstest.Lame) }), want: "ns.lame=problem"},
+	{name: "a name server is silent", rule: "RFC 2182 4", world: silent("198.51.100.53"), want: "ns.silent=problem"},
+	{name: "all name servers are silent to us", rule: "unknown is no fault", world: silent("198.51.100.53", "192.0.2.53"), want: "ns.unheard=unknown"},
+	{name: "a single name server", rule: "RFC 1034 4.1, RFC 2182 5", zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n"), want: "ns.single=problem"},
+	{name: "name servers in one network", rule: "RFC 2182 3.1", zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS near.dns.test.\n"), want: "ns.same-net=advice"},
+	{name: "serials differ", rule: "RFC 1912 2.2", world: otherZone("soa", "@ 300 IN SOA ns1.dns.test. hostmaster.shop.test. 2026112100 14400 3600 1209600 3600\n"), want: "ns.serials=advice"},
+	{name: "name servers name others", rule: "RFC 1912 2.8", world: otherZone("ns", "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS near.dns.test.\n"), want: "ns.sets=advice"},
+	{name: "SOA: the primary does not exist", rule: "RFC 1035 3.3.13", zone: soa("gone.dns.test. hostmaster.shop.test. 1 14400 3600 1209600 3600"), want: "ns.soa-primary=advice"},
+	{name: "SOA: refresh of ten seconds", rule: "RFC 1912 2.2", zone: soa("ns1.dns.test. hostmaster.shop.test. 1 10 5 1209600 3600"), want: "ns.soa-refresh=advice"},
+	{name: "SOA: retry longer than refresh", rule: "RFC 1912 2.2", zone: soa("ns1.dns.test. hostmaster.shop.test. 1 3600 14400 1209600 3600"), want: "ns.soa-retry=advice"},
+	{name: "SOA: expires after a day", rule: "RFC 1912 2.2", zone: soa("ns1.dns.test. hostmaster.shop.test. 1 14400 3600 86400 3600"), want: "ns.soa-expire=advice"},
+	{name: "SOA: denials kept for a week", rule: "RFC 2308 5", zone: soa("ns1.dns.test. hostmaster.shop.test. 1 14400 3600 1209600 604800"), want: "ns.soa-minimum=advice"},
+	{name: "a name server is an alias", rule: "RFC 2181 10.3", zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS alias.dns.test.\n"), want: "ns.alias=problem"},
+	{name: "a name server without address", rule: "RFC 1912 2.8", zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2.dns.test.\n@ 300 IN NS gone.dns.test.\n"), want: "ns.no-address=problem"},
+	{name: "a name server in a private network", rule: "RFC 1918", zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2.dns.test.\n@ 300 IN NS inner.dns.test.\n"), want: "ns.private=problem"},
+	{name: "wildcard TXT", rule: "RFC 1912 2.7, RFC 4592 2.2.1", zone: piece("wild", `* 300 IN TXT "v=spf1 -all"`+"\n"), want: "ns.wildcard=advice"},
+	{name: "the domain does not exist", rule: "RFC 8020 2", of: of("gone-shop.test"), only: true, want: "lists.off=unknown ns.no-domain=problem"},
+	{name: "SERVFAIL for everything", rule: "RFC 2308 7.1", world: everything(dnstest.ServFail), want: allUnknown},
+	{name: "no answer to anything", rule: "RFC 2308 7.2", world: everything(dnstest.Timeout), want: allUnknown},
+
+	// DNSSEC
+	{name: "not signed", rule: "RFC 4035 5.2", zone: piece("ds", ""), world: everything(dnstest.Unsigned), want: "dnssec.unsigned=advice"},
+	{name: "signature is wrong", rule: "RFC 4035 5.5, RFC 8914 4.7", world: everything(dnstest.Bogus), want: strings.Replace(allUnknown, "dnssec.unknown=unknown", "dnssec.bogus=problem", 1)},
+	{name: "DS, and nobody vouches for the zone", rule: "RFC 4035 5.2: no supported algorithm", world: failsType("shop.test", dns.TypeSOA, dnstest.Unsigned), want: "dnssec.not-validated=advice"},
+	{name: "DS, and a resolver that does not validate", rule: "RFC 6840 5.8", world: func(n *internet) { n.dns.SetSecure(false) }, want: "dnssec.unchecked=unknown"},
+
+	// CAA
+	{name: "no CAA", rule: "RFC 8659 3", zone: piece("caa", ""), want: "caa.none=advice"},
+	{name: "CAA forbids everybody", rule: "RFC 8659 4.2", zone: piece("caa", "@ 300 IN CAA 0 issue \";\"\n"), want: "caa.forbids=advice"},
+	{name: "CAA critical and unknown", rule: "RFC 8659 4.1", zone: piece("caa", "@ 300 IN CAA 0 issue \"letsencrypt.org\"\n@ 300 IN CAA 128 tbs \"x\"\n"), want: "caa.critical=problem"},
+	{name: "CAA that cannot be read", rule: "RFC 8659 4.2", zone: piece("caa", "@ 300 IN CAA 0 issue \"%%%%%\"\n"), want: "caa.forbids=advice"},
+	{name: "CAA does not answer", rule: "RFC 8659 3", world: failsType("shop.test", dns.TypeCAA, dnstest.ServFail), want: "caa.unknown=unknown"},
+
+	// MTA-STS and TLS-RPT
+	{name: "no MTA-STS", rule: "RFC 8461 3.1", zone: piece("sts", ""), want: "sts.none=advice"},
+	{name: "MTA-STS without its file", rule: "RFC 8461 3.3", world: page(http.NotFound), want: "sts.no-file=problem"},
+	{name: "MTA-STS file moved", rule: "RFC 8461 3.3: 3xx are not followed", world: page(http.RedirectHandler("https://shop.test/", http.StatusMovedPermanently).ServeHTTP), want: "sts.no-file=problem"},
+	{name: "MTA-STS host without address", rule: "RFC 8461 3.3", zone: piece("host", ""), want: "sts.no-host=problem"},
+	{name: "MTA-STS host in a private network", rule: "RFC 1918", zone: piece("host", "mta-sts 300 IN A 10.0.0.80\n"), want: "sts.no-file=problem"},
+	{name: "MTA-STS host that cannot be reached", rule: "unknown is no fault", zone: piece("host", "mta-sts 300 IN A 192.0.2.81\n"), want: "sts.unreachable=unknown"},
+	{name: "MTA-STS certificate of another name", rule: "RFC 8461 3.3", world: func(n *internet) { n.cert = "shop.test" }, want: "sts.certificate=problem"},
+	{name: "MTA-STS file of another type", rule: "RFC 8461 3.2", world: page(serves("text/html", goodPolicy)), want: "sts.no-file=problem"},
+	{name: "MTA-STS file without max_age", rule: "RFC 8461 3.2", world: page(serves("text/plain", "version: STSv1\nmode: enforce\nmx: mx1.shop.test\n")), want: "sts.file=problem"},
+	{name: "MTA-STS policy for another MX", rule: "RFC 8461 4.1", world: page(serves("text/plain", "version: STSv1\nmode: enforce\nmx: *.mailhost.test\nmax_age: 604800\n")), want: "sts.mismatch=problem"},
+	{name: "MTA-STS on trial for another MX", rule: "RFC 8461 5", world: page(serves("text/plain", "version: STSv1\nmode: testing\nmx: *.mailhost.test\nmax_age: 604800\n")), want: "sts.mismatch=advice"},
+	{name: "MTA-STS on trial", rule: "RFC 8461 5", world: page(serves("text/plain", strings.Replace(goodPolicy, "enforce", "testing", 1))), want: "sts.testing=advice"},
+	{name: "MTA-STS given up", rule: "RFC 8461 5, 8.3", world: page(serves("text/plain", "version: STSv1\nmode: none\nmax_age: 604800\n")), want: "sts.off=advice"},
+	{name: "MTA-STS with a wildcard", rule: "RFC 8461 4.1", world: page(serves("text/plain", "version: STSv1\nmode: enforce\nmx: *.shop.test\nmax_age: 604800\n"))},
+	{name: "MTA-STS kept for an hour only", rule: "RFC 8461 3.2: weeks or greater", world: page(serves("text/plain", strings.Replace(goodPolicy, "604800", "3600", 1))), want: "sts.short=advice"},
+	{name: "MTA-STS with a wrong id", rule: "RFC 8461 3.1", zone: piece("sts", txt("_mta-sts", "v=STSv1; id=2026-11-22;")), want: "sts.record=problem"},
+	{name: "several MTA-STS", rule: "RFC 8461 3.1", zone: piece("sts", txt("_mta-sts", "v=STSv1; id=1;")+txt("_mta-sts", "v=STSv1; id=2;")), want: "sts.several=problem"},
+	{name: "no TLS-RPT", rule: "RFC 8460 3", zone: piece("rpt", ""), want: "tlsrpt.none=advice"},
+	{name: "TLS-RPT without address", rule: "RFC 8460 3", zone: piece("rpt", txt("_smtp._tls", "v=TLSRPTv1; rua=tls@shop.test")), want: "tlsrpt.malformed=problem"},
+	{name: "several TLS-RPT", rule: "RFC 8460 3", zone: piece("rpt", txt("_smtp._tls", "v=TLSRPTv1; rua=mailto:a@shop.test")+txt("_smtp._tls", "v=TLSRPTv1; rua=mailto:b@shop.test")), want: "tlsrpt.several=problem"},
+
+	// BIMI
+	{name: "no BIMI", rule: "draft-brand-indicators-for-message-identification 4.3", zone: piece("bimi", ""), want: "bimi.none=advice"},
+	{name: "BIMI logo over http", rule: "BIMI draft 4.3 l=", zone: bimi("v=BIMI1; l=http://shop.test/logo.svg; a=https://shop.test/vmc.pem"), want: "bimi.logo=problem"},
+	{name: "BIMI logo that is no SVG", rule: "BIMI draft 4.3 l=", zone: bimi("v=BIMI1; l=https://shop.test/logo.png; a=https://shop.test/vmc.pem"), want: "bimi.logo=problem"},
+	{name: "BIMI without certificate", rule: "BIMI draft 4.3 a=", zone: bimi("v=BIMI1; l=https://shop.test/logo.svg"), want: "bimi.no-certificate=advice"},
+	{name: "BIMI declined", rule: "BIMI draft 4.3.1", zone: bimi("v=BIMI1; l=; a=;"), want: "bimi.declined=fine"},
+	{name: "BIMI malformed", rule: "BIMI draft 4.3", zone: bimi("v=BIMI1 l=https://shop.test/logo.svg"), want: "bimi.malformed=problem"},
+	{name: "several BIMI", rule: "BIMI draft 4.2", zone: piece("bimi", txt("default._bimi", "v=BIMI1; l=;")+txt("default._bimi", "v=BIMI1; l=https://shop.test/logo.svg")), want: "bimi.several=problem"},
+}
+
+// allUnknown is what is said where DNS says nothing.
+const allUnknown = "spf.unknown=unknown dkim.key-unknown=unknown dmarc.unknown=unknown mx.unknown=unknown ns.unknown=unknown dnssec.unknown=unknown " +
+	"caa.unknown=unknown sts.unknown=unknown tlsrpt.unknown=unknown bimi.unknown=unknown"
+
+// subdomain is news.shop.test, with mail and SPF of its own.
+const subdomain = "news 300 IN MX 10 mx1\nnews 300 IN TXT \"v=spf1 ip4:192.0.2.25 -all\"\n"
+
+func piece(name, text string) map[string]string { return map[string]string{name: text} }
+
+func pieces(of ...string) map[string]string {
+	out := map[string]string{}
+	for i := 0; i+1 < len(of); i += 2 {
+		out[of[i]] = of[i+1]
+	}
+	return out
+}
+
+func spf(records ...string) map[string]string {
+	var b strings.Builder
+	for _, r := range records {
+		b.WriteString(txt("@", r))
+	}
+	return piece("spf", b.String())
+}
+
+func policy(record string) map[string]string { return piece("dmarc", txt("_dmarc", record)) }
+func selector(key string) map[string]string {
+	return piece("dkim", txt("s1._domainkey", keys()[key]))
+}
+func bimi(record string) map[string]string { return piece("bimi", txt("default._bimi", record)) }
+func soa(rest string) map[string]string    { return piece("soa", "@ 300 IN SOA "+rest+"\n") }
+
+// mx keeps the host mx1 and replaces the rest.
+func mx(records string) map[string]string {
+	return piece("mx", records+"mx1 300 IN A 192.0.2.25\nmx1 300 IN AAAA 2001:db8::25\n")
+}
+
+// hosts are n SPF terms that ask for addresses.
+func hosts(n int) string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = "a:h" + string("0123456789"[(i+1)/10]) + string("0123456789"[(i+1)%10]) + ".other.test"
+		out[i] = strings.Replace(out[i], "h0", "h", 1)
+	}
+	return strings.Join(out, " ")
+}
+
+func from(ips ...string) *checkup.Ask {
+	a := &checkup.Ask{Selectors: []string{"s1"}}
+	for _, ip := range ips {
+		a.IPs = append(a.IPs, netip.MustParseAddr(ip))
+	}
+	return a
+}
+
+func fails(name string, m dnstest.Mode) func(*internet) {
+	return func(n *internet) { n.dns.Fail(name, m) }
+}
+
+func failsType(name string, typ dns.Type, m dnstest.Mode) func(*internet) {
+	return func(n *internet) { n.dns.FailType(name, typ, m) }
+}
+
+func everything(m dnstest.Mode) func(*internet) {
+	return func(n *internet) {
+		n.dns.Fail("shop.test", m)
+		n.dns.Fail("*.shop.test", m)
+	}
+}
+
+func silent(ips ...string) func(*internet) {
+	return func(n *internet) {
+		for _, ip := range ips {
+			n.silent[ip] = true
+		}
+	}
+}
+
+func page(h http.HandlerFunc) func(*internet) { return func(n *internet) { n.policy = h } }
