@@ -130,7 +130,7 @@ func (w *Watch) readSummary(ctx context.Context) (s Summary, err error) {
 	err = w.db.Read(ctx, func(tx *store.Tx) error {
 		s = Summary{Dossiers: map[State]int{}}
 		rows := tx.Query(`SELECT kind, roles, count(*), sum(CASE WHEN lists > 0 THEN 1 ELSE 0 END), max(weight),
- sum(CASE WHEN next > 0 AND (checked = 0 OR checked < CASE WHEN kind = 'ip' THEN ? ELSE ? END) THEN 1 ELSE 0 END) FROM reputation_target WHERE next > 0 OR roles = ? GROUP BY kind, roles`,
+ sum(CASE WHEN next > 0 AND (checked = 0 OR kind = 'ip' AND checked < ? OR kind <> 'ip' AND checked < ?) THEN 1 ELSE 0 END) FROM reputation_target WHERE next > 0 OR roles = ? GROUP BY kind, roles`,
 			now.Add(-2*w.o.Every), now.Add(-2*w.o.DomainsEvery), string(Ranged))
 		for rows.Next() {
 			var kind Kind

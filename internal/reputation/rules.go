@@ -2,7 +2,7 @@ package reputation
 
 import (
 	"cmp"
-	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -233,7 +233,9 @@ func (j *judge) own(v *verdict, quiet, loud int) {
 
 func (s Sender) name() string { return cmp.Or(s.Name, s.Customer, "?") }
 
-func percent(share float64) string { return fmt.Sprintf("%.0f %%", 100*share) }
+// percent and tenths are figures as people read them.
+func percent(share float64) float64 { return math.Round(100 * share) }
+func tenths(x float64) float64      { return math.Round(10*x) / 10 }
 
 func (j *judge) relay(v *verdict) {
 	state, code := j.finding("server.relay", "relay.")
@@ -279,7 +281,7 @@ func (j *judge) compromised(v *verdict) {
 	for _, s := range j.out {
 		before := v.Points
 		if s.Jump >= 4 {
-			v.add(4, "jump", "Name", s.name(), "Factor", fmt.Sprintf("%.1f", s.Jump))
+			v.add(4, "jump", "Name", s.name(), "Factor", tenths(s.Jump))
 		}
 		for _, l := range s.Credentials {
 			switch {
@@ -404,7 +406,7 @@ func (j *judge) bulk(v *verdict) {
 		v.add(-2, "snds-green", "Count", green)
 	}
 	if complaints >= 0.003 {
-		v.add(2, "snds-complaints", "Rate", fmt.Sprintf("%.1f %%", 100*complaints))
+		v.add(2, "snds-complaints", "Rate", tenths(100*complaints))
 	}
 	for _, s := range j.out {
 		before := v.Points
@@ -434,16 +436,16 @@ func (j *judge) volume(v *verdict) {
 	if len(j.loud) > 0 {
 		s := j.loud[0]
 		if s.Jump > 0 {
-			v.add(4, "jump", "Name", s.name(), "Factor", fmt.Sprintf("%.1f", s.Jump))
+			v.add(4, "jump", "Name", s.name(), "Factor", tenths(s.Jump))
 		} else {
 			v.add(4, "first-mail", "Name", s.name(), "Count", s.Tally.Messages)
 		}
 	}
 	switch {
 	case j.daily >= 3:
-		v.add(3, "total-jump", "Factor", fmt.Sprintf("%.1f", j.daily))
+		v.add(3, "total-jump", "Factor", tenths(j.daily))
 	case j.daily > 0 && j.daily <= 1.5:
-		v.add(-3, "total-usual", "Factor", fmt.Sprintf("%.1f", j.daily))
+		v.add(-3, "total-usual", "Factor", tenths(j.daily))
 	}
 	if !j.e.Warm.IsZero() && j.e.At.Sub(j.e.Warm) < 30*24*time.Hour {
 		v.add(3, "new-address", "Count", int(j.e.At.Sub(j.e.Warm).Hours()/24))
