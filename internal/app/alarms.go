@@ -81,22 +81,11 @@ func (a *App) alarm(ctx context.Context) {
 			a.log.Error("operator not told", "alarm", key, "error", err)
 		}
 	}
-	var zones, lines []string
-	for _, r := range a.filter.Refusals() {
-		zones = append(zones, r.Zone)
-		lines = append(lines, fmt.Sprintf("%s answers %s since %s. %s", r.Zone, r.Code, r.Since.UTC().Format(time.RFC3339), r.Text))
-	}
-	if len(zones) > 0 {
-		slices.Sort(zones)
-		tell("dnsbl-refused:"+strings.Join(zones, ","), "Blocklists refuse this gateway's name server",
-			"These blocklists refuse the questions of this gateway's name server, so their tests are not measured (they score nothing):\n\n"+
-				strings.Join(lines, "\n")+"\n\nUsually the name server is a public or shared one. Run an own recursive resolver on this machine and name it in "+
-				"dns.servers, or use the list's key-based access.\n")
-	}
+	a.blocklistAlarms()
 	a.scannerAlarms(tell)
 	for key, h := range a.findings.take() {
 		if h.Test == "RCVD_IN_DNSWL_BLOCKED" || h.Test == "URIBL_BLOCKED" || h.Test == "DENY_LISTED" {
-			continue // the refusals above say it; the operator's own list is no news to him
+			continue // blocklistAlarms says it; the operator's own list is no news to him
 		}
 		e := filter.Explain(a.metrics.catalog, "en", h)
 		tell("finding:"+key, h.Test+": "+e.Name, fmt.Sprintf("Mail that leaves through this gateway is marked down by its receivers because of the gateway itself.\n\n"+

@@ -80,6 +80,7 @@ type App struct {
 	spoolDB, mainDB *store.DB
 	resolver, fresh *dns.Client
 	guard           *dnsbl.Guard
+	panel           *dnsbl.Panel
 	rules           *filter.RuleBook
 	receivers       atomic.Pointer[provider.Knowledge]
 	accounts        *account.Ledger
@@ -154,7 +155,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 		what string
 		do   func(context.Context, *config.Config) error
 	}{
-		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"accounts", a.openAccounts}, {"users", a.openUsers},
+		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"blocklists", a.openBlocklists}, {"accounts", a.openAccounts}, {"users", a.openUsers},
 		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"webhooks", a.openWebhooks}, {"postmaster", a.openPostmaster}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"return addresses", a.openReturning}, {"intake and delivery", a.openWorks},
 		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"services", a.openServices}, {"pages", a.openFaces},
 	} {
@@ -294,7 +295,6 @@ func (a *App) told(t notice.Told) {
 }
 
 func (a *App) openFilter(_ context.Context, c *config.Config) (err error) {
-	a.guard = dnsbl.NewGuard(time.Now)
 	if err := a.openRules(c); err != nil {
 		return err
 	}
@@ -306,7 +306,7 @@ func (a *App) openFilter(_ context.Context, c *config.Config) (err error) {
 }
 
 func (a *App) filterOptions(c *config.Config, r dns.Resolver) filter.Options {
-	return filter.Options{Resolver: r, Accounts: a.accounts, Lists: lists(c.Filter.DNSBL), Guard: a.guard, Deadline: c.Filter.Deadline,
+	return filter.Options{Resolver: r, Accounts: a.accounts, Lists: c.FilterLists(), Guard: a.guard, Deadline: c.Filter.Deadline,
 		Queries: c.DNS.Budget, Scores: c.Filter.Scores, Customers: c.CustomerScores(), Disabled: !c.Filter.Enabled, Learn: a.learn, Rules: a.rules, Logger: a.log, Unsigned: !c.DKIM.Sign,
 		TLS: tlsTowards(c.Delivery), Opinions: a.opinions(c), Asked: a.scannerAsked}
 }

@@ -69,7 +69,7 @@ func newMetrics(a *App, catalog *locale.Catalog, links *notice.Links) *metrics {
 	m.reloadAt = prometheus.NewGauge(prometheus.GaugeOpts{Name: "postern_config_reload_timestamp_seconds", Help: "When the configuration was last read with success."})
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "postern_build_info", Help: "Always 1; the label tells the version."}, []string{"version"})
 	build.WithLabelValues(a.version).Set(1)
-	m.registry.MustRegister(m.messages, m.attempts, m.receivers, m.hits, m.score, m.scan, m.duration, m.opinions, m.opinionIn, m.reloadOK, m.reloadAt, build, &spoolFigures{app: a}, &laneFigures{app: a},
+	m.registry.MustRegister(m.messages, m.attempts, m.receivers, m.hits, m.score, m.scan, m.duration, m.opinions, m.opinionIn, m.reloadOK, m.reloadAt, build, &spoolFigures{app: a}, &laneFigures{app: a}, &listFigures{app: a},
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.reloaded(true)
 	for _, t := range filter.Tests() {

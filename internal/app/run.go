@@ -52,6 +52,7 @@ func (a *App) Run(ctx context.Context) error {
 	start(&ledgerWork, "TLS policies", func() error { return a.tlsPolicy.Run(ledgers) })
 	start(&work, "intake", func() error { return a.intake.Run(works) })
 	start(&work, "delivery", func() error { return a.delivery.Run(works) })
+	start(&work, "blocklists", func() error { return a.panel.Run(works) })
 	start(&work, "watch", func() error { return a.watch(works) })
 	start(&work, "postmaster", func() error { return a.postmaster.Run(works) })
 	start(&work, "webhooks", func() error { return a.webhooks.Run(works) })
@@ -176,6 +177,9 @@ func (a *App) take(ctx context.Context, next *config.Config) error {
 	if err := a.accounts.SyncTuning(ctx, next.Tuning(), tuningSource(next)); err != nil {
 		a.rules = former
 		return err
+	}
+	if err := a.panel.Set(next.PanelLists(), next.BlocklistBudgets()); err != nil {
+		a.log.Error("blocklists stay as they are", "error", err) // validated with the configuration
 	}
 	_ = a.filter.Reload(a.filterOptions(next, a.resolver)) // checked above
 	_ = a.retests.Reload(a.retestOptions(next))

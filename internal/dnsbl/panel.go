@@ -164,6 +164,55 @@ type ZoneState struct {
 	Answers Answers // since the start
 }
 
+// Standing is ZoneState.Why in one word.
+type Standing string
+
+// The standings of a zone.
+const (
+	Usable    Standing = "usable"
+	Closed    Standing = "closed"    // no key, or no registration
+	Unhealthy Standing = "unhealthy" // its test points are wrong
+	Unproven  Standing = "unproven"  // hearsay that no test point has proved yet
+	Refused   Standing = "refused"   // it refuses our resolver
+	Resting   Standing = "resting"   // it did not answer and is left alone
+	Spent     Standing = "budget"    // the budget of the day is used up
+)
+
+// Standings are all of them.
+func Standings() []Standing {
+	return []Standing{Usable, Closed, Unhealthy, Unproven, Refused, Resting, Spent}
+}
+
+// Standing is the zone's state in one word.
+func (z ZoneState) Standing() Standing {
+	for _, x := range []struct {
+		err error
+		is  Standing
+	}{{ErrUnhealthy, Unhealthy}, {ErrUnproven, Unproven}, {ErrRefused, Refused}, {ErrResting, Resting}, {ErrBudget, Spent}} {
+		if errors.Is(z.Why, x.err) {
+			return x.is
+		}
+	}
+	if z.Why != nil {
+		return Closed
+	}
+	return Usable
+}
+
+// Examined reports whether every zone that may be asked has been examined, or tried, since the start.
+func (p *Panel) Examined() bool {
+	zones, _ := p.all()
+	for _, z := range zones {
+		z.mu.Lock()
+		never := z.due.IsZero()
+		z.mu.Unlock()
+		if z.unfit == nil && never {
+			return false
+		}
+	}
+	return true
+}
+
 // Zones are all zones of the panel in their order.
 func (p *Panel) Zones() []ZoneState {
 	zones, _ := p.all()
