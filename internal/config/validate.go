@@ -58,6 +58,7 @@ func (v *validation) run() {
 	v.networks("webhooks.private_destinations", v.Webhooks.Private, "whoever may make a webhook can make Postern post to programs of this machine, which may trust it")
 	v.domains()
 	v.signals()
+	v.reports()
 }
 
 // networks checks a list of networks that are not the internet; own is said of those that hold this machine.

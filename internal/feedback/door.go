@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,8 +23,9 @@ import (
 
 // The door for what comes back.
 //
-// It takes mail for four kinds of recipients at the domains of return addresses, and for nothing else whoever asks, so it relays nothing: signed return
-// addresses that are not too old, the address for complaints, and postmaster and abuse, which are the operator's. A forged return address is refused at RCPT, so
+// It takes mail for five kinds of recipients, and for nothing else whoever asks, so it relays nothing: at the domains of return addresses, signed return
+// addresses that are not too old, the address for complaints, and postmaster and abuse, which are the operator's; and wherever they are, the addresses for
+// reports about domains (DMARC, TLS), which are handed on whole. A forged return address is refused at RCPT, so
 // bounces of mail that somebody sent in our name end there.
 //
 // A message is read, judged and written down before 250 (inbound.go). When the journal or the spool cannot take it the answer is 451 and the
@@ -49,11 +51,16 @@ type DoorOptions struct {
 	// Heard is told of every bounce and complaint that counts, before it is written down; an error keeps the message with the reporting server. nil: nobody.
 	Heard func(context.Context, Heard) error
 
+	Reports []mail.Address // addresses for reports about domains; with anything behind a "+" in the local part too
+	// Report writes such a report down, durably. A temporary error keeps it with the reporting server. Required with Reports.
+	Report func(ctx context.Context, client netip.Addr, message []byte) error
+
 	MaxAge     time.Duration // of a return address; default 45 days
 	MaxBytes   int64         // of a message; default 10 MiB
 	ReadBytes  int           // of it that are looked at, from its beginning; default 1 MiB
 	Recipients int           // of one message; default 5
 	PerMinute  int           // messages of one network (IPv4 /24, IPv6 /48); default 1000
+	Reported   int           // reports about domains of one network within a minute; default 300
 	Forged     int           // refused recipients of one network within a minute; default 60
 	Hops       int           // Received fields before a message counts as looping; default 50
 
@@ -64,9 +71,10 @@ type DoorOptions struct {
 
 // Door takes in what comes back. It is a smtp.Handler and safe for concurrent use.
 type Door struct {
-	o         DoorOptions
-	reporters []mail.Domain
-	rate      rates
+	o          DoorOptions
+	reporters  []mail.Domain
+	rate       rates
+	reportRate rates // of reports about domains
 }
 
 // NewDoor checks the options and fills in the defaults.
@@ -74,13 +82,16 @@ func NewDoor(o DoorOptions) (*Door, error) {
 	if o.Codec == nil || o.Takes == nil || o.Accounts == nil || o.Journal == nil || o.Notices == nil {
 		return nil, errors.New("feedback: the door needs Codec, Takes, Accounts, Journal and Notices")
 	}
+	if len(o.Reports) > 0 && o.Report == nil {
+		return nil, errors.New("feedback: the door has addresses for reports and nobody who takes them")
+	}
 	if o.Complaints == "" {
 		o.Complaints = "fbl"
 	}
 	for _, f := range []struct {
 		field *int
 		def   int
-	}{{&o.ReadBytes, 1 << 20}, {&o.Recipients, 5}, {&o.PerMinute, 1000}, {&o.Forged, 60}, {&o.Hops, 50}} {
+	}{{&o.ReadBytes, 1 << 20}, {&o.Recipients, 5}, {&o.PerMinute, 1000}, {&o.Forged, 60}, {&o.Hops, 50}, {&o.Reported, 300}} {
 		if *f.field <= 0 {
 			*f.field = f.def
 		}
@@ -113,7 +124,7 @@ func NewDoor(o DoorOptions) (*Door, error) {
 	if o.Takes(o.Operator.Domain) {
 		o.Operator = mail.Address{} // it would come back here
 	}
-	return &Door{o: o, reporters: append(knownReporters(), o.Reporters...), rate: rates{counts: map[netip.Prefix]*rate{}}}, nil
+	return &Door{o: o, reporters: append(knownReporters(), o.Reporters...), rate: rates{counts: map[netip.Prefix]*rate{}}, reportRate: rates{counts: map[netip.Prefix]*rate{}}}, nil
 }
 
 // Limits are those of a listener of its own, where the given ones are those of the other doors.
@@ -178,7 +189,7 @@ func (s *sharedSession) Mail(ctx context.Context, t *smtp.Transaction) error {
 
 // Rcpt lets the first recipient decide; others of the other kind are to come in a message of their own.
 func (s *sharedSession) Rcpt(ctx context.Context, t *smtp.Transaction, r mail.Recipient) error {
-	toDoor := s.door.d.o.Takes(r.Address.Domain)
+	toDoor := s.door.d.o.Takes(r.Address.Domain) || s.door.d.takesReport(r.Address)
 	if len(t.Envelope.Recipients) == 0 {
 		s.toDoor = toDoor
 		if toDoor {
@@ -226,6 +237,7 @@ const (
 	toReference targetKind = iota
 	toComplaints
 	toOperator
+	toReports
 )
 
 // Mail begins a transaction. Any reverse path will do: bounces have none, automatic answers may have one.
@@ -265,6 +277,9 @@ func (s *doorSession) Rcpt(_ context.Context, _ *smtp.Transaction, r mail.Recipi
 
 // target tells what an address stands for. Errors are replies.
 func (d *Door) target(a mail.Address) (target, error) {
+	if d.takesReport(a) {
+		return target{kind: toReports}, nil
+	}
 	if !d.o.Takes(a.Domain) {
 		d.o.Count("refused:relay")
 		return target{}, &smtp.Error{Code: 550, Enhanced: smtp.Enhanced{5, 7, 1}, Text: "Relaying denied: only reports about mail of this gateway are taken here"}
@@ -290,6 +305,12 @@ func (d *Door) target(a mail.Address) (target, error) {
 		return target{}, &smtp.Error{Code: 550, Enhanced: smtp.Enhanced{5, 1, 1}, Text: fmt.Sprintf("This return address is older than %d days", int(d.o.MaxAge.Hours()/24))}
 	}
 	return target{kind: toReference, ref: ref}, nil
+}
+
+// takesReport reports whether an address is one for reports about domains.
+func (d *Door) takesReport(a mail.Address) bool {
+	local, _, _ := strings.Cut(a.Local, "+")
+	return slices.ContainsFunc(d.o.Reports, func(x mail.Address) bool { return x.Domain == a.Domain && strings.EqualFold(x.Local, local) })
 }
 
 // Close ends the session.

@@ -94,6 +94,8 @@ func (s *doorSession) Data(ctx context.Context, t *smtp.Transaction, raw []byte)
 func (d *Door) take(ctx context.Context, x target, a *arrival) error {
 	complains := a.read && a.bounce.Kind == report.BounceComplaint
 	switch {
+	case x.kind == toReports:
+		return d.toReports(ctx, a)
 	case x.kind == toOperator:
 		return d.toOperator(ctx, a)
 	case x.kind == toComplaints && !complains && !d.reported(ctx, a):
@@ -317,6 +319,19 @@ func (a *arrival) traced() []byte {
 		client = a.conn.ClientIP.String()
 	}
 	return mail.Edit(a.raw, []string{"Return-Path"}, fmt.Sprintf("Received: from [%s] by %s (Postern, return path) with ESMTP; %s", client, a.conn.ServerName, a.now.Format(time.RFC1123Z)))
+}
+
+// toReports hands a report about domains on. It is read later: what counts here is that it is not lost.
+func (d *Door) toReports(ctx context.Context, a *arrival) error {
+	if !d.reportRate.take(a.conn.ClientIP, a.now, d.o.Reported, false) {
+		d.o.Count("refused:rate")
+		return &smtp.Error{Code: 450, Enhanced: smtp.Enhanced{4, 7, 0}, Text: "Too many reports from your network; try again in some minutes"}
+	}
+	if err := d.o.Report(ctx, a.conn.ClientIP, a.raw); err != nil {
+		return fmt.Errorf("report about a domain: %w", err)
+	}
+	d.o.Count("report")
+	return nil
 }
 
 // perHour is how many messages to postmaster and abuse reach the operator within an hour.
