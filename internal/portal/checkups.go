@@ -418,7 +418,7 @@ func (p page) spfOf(t *checkup.SPFTree) *spfView {
 	return out
 }
 
-func (p page) spfNodes(all []checkup.SPFNode, left *int) []spfNodeView {
+func (p page) spfNodes(all []*checkup.SPFNode, left *int) []spfNodeView {
 	var out []spfNodeView
 	for _, n := range all {
 		if *left--; *left < 0 {
