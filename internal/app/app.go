@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"postern/internal/account"
+	"postern/internal/aggregate"
 	"postern/internal/alarm"
 	"postern/internal/api"
 	"postern/internal/checkup"
@@ -103,6 +104,7 @@ type App struct {
 	alarms          *alarm.Alarms
 	webhooks        *webhook.Webhooks
 	postmaster      *postmaster.Postmaster
+	reports         *aggregate.Ledger
 	queueWatch      alarm.Watch
 	metrics         *metrics
 	returning       returning
@@ -156,7 +158,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 		do   func(context.Context, *config.Config) error
 	}{
 		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"blocklists", a.openBlocklists}, {"accounts", a.openAccounts}, {"users", a.openUsers},
-		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"webhooks", a.openWebhooks}, {"postmaster", a.openPostmaster}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"return addresses", a.openReturning}, {"intake and delivery", a.openWorks},
+		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"webhooks", a.openWebhooks}, {"postmaster", a.openPostmaster}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"reports", a.openReports}, {"return addresses", a.openReturning}, {"intake and delivery", a.openWorks},
 		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"services", a.openServices}, {"pages", a.openFaces},
 	} {
 		if err := step.do(ctx, o.Config); err != nil {

@@ -51,7 +51,7 @@ func (a *App) openReturning(_ context.Context, c *config.Config) error {
 	}
 	a.returning.door, err = feedback.NewDoor(feedback.DoorOptions{Codec: a.returning.codec, Takes: a.takesReturns, Accounts: a.accounts, Journal: a.journal, Notices: a.notices,
 		Operator: operator, Feedback: a.feedback, Heard: a.feedback.Heard, Complaints: r.Complaints, Reporters: r.Reporters, Signed: a.signedBy, Knowledge: a.knowledge,
-		Logger: a.log, Hops: c.Limits.Hops,
+		Logger: a.log, Hops: c.Limits.Hops, Reports: reportAddresses(c), Report: a.tookReport, MaxBytes: max(10<<20, int64(c.Reports.Max)),
 		Count: a.metrics.events("postern_return_events_total", "What came to return addresses: returned (by category), late-delay, confirmed, auto-reply, complaint, unread, and what was refused, by reason.")})
 	return err
 }
@@ -154,7 +154,7 @@ func (a *App) signedBy(ctx context.Context, raw []byte) []mail.Domain {
 // handler is a listener's, with the door for what comes back behind it: a client that nobody knows gets no further than that door.
 func (a *App) handler(d intake.Door) smtp.Handler {
 	return a.returning.door.Behind(a.intake.Handler(d), func(ip netip.Addr) bool {
-		if d == intake.Submission || !a.returning.relay || a.returning.domain == "" && !a.accounts.ReturnDomains() {
+		if d == intake.Submission || !a.returning.relay || a.returning.domain == "" && !a.accounts.ReturnDomains() && len(reportAddresses(a.config.Load())) == 0 {
 			return true // strangers are the listener's own matter
 		}
 		_, ok := a.accounts.ByNetwork(ip)

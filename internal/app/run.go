@@ -44,6 +44,7 @@ func (a *App) Run(ctx context.Context) error {
 	start(&ledgerWork, "answers", func() error { return a.api.Run(ledgers) })
 	start(&ledgerWork, "journal", func() error { return a.journal.Run(ledgers) })
 	start(&ledgerWork, "experience", func() error { return a.learn.Run(ledgers) })
+	start(&ledgerWork, "reports", func() error { return a.reports.Run(ledgers) })
 	start(&ledgerWork, "suppression", func() error { return a.suppression.Run(ledgers) })
 	start(&ledgerWork, "feedback", func() error { return a.feedback.Run(ledgers) })
 	start(&ledgerWork, "spool", func() error { return a.spool.Run(ledgers) })
