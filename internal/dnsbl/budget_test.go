@@ -220,7 +220,7 @@ func TestRun(t *testing.T) {
 		if got := r.count("good.test"); got != first {
 			t.Errorf("examined again within 20 h: %d questions", got-first)
 		}
-		if r.count("dark.test") < 15*2 {
+		if r.count("dark.test") < 15 {
 			t.Errorf("what could not be measured was tried with %d questions only", r.count("dark.test"))
 		}
 		r.set("world.test", "127.0.0.2") // its domain was sold

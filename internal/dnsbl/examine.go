@@ -46,7 +46,6 @@ func (p *Panel) examine(ctx context.Context, zones []*zone) error {
 }
 
 func (p *Panel) examineOne(ctx context.Context, z *zone) {
-	// Two questions' time for all points: the first silent one is enough to know nothing.
 	own, cancel := context.WithTimeout(ctx, 2*p.o.Timeout)
 	defer cancel()
 	h := z.list.Examine(own, uncounted{p.o.Resolver, p, z})
@@ -69,7 +68,10 @@ func (p *Panel) examineOne(ctx context.Context, z *zone) {
 	case errors.Is(h.Err, ErrUnhealthy):
 		z.sick, z.tries, z.checked = h.Err, 0, now
 		every = examineSick
-	default: // not measured: what was known stays
+	default: // not measured: what was known stays, but one more question without an answer is enough
+		if !errors.Is(h.Err, ErrRefused) {
+			z.silent = max(z.silent, breakAfter-1)
+		}
 		z.proven = z.proven || h.Proven
 		every = min(examineSoon<<min(z.tries, 10), examineSick)
 		z.tries++

@@ -102,8 +102,9 @@ func (l List) Examine(ctx context.Context, r dns.Resolver) Health {
 		case p.Sure && p.Listed && out.State == Clean:
 			h.Err = fmt.Errorf("%s: %w: %s is not listed", l.Zone, ErrEmpty, p.Labels)
 			return h
-		case p.Sure && out.State == Unknown && h.Err == nil:
+		case p.Sure && out.State == Unknown:
 			h.Err = out.Err
+			return h // nobody knows; more questions would only wait longer
 		}
 	}
 	return h

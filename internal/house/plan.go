@@ -73,6 +73,6 @@ var Plan = []Room{
 	{"4 Roof", "app", "Builds every room, starts and stops them in order; the only place that knows all.",
 		[]string{"account", "aggregate", "alarm", "api", "checkup", "config", "delivery", "dkim", "dns", "dnsbl", "feedback", "filter", "intake", "journal", "learn", "locale", "mail", "milter", "notice", "opinion", "portal", "postmaster", "provider", "report", "reputation", "returnpath", "rules", "shaping", "smtp", "spamd", "spool", "store", "suppression", "tlspolicy", "user", "webhook"}},
 	{"4 Roof", "world", "A small internet on loopback: DNS, providers with their manners, senders. Used by `postern demo` and end-to-end tests.",
-		[]string{"account", "app", "config", "dkim", "dmarc", "dns", "journal", "locale", "mail", "smtp", "spf", "user"}},
+		[]string{"account", "app", "config", "dkim", "dmarc", "dns", "dnsbl", "journal", "locale", "mail", "smtp", "spf", "user"}},
 	{"4 Roof", "house", "This plan and the test that enforces it.", nil},
 }

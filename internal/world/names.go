@@ -9,6 +9,7 @@ import (
 
 	"postern/internal/dns"
 	"postern/internal/dns/dnstest"
+	"postern/internal/dnsbl"
 )
 
 // ttl is how long answers may be remembered, in seconds: the story mends records and wants the next message to see it.
@@ -81,13 +82,25 @@ func zoneText(records []Record) string {
 	for _, apex := range zonesOf(records) {
 		fmt.Fprintf(&b, "%s IN SOA ns.example. hostmaster.example. 1 3600 600 86400 %d\n%s IN NS ns.example.\n", apex, ttl, apex)
 	}
-	b.WriteString("ns.example. IN A 127.0.0.1\n")
+	b.WriteString("ns.example. IN A 127.0.0.1\n" + testPoints())
 	for _, r := range records {
 		value := r.Value
 		if r.Type == "TXT" {
 			value = quoted(value)
 		}
 		fmt.Fprintf(&b, "%s. IN %s %s\n", r.Name, r.Type, value)
+	}
+	return b.String()
+}
+
+// testPoints are the addresses that every blocklist holds so that others can see it lives (RFC 5782 5): without them a gateway takes the
+// lists for empty.
+func testPoints() string {
+	var b strings.Builder
+	for _, l := range dnsbl.Directory() {
+		if l.Kinds&dnsbl.IP4 != 0 && l.Access != dnsbl.Web && !strings.Contains(l.Zone, "<") {
+			fmt.Fprintf(&b, "2.0.0.127.%s. IN A 127.0.0.2\n", l.Zone)
+		}
 	}
 	return b.String()
 }
