@@ -46,6 +46,9 @@ func GenericName(name string, ip netip.Addr) (Generic, bool) {
 	if zone, err := publicsuffix.EffectiveTLDPlusOne(name); err == nil {
 		own = strings.TrimSuffix(strings.TrimSuffix(name, zone), ".")
 	}
+	if own == "" { // the registered domain itself, or a name below a suffix that a host lends
+		own, _, _ = strings.Cut(name, ".")
+	}
 	if detail, ok := holdsAddress(own, ip.Unmap()); ok {
 		return Generic{"generic-address", detail}, true
 	}
@@ -55,7 +58,7 @@ func GenericName(name string, ip netip.Addr) (Generic, bool) {
 		return Generic{}, false
 	}
 	for _, end := range providerNames {
-		if strings.HasSuffix(name, end) && numbered {
+		if label, ok := strings.CutSuffix(name, end); ok && numbered && !strings.Contains(label, ".") {
 			return Generic{"generic-provider", end[1:]}, true
 		}
 	}

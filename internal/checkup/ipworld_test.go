@@ -205,6 +205,7 @@ func (s server) talk(n *network, conn net.Conn) {
 			if s.tls != nil && !secret {
 				caps = append(slices.Clone(caps), "STARTTLS")
 			}
+			say("250-mx.example.org")
 			for _, c := range caps {
 				say("250-" + c)
 			}
@@ -230,10 +231,12 @@ func (s server) talk(n *network, conn net.Conn) {
 		case "QUIT":
 			say("221 bye")
 			return
-		default:
+		case "DATA", "BDAT":
 			n.mu.Lock()
 			n.data = append(n.data, line)
 			n.mu.Unlock()
+			say("554 no message was to come")
+		default:
 			say("500 what")
 		}
 	}
