@@ -65,6 +65,7 @@ import (
 	"postern/internal/mail"
 	"postern/internal/notice"
 	"postern/internal/provider"
+	"postern/internal/reputation"
 	"postern/internal/spool"
 	"postern/internal/suppression"
 	"postern/internal/user"
@@ -94,7 +95,8 @@ type Options struct {
 	Alarms      *alarm.Alarms              // nil: none stand
 	Knowledge   func() *provider.Knowledge // the receivers that are known now
 	Advisor     *checkup.Advisor
-	Checker     *checkup.Checker // looks at anything from outside
+	Checker     *checkup.Checker  // looks at anything from outside
+	Reputation  *reputation.Watch // nil: nothing is watched
 	Webhooks    *webhook.Webhooks
 	Ways        Ways // how mail comes in
 	// Reference finds one of our references in a text, such as that of a return address in a pasted bounce. nil: not looked for.

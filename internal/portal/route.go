@@ -68,6 +68,7 @@ func (s *site) routes() []route {
 		s.trustRoutes(),
 		s.helpRoutes(),
 		s.checkupRoutes(),
+		s.reputationRoutes(), s.dossierRoutes(),
 	)
 }
 
