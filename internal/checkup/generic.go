@@ -46,8 +46,8 @@ func GenericName(name string, ip netip.Addr) (Generic, bool) {
 	if zone, err := publicsuffix.EffectiveTLDPlusOne(name); err == nil {
 		own = strings.TrimSuffix(strings.TrimSuffix(name, zone), ".")
 	}
-	if own == "" { // the registered domain itself, or a name below a suffix that a host lends
-		own, _, _ = strings.Cut(name, ".")
+	if suffix, public := publicsuffix.PublicSuffix(name); own == "" && !public && strings.Contains(suffix, ".") {
+		own, _, _ = strings.Cut(name, ".") // below a name that a host lends to its customers
 	}
 	if detail, ok := holdsAddress(own, ip.Unmap()); ok {
 		return Generic{"generic-address", detail}, true

@@ -166,21 +166,24 @@ func TestHostileServers(t *testing.T) {
 		port int
 		s    server
 	}{
-		"endless greeting":      {25, server{raw: endless("220-still here\r\n")}},
-		"endless line":          {25, server{raw: endless("220")}},
-		"NUL":                   {25, server{raw: endless("\x00")}},
-		"garbage":               {25, server{raw: func(c net.Conn) { _, _ = c.Write(junk) }}},
-		"closes at once":        {25, server{raw: func(net.Conn) {}}},
-		"says nothing":          {25, server{raw: wait}},
-		"half a line":           {25, server{raw: func(c net.Conn) { _, _ = io.WriteString(c, "220 mx.exa"); wait(c) }}},
-		"half closed":           {25, server{raw: func(c net.Conn) { _, _ = io.WriteString(c, "220 mx\r\n"); _ = c.(*net.TCPConn).CloseWrite(); wait(c) }}},
-		"hangs after EHLO":      {25, server{raw: func(c net.Conn) { _, _ = io.WriteString(c, "220 mx.example.org\r\n"); wait(c) }}},
-		"endless EHLO":          {25, server{raw: func(c net.Conn) { _, _ = io.WriteString(c, "220 mx.example.org\r\n"); endless("250-X\r\n")(c) }}},
-		"garbage for TLS":       {465, server{raw: func(c net.Conn) { _, _ = c.Write(junk) }}},
-		"nothing for TLS":       {465, server{raw: wait}},
-		"huge chain":            {465, server{tls: &tls.Config{Certificates: []tls.Certificate{chain}}, implicit: true}},
-		"injects after its 220": {25, server{raw: func(c net.Conn) { _, _ = io.WriteString(c, "220 mx.example.org\r\n250-mx\r\n250-STARTTLS\r\n250 ok\r\n220 go\r\n250 injected\r\n"); wait(c) }}},
-		"escapes":               {25, server{greeting: "220 \x1b[31mmx.example.org\x07\x9b2J hello", caps: []string{"X-\x1b[2J", strings.Repeat("A", 1500)}}},
+		"endless greeting": {25, server{raw: endless("220-still here\r\n")}},
+		"endless line":     {25, server{raw: endless("220")}},
+		"NUL":              {25, server{raw: endless("\x00")}},
+		"garbage":          {25, server{raw: func(c net.Conn) { _, _ = c.Write(junk) }}},
+		"closes at once":   {25, server{raw: func(net.Conn) {}}},
+		"says nothing":     {25, server{raw: wait}},
+		"half a line":      {25, server{raw: func(c net.Conn) { _, _ = io.WriteString(c, "220 mx.exa"); wait(c) }}},
+		"half closed":      {25, server{raw: func(c net.Conn) { _, _ = io.WriteString(c, "220 mx\r\n"); _ = c.(*net.TCPConn).CloseWrite(); wait(c) }}},
+		"hangs after EHLO": {25, server{raw: func(c net.Conn) { _, _ = io.WriteString(c, "220 mx.example.org\r\n"); wait(c) }}},
+		"endless EHLO":     {25, server{raw: func(c net.Conn) { _, _ = io.WriteString(c, "220 mx.example.org\r\n"); endless("250-X\r\n")(c) }}},
+		"garbage for TLS":  {465, server{raw: func(c net.Conn) { _, _ = c.Write(junk) }}},
+		"nothing for TLS":  {465, server{raw: wait}},
+		"huge chain":       {465, server{tls: &tls.Config{Certificates: []tls.Certificate{chain}}, implicit: true}},
+		"injects after its 220": {25, server{raw: func(c net.Conn) {
+			_, _ = io.WriteString(c, "220 mx.example.org\r\n250-mx\r\n250-STARTTLS\r\n250 ok\r\n220 go\r\n250 injected\r\n")
+			wait(c)
+		}}},
+		"escapes": {25, server{greeting: "220 \x1b[31mmx.example.org\x07\x9b2J hello", caps: []string{"X-\x1b[2J", strings.Repeat("A", 1500)}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -286,7 +289,9 @@ func TestRelay(t *testing.T) {
 		{"closed", "me@me.example.net", nil, "", "relay.closed=fine", nil},
 		{"open to all", "me@me.example.net", relayTo(func(string, string) bool { return true }), "", "relay.open=problem", []string{"RCPT TO:<me@me.example.net>"}},
 		{"open for the null sender", "me@me.example.net", relayTo(func(from, to string) bool { return from == "" && to == "me@me.example.net" }), "", "relay.open=problem", []string{"MAIL FROM:<> "}},
-		{"open for a sender of its own", "me@me.example.net", relayTo(func(from, to string) bool { return strings.HasSuffix(from, "@mx.example.org") && to == "me@me.example.net" }), "",
+		{"open for a sender of its own", "me@me.example.net", relayTo(func(from, to string) bool {
+			return strings.HasSuffix(from, "@mx.example.org") && to == "me@me.example.net"
+		}), "",
 			"relay.open=problem", []string{"FROM:<postmaster@mx.example.org>"}},
 		{"open by the percent hack", "me@me.example.net", relayTo(func(_, to string) bool { return to == "me%me.example.net@mx.example.org" }), "", "relay.open=problem", []string{"me%me.example.net@mx"}},
 		{"open by a source route", "me@me.example.net", relayTo(func(_, to string) bool { return strings.HasPrefix(to, "@mx.example.org:") }), "", "relay.open=problem", []string{"<@mx.example.org:me@"}},

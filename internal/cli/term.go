@@ -23,6 +23,7 @@ const (
 	red       style = "31"
 	green     style = "32"
 	yellow    style = "33"
+	cyan      style = "36"
 )
 
 // paint gives cleaned text its looks.

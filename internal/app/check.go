@@ -1,0 +1,96 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"postern/internal/checkup"
+	"postern/internal/config"
+	"postern/internal/dns"
+	"postern/internal/dnsbl"
+)
+
+// Check is the check-up of a configuration alone, without a gateway around it: for `postern check`. It opens no database, so it knows no signing keys
+// and no customers. Make one with NewCheck.
+type Check struct {
+	*checkup.Checker
+	panel *dnsbl.Panel
+}
+
+// CheckOptions is what NewCheck is told beside the configuration.
+type CheckOptions struct {
+	NoLists bool           // no blocklist is asked
+	Inside  []netip.Prefix // networks that are not on the internet and may be connected to all the same
+	Logger  *slog.Logger
+}
+
+// examineFor bounds the examination of the lists before the first target.
+const examineFor = 8 * time.Second
+
+// NewCheck makes the check-up of a configuration. It asks nothing yet.
+func NewCheck(c *config.Config, o CheckOptions) (*Check, error) {
+	r := dns.Options{Timeout: c.DNS.Timeout, Attempts: c.DNS.Attempts, CacheEntries: c.DNS.CacheEntries, Logger: o.Logger}
+	for _, s := range c.DNS.Servers {
+		r.Servers = append(r.Servers, s.String())
+	}
+	resolver, err := dns.New(r)
+	if err != nil {
+		return nil, err
+	}
+	out := &Check{}
+	if !o.NoLists {
+		if out.panel, err = dnsbl.NewPanel(dnsbl.PanelOptions{Resolver: resolver, Lists: checkLists(c.Filter.DNSBL)}); err != nil {
+			return nil, err
+		}
+	}
+	host, err := hostname(c)
+	if err != nil {
+		host = "" // no server is connected to without a name to give; the rest can be looked at
+	}
+	options := checkup.CheckerOptions{Resolver: resolver, Panel: out.panel, Probes: checkup.Probes{Hostname: host, Inside: o.Inside}}
+	for _, p := range c.Delivery.AccountPools() {
+		for _, e := range p.Egress {
+			if !e.IP.IsValid() {
+				continue
+			}
+			hello := e.HELO
+			if hello == "" {
+				hello = host
+			}
+			options.Egress = append(options.Egress, checkup.EgressAddress{IP: e.IP.Unmap(), HELO: hello})
+		}
+	}
+	out.Checker, err = checkup.NewChecker(options)
+	return out, err
+}
+
+// Examine asks the test points of the lists, so that one that lists the world, or nobody, is not believed. What is not known in time stays unknown.
+func (c *Check) Examine(ctx context.Context) {
+	if c.panel == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, examineFor)
+	defer cancel()
+	_ = c.panel.Examine(ctx) // its error is in the state of each zone
+}
+
+// checkLists are all lists that can be asked, but for those that the configuration switches off and those whose data another list holds.
+func checkLists(c config.DNSBL) []dnsbl.List {
+	in := map[string]bool{}
+	all := lists(c)
+	for _, l := range all {
+		in[l.Zone] = true
+	}
+	for _, l := range dnsbl.Directory() {
+		on, named := c.Zones[l.Zone]
+		if !named {
+			on, named = c.Zones[l.Name]
+		}
+		if !in[l.Zone] && l.PartOf == "" && (on || !named) {
+			all = append(all, l)
+		}
+	}
+	return all
+}
