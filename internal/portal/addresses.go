@@ -136,7 +136,7 @@ func (s *site) opAddressOf(v *visit, e shaping.EgressInfo, lanes []shaping.LaneI
 		}
 		today, busy, waiting = today+l.Today, busy+l.Connections, waiting+l.Waiting
 		if len(l.InForce) > 0 && len(a.Trouble) < mostTrouble {
-			a.Trouble = append(a.Trouble, opLink{s.opLaneTitle(l.Lane), p.URL(opLanePath(l.Lane))})
+			a.Trouble = append(a.Trouble, opLink{p.opLaneTitle(l.Lane), p.URL(opLanePath(l.Lane))})
 		}
 	}
 	number := func(n int) string { return locale.Number(p.Lang, float64(n)) }

@@ -126,7 +126,9 @@ func (s *site) cards(v *visit) {
 		return
 	}
 	needs, known := countNeeds(tested)
-	x.Tested = x.T("cards.tested", "Count", known)
+	if known > 0 {
+		x.Tested = x.T("cards.tested", "Count", known)
+	}
 	figures, err := s.o.Journal.ByProvider(ctx, journal.FiguresQuery{Customer: v.customer.ID, From: s.o.Now().Add(-cardDays * 24 * time.Hour), Step: journal.Day})
 	if err != nil {
 		v.broken("figures not read", err)
@@ -154,7 +156,7 @@ func (s *site) cards(v *visit) {
 		}
 		row := resultRow{Name: x.T("cards.everybody")}
 		if p := know.Provider(f.Provider); p != nil && p != know.Default() {
-			row.Name, row.Help = p.Title, x.URL("/help/providers/"+p.Name)
+			row.Name, row.Help = x.receiver(p), x.URL("/help/providers/"+p.Name)
 		}
 		n := func(kinds ...journal.Figure) string {
 			var sum int64

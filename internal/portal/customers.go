@@ -374,7 +374,7 @@ func (s *site) opCustomerTiles(v *visit, c account.Customer, accounts []spool.Ac
 		{Label: p.T("queue.tile.held"), Value: number(held), URL: p.URL("/o/held", "customer", c.ID)},
 	}
 	if !oldest.IsZero() {
-		tiles = append(tiles, opTile{Label: p.T("queue.tile.oldest"), Value: locale.Duration(p.Lang, s.o.Now().Sub(oldest).Truncate(time.Second))})
+		tiles = append(tiles, opTile{Label: p.T("queue.tile.oldest"), Value: p.age(s.o.Now().Sub(oldest))})
 	}
 	names := []string{"taken", "stopped", "delivered", "bounced", "complaint"}
 	figures := []journal.Figure{journal.Taken, journal.Stopped, journal.Figure(journal.Delivered), journal.Figure(journal.Bounced), journal.Figure(journal.Complaint)}

@@ -154,6 +154,12 @@ func (s *site) showDomain(v *visit, status int, d mail.Domain) {
 		case g == checkup.Egress:
 			p.Gateway = append(p.Gateway, step)
 		case found[0].Optional:
+			if state == checkup.Advice {
+				step.State, step.Class = p.T("domains.optional_badge"), "optional"
+				for i := range step.Findings {
+					step.Findings[i].Class = "optional"
+				}
+			}
 			p.Optional = append(p.Optional, step)
 		default:
 			step.Number = len(p.Steps) + 1

@@ -172,7 +172,7 @@ func (s *site) helpProviders(v *visit) {
 		if p == know.Default() {
 			continue
 		}
-		line := providerLine{x.URL("/help/providers/" + url.PathEscape(p.Name)), p.Title, p.About[x.Lang]}
+		line := providerLine{x.URL("/help/providers/" + url.PathEscape(p.Name)), x.receiver(p), p.About[x.Lang]}
 		if asked[p.Name] {
 			x.Main = append(x.Main, line)
 		} else {
@@ -239,8 +239,8 @@ func (s *site) helpProvider(v *visit) {
 		return
 	}
 	c := s.o.Catalog
-	x := helpProviderPage{page: v.page, Name: p.Title, About: p.About[v.page.Lang], Back: v.page.URL("/help/providers")}
-	x.Title = x.T("help.provider.title", "Name", p.Title)
+	x := helpProviderPage{page: v.page, Name: v.page.receiver(p), About: p.About[v.page.Lang], Back: v.page.URL("/help/providers")}
+	x.Title = x.T("help.provider.title", "Name", x.Name)
 	if p.Group != "" {
 		x.Group = x.T("help.provider.group")
 	}

@@ -197,6 +197,12 @@ func (m *messagePage) hit(v intake.View, h filter.Hit) hit {
 	if h.Points >= weightless {
 		x.Fix = rich(words.Fix)
 	}
+	if nothing := m.site.o.Catalog.Text(m.Lang, "test.unknown", nil); len(h.Args) == 0 && strings.Contains(words.Explain+words.Fix, nothing) { // of what left long ago, only which tests hit is kept
+		x.Explain, x.Fix = nil, nil
+		if why := "help.group." + string(t.Group); m.site.o.Catalog.Has("portal." + why) {
+			x.Explain = rich(m.T(why))
+		}
+	}
 	if h.Points < weightless {
 		return x
 	}

@@ -56,7 +56,7 @@ type opReaction struct {
 // opReactionOf puts what is in force into words.
 func (v *visit) opReactionOf(r shaping.Reaction, back string) opReaction {
 	p := v.page
-	x := opReaction{page: p, ID: r.ID, Kind: p.opText("shaping.kind."+string(r.Kind), nil), Lane: p.site.opLaneTitle(r.Lane.String()), LaneURL: p.URL(opLanePath(r.Lane.String())), Why: p.opWhy(r.Why),
+	x := opReaction{page: p, ID: r.ID, Kind: p.opText("shaping.kind."+string(r.Kind), nil), Lane: p.opLaneTitle(r.Lane.String()), LaneURL: p.URL(opLanePath(r.Lane.String())), Why: p.opWhy(r.Why),
 		Evidence: clean(r.Evidence, 1000), Rule: clean(r.Rule, 100), By: v.opActor(r.By), Since: p.opWhen(r.Started), Ends: p.opWhen(r.Ends), Ended: p.opWhen(r.Ended)}
 	if r.Kind == shaping.Operator {
 		x.Evidence = "" // it is what the reason says already
@@ -224,7 +224,7 @@ func (s *site) opShowLane(v *visit, k shaping.Key, status int, fault string) {
 		v.broken("lanes not read", err)
 		return
 	}
-	d := opLaneDetail{page: p, Name: clean(name, 400), Heading: s.opLaneTitle(name), State: "free", Word: p.T("lanes.state.free"), ListURL: p.URL("/o/queue", "lane", name),
+	d := opLaneDetail{page: p, Name: clean(name, 400), Heading: p.opLaneTitle(name), State: "free", Word: p.T("lanes.state.free"), ListURL: p.URL("/o/queue", "lane", name),
 		MayAct: v.who.May(user.GatewayOperate, ""), Pause: v.opPauseFields(), PauseURL: p.URL("/o/lanes/pause")}
 	d.Title = p.T("lanes.lane_title", "Lane", d.Heading)
 	if fault != "" {
@@ -292,7 +292,7 @@ func (s *site) opLaneLimits(d *opLaneDetail, l shaping.LaneInfo, known *provider
 		case slices.Contains(known.Careful, key):
 			return p.T("lanes.source.careful")
 		}
-		return p.T("lanes.source.known", "Name", known.Title)
+		return p.T("lanes.source.known", "Name", p.receiver(known))
 	}
 	add := func(name, limit, used, from string) { d.Limits = append(d.Limits, opLimit{name, limit, used, from}) }
 	number := func(n int) string { return locale.Number(p.Lang, float64(n)) }
@@ -415,7 +415,7 @@ func (s *site) opPause(v *visit) {
 	if len(made) > 1 {
 		to = "/o/lanes"
 	}
-	v.done(to, "lanes.done.pause", "Count", len(made), "Name", s.opLaneTitle(name), "When", p.date(until))
+	v.done(to, "lanes.done.pause", "Count", len(made), "Name", p.opLaneTitle(name), "When", p.date(until))
 }
 
 // opPauseFault shows the form again, with what is wrong in it.
@@ -442,7 +442,7 @@ func (s *site) opLift(v *visit) {
 		v.broken("not lifted", err)
 		return
 	}
-	v.done(back, "lanes.done.lift", "Name", s.opLaneTitle(r.Lane.String()))
+	v.done(back, "lanes.done.lift", "Name", v.page.opLaneTitle(r.Lane.String()))
 }
 
 // opHurry brings forward what waits for a lane.

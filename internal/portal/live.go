@@ -122,7 +122,9 @@ func (s *site) opLive(v *visit) {
 	after := int64(0)
 	for _, f := range found.Facts {
 		after = max(after, f.ID)
-		d.Table.Rows = append(d.Table.Rows, v.opFactRowOf(f))
+		row := v.opFactRowOf(f)
+		row.At.Text = p.second(f.At)
+		d.Table.Rows = append(d.Table.Rows, row)
 	}
 	d.Again = p.URL("/o/live", "customer", query.Customer, "kind", chosen)
 	d.Table.Live = p.URL("/o/live/stream", "customer", query.Customer, "kind", chosen, "after", strconv.FormatInt(after, 10))
@@ -249,8 +251,18 @@ func (l *liveStream) look(ctx context.Context) bool {
 	return l.send(b.Bytes())
 }
 
+// second writes a moment to the second, with the day unless it is today's.
+func (p page) second(t time.Time) string {
+	t = t.In(p.location())
+	text := t.Format(time.TimeOnly)
+	if now := p.site.o.Now().In(p.location()); t.YearDay() != now.YearDay() || t.Year() != now.Year() {
+		text = p.day(t) + " " + text
+	}
+	return text
+}
+
 // event is a fact as the script shows it.
 func (l *liveStream) event(f journal.Fact) liveEvent {
 	r := l.v.opFactRowOf(f)
-	return liveEvent{At: r.At.Text, Word: r.Word, Level: r.Level, URL: r.URL, Subject: r.Subject, From: r.From, To: r.To, Customer: r.Customer, Text: r.Text}
+	return liveEvent{At: l.v.page.second(f.At), Word: r.Word, Level: r.Level, URL: r.URL, Subject: r.Subject, From: r.From, To: r.To, Customer: r.Customer, Text: r.Text}
 }

@@ -117,8 +117,22 @@ func (s *site) messageSearch(v *visit) {
 	m := v.newMessageList()
 	q, ok := m.query(v)
 	if !ok {
-		v.show(http.StatusUnprocessableEntity, "messages.html", m)
+		m.Asked = false
+		s.messagePageOf(v, http.StatusUnprocessableEntity, m, latestMessages(v.customer.ID))
 		return
+	}
+	s.messagePageOf(v, http.StatusOK, m, q)
+}
+
+// latestMessages asks for the newest messages of a customer.
+func latestMessages(customer string) journal.Query {
+	return journal.Query{Customer: customer, Limit: messageRows, Kinds: arrivals}
+}
+
+// messagePageOf answers with the messages that a query finds.
+func (s *site) messagePageOf(v *visit, status int, m messageList, q journal.Query) {
+	if status >= http.StatusBadRequest {
+		m.Title = m.T("error.title", "Heading", m.Title)
 	}
 	s.flush(v.r.Context())
 	found, err := s.o.Journal.Look(v.r.Context(), q)
@@ -147,7 +161,7 @@ func (s *site) messageSearch(v *visit) {
 	if !found.Looked.IsZero() {
 		m.Note, m.Further, m.Pager.Next = m.T("messages.window", "When", m.date(found.Looked)), m.Pager.Next, ""
 	}
-	v.show(http.StatusOK, "messages.html", m)
+	v.show(status, "messages.html", m)
 }
 
 // flush makes visible what has just happened; what cannot be written yet is still worth showing without.
@@ -293,7 +307,7 @@ func (s *site) messageFind(v *visit) {
 	if text == "" || len([]rune(text)) > mostReport {
 		m.Report.Fault = m.T("messages.fault.report")
 		m.Found = false
-		v.show(http.StatusUnprocessableEntity, "messages.html", m)
+		s.messagePageOf(v, http.StatusUnprocessableEntity, m, latestMessages(v.customer.ID))
 		return
 	}
 	s.flush(v.r.Context())

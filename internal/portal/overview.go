@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"postern/internal/journal"
@@ -225,7 +226,7 @@ func (p page) share(key string, part, whole int64) string {
 	if whole <= 0 {
 		return ""
 	}
-	return p.T(key, "Share", p.percent(part, whole))
+	return strings.ReplaceAll(p.T(key, "Share", p.percent(part, whole)), " %", "\u00a0%")
 }
 
 // percent writes a part of a whole: "0.03", "97.4", "100". What is less than all is never written as all.

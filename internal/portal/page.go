@@ -179,6 +179,10 @@ func (s *site) fail(w http.ResponseWriter, r *http.Request, status int, kind str
 func (s *site) failWith(w http.ResponseWriter, r *http.Request, status int, kind string, pairs ...any) {
 	x, _ := signedIn(r)
 	p := s.pageFor(r, x)
+	if x.who.ID != "" {
+		p.Who = &x.who
+		p.Menu = s.menu(&visit{s: s, r: r, page: p, who: x.who})
+	}
 	e := errorPage{page: p, Heading: p.T("error." + kind + ".heading"), What: p.T("error."+kind+".what", pairs...), Do: p.T("error." + kind + ".do")}
 	e.Title = p.T("error.title", "Heading", e.Heading)
 	s.render(w, status, "error.html", e)

@@ -110,6 +110,20 @@ type opListPage struct {
 	Urls    map[string]string
 }
 
+// age is how long something waits, in its largest unit, and what may break between number and unit: it stands in large letters.
+func (p page) age(d time.Duration) string {
+	for _, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute} {
+		if d >= unit {
+			d = d.Truncate(unit)
+			break
+		}
+	}
+	return breakable(locale.Duration(p.Lang, d.Truncate(time.Second)))
+}
+
+// breakable lets a value break between its number and its unit.
+func breakable(text string) string { return strings.ReplaceAll(text, "\u00a0", " ") }
+
 // opTile is a figure with its name.
 type opTile struct {
 	Label, Value, Note, URL string
@@ -349,13 +363,13 @@ func (p page) opQueueTiles(st spool.Stats) []opTile {
 		{Label: p.T("queue.tile.queued"), Value: number(st.Queued), URL: p.URL("/o/queue?state=queued")},
 		{Label: p.T("queue.tile.claimed"), Value: number(st.Claimed)},
 		{Label: p.T("queue.tile.held"), Value: number(st.Held), URL: p.URL("/o/held")},
-		{Label: p.T("queue.tile.bytes"), Value: locale.Bytes(p.Lang, st.Bytes)},
+		{Label: p.T("queue.tile.bytes"), Value: breakable(locale.Bytes(p.Lang, st.Bytes))},
 	}
 	if !st.Oldest.IsZero() {
-		tiles = append(tiles, opTile{Label: p.T("queue.tile.oldest"), Value: locale.Duration(p.Lang, p.site.o.Now().Sub(st.Oldest).Truncate(time.Second))})
+		tiles = append(tiles, opTile{Label: p.T("queue.tile.oldest"), Value: p.age(p.site.o.Now().Sub(st.Oldest))})
 	}
 	if st.Full {
-		tiles = append(tiles, opTile{Label: p.T("queue.tile.full"), Value: locale.Bytes(p.Lang, st.Free)})
+		tiles = append(tiles, opTile{Label: p.T("queue.tile.full"), Value: breakable(locale.Bytes(p.Lang, st.Free))})
 	}
 	return tiles
 }
@@ -371,11 +385,11 @@ func (s *site) opLaneOptions(v *visit, chosen string) []option {
 	for _, b := range backlogs {
 		if !seen[b.Lane] && len(out) < 200 {
 			seen[b.Lane] = true
-			out = append(out, option{b.Lane, s.opLaneTitle(b.Lane), b.Lane == chosen})
+			out = append(out, option{b.Lane, v.page.opLaneTitle(b.Lane), b.Lane == chosen})
 		}
 	}
 	if !seen[chosen] {
-		out = append(out, option{chosen, s.opLaneTitle(chosen), true})
+		out = append(out, option{chosen, v.page.opLaneTitle(chosen), true})
 	}
 	return out
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postern/internal/locale"
+	"postern/internal/provider"
 	"postern/internal/shaping"
 )
 
@@ -19,12 +20,12 @@ const mostOpTop = 50
 func opLanePath(lane string) string { return "/o/lanes/" + url.PathEscape(lane) }
 
 // opLaneTitle is a lane's name for people: the receiver's title and our address.
-func (s *site) opLaneTitle(lane string) string {
+func (p page) opLaneTitle(lane string) string {
 	k, err := shaping.ParseKey(lane)
 	if err != nil {
 		return clean(lane, 200)
 	}
-	title := s.opProviderTitle(k.Provider)
+	title := p.opProviderTitle(k.Provider)
 	if k.Egress.IsValid() {
 		title += " · " + k.Egress.String()
 	}
@@ -32,11 +33,20 @@ func (s *site) opLaneTitle(lane string) string {
 }
 
 // opProviderTitle is a receiver's name for people.
-func (s *site) opProviderTitle(name string) string {
-	if p := s.o.Knowledge().Provider(name); p != nil {
-		return p.Title
+func (p page) opProviderTitle(name string) string {
+	if known := p.site.o.Knowledge().Provider(name); known != nil {
+		return p.receiver(known)
 	}
 	return clean(strings.TrimPrefix(name, "mx:"), 200)
+}
+
+// receiver is the name of a receiver in the page's language. Most names are the same in all; a name that the operator gave stays as it is.
+func (p page) receiver(known *provider.Provider) string {
+	key, c := "portal.receiver."+known.Name, p.site.o.Catalog
+	if c.Has(key) && known.Title == c.Text(locale.English, key, nil) {
+		return c.Text(p.Lang, key, nil)
+	}
+	return known.Title
 }
 
 // opTopLane is a lane with what waits for it.
@@ -145,7 +155,7 @@ func (s *site) opLanes(v *visit) ([]opTopLane, error) {
 	}
 	var out []opTopLane
 	add := func(l shaping.LaneInfo) {
-		x := opTopLane{Lane: clean(l.Lane, 400), Title: s.opLaneTitle(l.Lane), URL: p.URL(opLanePath(l.Lane)), ListURL: p.URL("/o/queue", "lane", l.Lane), Waiting: number(l.Waiting), Busy: number(l.Busy),
+		x := opTopLane{Lane: clean(l.Lane, 400), Title: p.opLaneTitle(l.Lane), URL: p.URL(opLanePath(l.Lane)), ListURL: p.URL("/o/queue", "lane", l.Lane), Waiting: number(l.Waiting), Busy: number(l.Busy),
 			Sent: number(l.Sent), weight: l.Waiting, Word: p.T("lanes.state.free")}
 		if l.Limit > 0 {
 			x.Connections = p.T("lanes.of", "Used", l.Connections, "Most", l.Limit)

@@ -128,7 +128,7 @@ func (s *site) todayLanes(t *todayPage) {
 		if !r.Ends.IsZero() {
 			until = p.T("today.until", "When", p.date(r.Ends))
 		}
-		t.Lanes = append(t.Lanes, todayLane{s.opLaneTitle(lane), p.URL(opLanePath(lane)), p.opWhy(r.Why), until})
+		t.Lanes = append(t.Lanes, todayLane{p.opLaneTitle(lane), p.URL(opLanePath(lane)), p.opWhy(r.Why), until})
 	}
 	if more > 0 {
 		t.MoreLanes = p.T("today.lanes.more", "Count", more)
