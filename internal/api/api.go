@@ -52,6 +52,7 @@ import (
 	"postern/internal/learn"
 	"postern/internal/locale"
 	"postern/internal/mail"
+	"postern/internal/postmaster"
 	"postern/internal/spool"
 	"postern/internal/store"
 	"postern/internal/suppression"
@@ -91,8 +92,9 @@ type Options struct {
 	Logger  *slog.Logger
 	Now     func() time.Time
 
-	Webhooks    *webhook.Webhooks   // nil: there are none
-	Suppression *suppression.Ledger // nil: there is no list of addresses that are not written to
+	Webhooks    *webhook.Webhooks      // nil: there are none
+	Suppression *suppression.Ledger    // nil: there is no list of addresses that are not written to
+	Postmaster  *postmaster.Postmaster // nil: no figures of providers are kept
 
 	// Users prove tokens and keep the audit log. nil: nobody has a token, so only the operator's socket is answered, and acts leave no line.
 	Users *user.Ledger
@@ -217,7 +219,7 @@ func (s *server) register() {
 		group string
 		add   func()
 	}{
-		{"Sending", s.addSend}, {"Messages", s.addMessages}, {"Figures", s.addFigures}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addDomains}, {"Suppression", s.addSuppression},
+		{"Sending", s.addSend}, {"Messages", s.addMessages}, {"Figures", s.addFigures}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addDomains}, {"Suppression", s.addSuppression}, {"Providers' figures", s.addSignals},
 		{"Tests and lists", s.addTuning}, {"Learning", s.addLearn}, {"Webhooks", s.addWebhooks}, {"Users and tokens", s.addUsers}, {"Gateway", s.addGateway}, {"Alarms", s.addAlarms},
 	} {
 		s.section(x.group)

@@ -26,6 +26,7 @@ import (
 	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/notice"
+	"postern/internal/postmaster"
 	"postern/internal/spool"
 	"postern/internal/store"
 	"postern/internal/user"
@@ -139,7 +140,7 @@ func (g *gateway) serve(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := api.New(api.Options{Advisor: g.Advisor(), Checker: g.Checker(), SelfService: true, Names: g.names, Webhooks: g.Webhooks(), Submit: g.Intake().Submit, MessageBytes: 2 << 20, Hostname: "mx.example.org", Link: func(id mail.QueueID) string { return g.Links().For(id, time.Now()) }, Users: g.users, DB: g.db, Requests: 400, BaseURL: "https://mail.example.org/postern", Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Spool: g.Spool(), Catalog: catalog,
+	h, err := api.New(api.Options{Advisor: g.Advisor(), Checker: g.Checker(), SelfService: true, Names: g.names, Webhooks: g.Webhooks(), Submit: g.Intake().Submit, MessageBytes: 2 << 20, Hostname: "mx.example.org", Link: func(id mail.QueueID) string { return g.Links().For(id, time.Now()) }, Users: g.users, DB: g.db, Requests: 400, BaseURL: "https://mail.example.org/postern", Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Postmaster: g.figures(t), Spool: g.Spool(), Catalog: catalog,
 		Version: "test", Reload: func() error { return g.reload }, Logger: slog.New(slog.NewTextHandler(g.log, nil)), Now: func() time.Time { return g.now.Add(time.Duration(g.later.Load())) }})
 	if err != nil {
 		t.Fatal(err)
@@ -161,6 +162,16 @@ func (g *gateway) serve(t testing.TB) {
 		_ = os.RemoveAll(dir)
 	})
 	g.client = api.NewClient(g.socket, "alice")
+}
+
+// figures is the room of providers' figures, with one source that nobody answers.
+func (g *gateway) figures(t testing.TB) *postmaster.Postmaster {
+	t.Helper()
+	p, err := postmaster.New(postmaster.Options{DB: g.db, Now: func() time.Time { return g.now.Add(time.Duration(g.later.Load())) }, Microsoft: postmaster.Microsoft{Base: "https://127.0.0.1:1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // names is what DNS says of an address, without asking it.

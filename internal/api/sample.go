@@ -75,6 +75,12 @@ func samples() map[string]sample {
 		"lift-suppressed":   {body: LiftRequest{Address: "gone@remote.example", Why: "writes to us again"}},
 		"import-suppressed": {body: ImportRequest{CSV: "address,reason\ngone@remote.example,unsubscribed\n"}},
 
+		"list-snds":          {query: [][2]string{{"limit", "50"}}},
+		"show-snds":          {path: map[string]string{"ip": "192.0.2.10"}},
+		"import-snds":        {body: SNDSImport{Name: "data.csv", Data: []byte("192.0.2.10,9/28/2026 12:00 AM,9/29/2026 12:00 AM,812,790,780,GREEN,< 0.1%,,,,mail.example.net,news@example.net,\r\n")}},
+		"fetch-signals":      {body: SignalFetch{Source: "snds"}},
+		"list-gmail-figures": {query: [][2]string{{"domain", "shop.example"}}},
+
 		"set-scores":   {body: ScoresRequest{Points: map[string]float64{"INVALID_DATE": 0.5}}},
 		"unset-scores": {body: UnsetRequest{Tests: []string{"INVALID_DATE"}}},
 		"add-entry":    {body: ListEntry{Kind: "allow", Entry: "from:news@shop.example", Note: "our own newsletter"}},

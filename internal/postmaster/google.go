@@ -120,6 +120,23 @@ func (p *Postmaster) Figures(ctx context.Context, domain string, from, to time.T
 	return all, wrap(err)
 }
 
+// Domains returns the domains of which Gmail has ever said something, by name.
+func (p *Postmaster) Domains(ctx context.Context) (all []string, err error) {
+	err = p.db.Read(ctx, func(tx *store.Tx) error {
+		all = nil
+		rows := tx.Query(sqlDomains)
+		for rows.Next() {
+			var d string
+			if err := rows.Scan(&d); err != nil {
+				return err
+			}
+			all = append(all, d)
+		}
+		return rows.Err()
+	})
+	return all, wrap(err)
+}
+
 // Demands returns what is known of Gmail's demands, of one domain or of all of them, by domain.
 func (p *Postmaster) Demands(ctx context.Context, domain string) (all []Demand, err error) {
 	err = p.db.Read(ctx, func(tx *store.Tx) error {

@@ -60,6 +60,7 @@ const (
  ON CONFLICT (domain, day, metric) DO UPDATE SET value = excluded.value, seen = excluded.seen WHERE postmaster_figure.value <> excluded.value`
 	sqlFigures    = `SELECT domain, day, metric, value FROM postmaster_figure WHERE day >= ? AND day <= ? ORDER BY domain, day`
 	sqlFiguresOf  = `SELECT domain, day, metric, value FROM postmaster_figure WHERE domain = ? AND day >= ? AND day <= ? ORDER BY day, metric`
+	sqlDomains    = `SELECT domain FROM postmaster_figure UNION SELECT domain FROM postmaster_demand ORDER BY domain`
 	sqlOldFigures = `DELETE FROM postmaster_figure WHERE (domain, day, metric) IN (SELECT domain, day, metric FROM postmaster_figure WHERE day < ? LIMIT 2000)`
 	sqlDemands    = `SELECT domain, demand, state, reason, since, seen FROM postmaster_demand ORDER BY domain, demand`
 	sqlDemandsOf  = `SELECT domain, demand, state, reason, since, seen FROM postmaster_demand WHERE domain = ? ORDER BY demand`
