@@ -47,6 +47,7 @@ import (
 	"postern/internal/postmaster"
 	"postern/internal/provider"
 	"postern/internal/report"
+	"postern/internal/reputation"
 	"postern/internal/returnpath"
 	"postern/internal/shaping"
 	"postern/internal/smtp"
@@ -105,6 +106,7 @@ type App struct {
 	webhooks        *webhook.Webhooks
 	postmaster      *postmaster.Postmaster
 	reports         *aggregate.Ledger
+	reputation      *reputation.Watch // nil: switched off
 	queueWatch      alarm.Watch
 	metrics         *metrics
 	returning       returning
@@ -158,7 +160,7 @@ func New(ctx context.Context, o Options) (app *App, err error) {
 		do   func(context.Context, *config.Config) error
 	}{
 		{"data folder", a.openData}, {"databases", a.openStores}, {"resolver", a.openResolver}, {"blocklists", a.openBlocklists}, {"accounts", a.openAccounts}, {"users", a.openUsers},
-		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"webhooks", a.openWebhooks}, {"postmaster", a.openPostmaster}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"reports", a.openReports}, {"return addresses", a.openReturning}, {"intake and delivery", a.openWorks},
+		{"journal and spool", a.openLedgers}, {"notices", a.openNotices}, {"alarms", a.openAlarms}, {"webhooks", a.openWebhooks}, {"postmaster", a.openPostmaster}, {"reputation", a.openReputation}, {"knowledge", a.openKnowledge}, {"suppression", a.openSuppression}, {"filter", a.openFilter}, {"reports", a.openReports}, {"return addresses", a.openReturning}, {"intake and delivery", a.openWorks},
 		{"certificate", a.openCertificate}, {"listeners", a.openDoors}, {"services", a.openServices}, {"pages", a.openFaces},
 	} {
 		if err := step.do(ctx, o.Config); err != nil {
@@ -512,7 +514,7 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	if err != nil {
 		return nil, nil, err
 	}
-	a.api, err = api.New(api.Options{Requests: c.API.RequestsPerMinute, SelfService: c.Domains.SelfService, Names: a.apiNames, Webhooks: a.webhooks, Settings: a.apiSettings, Submit: a.intake.Submit, MessageBytes: int64(c.Limits.SMTP().MessageBytes), Hostname: a.host,
+	a.api, err = api.New(api.Options{Blocklists: a.panel, Requests: c.API.RequestsPerMinute, SelfService: c.Domains.SelfService, Names: a.apiNames, Webhooks: a.webhooks, Settings: a.apiSettings, Submit: a.intake.Submit, MessageBytes: int64(c.Limits.SMTP().MessageBytes), Hostname: a.host,
 		Link:    func(id mail.QueueID) string { return a.metrics.links.For(id, time.Now()) },
 		Advisor: a.advisor, Checker: a.checker, Users: a.users, DB: a.mainDB, BaseURL: c.BaseURL(), Reference: a.reference, Look: a.returning.door.Look, Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression,
 		Spool: a.spool, Catalog: a.metrics.catalog, Version: a.version, Reload: func() error { return a.Reload(context.Background()) }, Logger: a.log})

@@ -56,6 +56,7 @@ func (a *App) Run(ctx context.Context) error {
 	start(&work, "blocklists", func() error { return a.panel.Run(works) })
 	start(&work, "watch", func() error { return a.watch(works) })
 	start(&work, "postmaster", func() error { return a.postmaster.Run(works) })
+	start(&work, "reputation", func() error { return a.runReputation(works) })
 	start(&work, "webhooks", func() error { return a.webhooks.Run(works) })
 	start(&work, "alarms", func() error { return a.alarms.Run(works) })
 	start(&work, "scanners", func() error { a.greetScanners(doors); return nil })

@@ -93,6 +93,7 @@ type Config struct {
 	SNDS            SNDS            `key:"snds"`
 	PostmasterTools PostmasterTools `key:"postmaster_tools"`
 	Reports         Reports         `key:"reports"`
+	Reputation      Reputation      `key:"reputation"`
 
 	// Files are the files read, in order; empty for ZeroConfig.
 	Files []string

@@ -59,6 +59,7 @@ func (v *validation) run() {
 	v.domains()
 	v.signals()
 	v.reports()
+	v.reputation()
 }
 
 // networks checks a list of networks that are not the internet; own is said of those that hold this machine.
