@@ -347,7 +347,7 @@ func required(o op, path string) string {
 }
 
 // bounded are lists that are short by nature.
-var bounded = map[string]bool{"list-lanes": true, "list-reactions": true, "list-pools": true, "list-addresses": true, "list-alarms": true, "list-sessions": true, "list-scores": true}
+var bounded = map[string]bool{"list-lanes": true, "list-reactions": true, "list-pools": true, "list-addresses": true, "list-alarms": true, "list-sessions": true, "list-scores": true, "list-blocklists": true}
 
 // harmless are requests with a body that change nothing.
 var harmless = map[string]bool{"find-problem": true, "classify": true, "what-if": true}

@@ -50,6 +50,7 @@ import (
 	"postern/internal/intake"
 	"postern/internal/journal"
 	"postern/internal/learn"
+	"postern/internal/dnsbl"
 	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/postmaster"
@@ -93,6 +94,7 @@ type Options struct {
 	Now     func() time.Time
 
 	Webhooks    *webhook.Webhooks      // nil: there are none
+	Blocklists  *dnsbl.Panel        // nil: none is asked
 	Suppression *suppression.Ledger    // nil: there is no list of addresses that are not written to
 	Postmaster  *postmaster.Postmaster // nil: no figures of providers are kept
 
@@ -220,7 +222,7 @@ func (s *server) register() {
 		add   func()
 	}{
 		{"Sending", s.addSend}, {"Messages", s.addMessages}, {"Figures", s.addFigures}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addDomains}, {"Suppression", s.addSuppression}, {"Providers' figures", s.addSignals},
-		{"Tests and lists", s.addTuning}, {"Learning", s.addLearn}, {"Webhooks", s.addWebhooks}, {"Users and tokens", s.addUsers}, {"Gateway", s.addGateway}, {"Alarms", s.addAlarms},
+		{"Tests and lists", s.addTuning}, {"Learning", s.addLearn}, {"Webhooks", s.addWebhooks}, {"Users and tokens", s.addUsers}, {"Gateway", s.addGateway}, {"Alarms", s.addAlarms}, {"Blocklists", s.addBlocklists},
 	} {
 		s.section(x.group)
 		x.add()

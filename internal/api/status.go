@@ -92,7 +92,11 @@ func (s *server) status(ctx context.Context, _ *none) (*body[Status], error) {
 	}
 	if s.o.Filter != nil {
 		for _, r := range s.o.Filter.Refusals() {
-			out.Refusals = append(out.Refusals, Refusal{r.Zone, r.Code.String(), r.Text, r.Since})
+			code := "REFUSED"
+			if r.Code.IsValid() {
+				code = r.Code.String()
+			}
+			out.Refusals = append(out.Refusals, Refusal{r.Zone, code, r.Text, r.Since})
 		}
 	}
 	return &body[Status]{out}, nil
