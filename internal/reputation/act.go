@@ -82,7 +82,15 @@ func insertAct(tx *store.Tx, now time.Time, a Act) error {
 	if a.Kind == MovedTo {
 		step = string(a.From) + " " + string(a.To)
 	}
-	_, err := tx.Exec(`INSERT INTO reputation_act (`+actColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`, newID(now), a.Dossier, now, string(a.Kind), bound(a.Actor, maxWord), step, bound(a.Text, maxText))
+	// Several acts of one transaction happen at the same moment; their order is that of their IDs.
+	id, last := newID(now), ""
+	if err := tx.QueryRow(`SELECT coalesce(max(id), '') FROM reputation_act WHERE dossier = ?`, a.Dossier).Scan(&last); err != nil {
+		return err
+	}
+	if id <= last {
+		id = nextID(last)
+	}
+	_, err := tx.Exec(`INSERT INTO reputation_act (`+actColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`, id, a.Dossier, now, string(a.Kind), bound(a.Actor, maxWord), step, bound(a.Text, maxText))
 	return err
 }
 

@@ -77,7 +77,7 @@ func (w *Watch) requestBody(d Dossier, lang string) string {
 	if len(done) > 0 {
 		out = append(out, wrap(text("mended"), "", lineWidth))
 		for _, s := range done {
-			item(w.words.text(lang, "step."+s.Code+".done", map[string]any{"Target": d.Target}) + " (" + locale.Date(lang, s.At) + ")")
+			item(w.words.text(lang, "step."+s.Code+".done", map[string]any{"Target": d.Target}) + ", " + locale.Date(lang, s.At))
 		}
 		out = append(out, "")
 	} else {

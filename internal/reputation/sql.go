@@ -39,6 +39,24 @@ func newID(now time.Time) string {
 	return fmt.Sprintf("%014x%08x", now.UnixMicro(), binary.BigEndian.Uint32(b[:]))
 }
 
+// nextID is the ID that follows one.
+func nextID(id string) string {
+	b := []byte(id)
+	for i := len(b) - 1; i >= 0; i-- {
+		switch b[i] {
+		case 'f':
+			b[i] = '0'
+			continue
+		case '9':
+			b[i] = 'a'
+		default:
+			b[i]++
+		}
+		break
+	}
+	return string(b)
+}
+
 // firstID is below every ID of a time and later.
 func firstID(at time.Time) string { return fmt.Sprintf("%014x", max(at.UnixMicro(), 0)) }
 
