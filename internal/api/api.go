@@ -131,6 +131,7 @@ type API struct{ s *server }
 type server struct {
 	o       Options
 	texts   *locale.Catalog // Options.Catalog, or one of its own
+	twin    *locale.Twin    // the French of what the document says
 	started time.Time
 	prefix  string // path of BaseURL without a final slash
 	https   bool
@@ -170,6 +171,10 @@ func New(o Options) (*API, error) {
 	}
 	if o.Requests <= 0 {
 		o.Requests = 1200
+	}
+	var err error
+	if s.twin, err = locale.NewTwin("api"); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
 	}
 	s.asked, s.checks = visitor.NewLimiter[string](o.Requests, time.Minute), visitor.NewLimiter[string](30, time.Minute)
 	s.strangers = visitor.NewLimiter[netip.Prefix](120, time.Minute)

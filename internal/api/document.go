@@ -24,7 +24,7 @@ var pageFiles embed.FS
 
 // site is the documentation for people, made once from what is registered.
 type site struct {
-	openapi   []byte
+	openapi   map[string][]byte // the OpenAPI document by language
 	templates *template.Template
 	style     []byte
 	stylePath string // with its hash: it may be kept for ever
@@ -43,9 +43,15 @@ func (s *server) writePages() (err error) {
 	if err := s.exemplify(); err != nil {
 		return err
 	}
-	if s.site.openapi, err = json.MarshalIndent(s.api.OpenAPI(), "", " "); err != nil {
+	english, err := json.MarshalIndent(s.api.OpenAPI(), "", " ")
+	if err != nil {
 		return err
 	}
+	french, err := s.translated(english)
+	if err != nil {
+		return err
+	}
+	s.site.openapi = map[string][]byte{locale.English: english, locale.French: french}
 	if s.site.templates, err = template.ParseFS(pageFiles, "pages/*.html"); err != nil {
 		return err
 	}
@@ -57,7 +63,7 @@ func (s *server) writePages() (err error) {
 	s.site.byID = map[string]*operation{}
 	for _, op := range s.order {
 		s.site.byID[op.OperationID] = op
-		name := strings.ReplaceAll(strings.ToLower(op.group), " ", "_")
+		name := groupKey(op.group)
 		if n := len(s.site.groups); n == 0 || s.site.groups[n-1].Name != name {
 			s.site.groups = append(s.site.groups, group{Name: name})
 		}
@@ -67,10 +73,13 @@ func (s *server) writePages() (err error) {
 	return nil
 }
 
-// document answers with the OpenAPI document.
-func (s *server) document(w http.ResponseWriter) {
+// document answers with the OpenAPI document: in English, or in the language that the request asks.
+func (s *server) document(w http.ResponseWriter, r *http.Request) {
+	lang := languageOf(r)
 	w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
-	_, _ = w.Write(s.site.openapi)
+	w.Header().Set("Content-Language", lang)
+	w.Header().Add("Vary", "Accept-Language")
+	_, _ = w.Write(s.site.openapi[lang])
 }
 
 // documents answers who reads: the path is below /api.
@@ -84,7 +93,7 @@ func (s *server) documents(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/":
 		s.show(w, r, "index", nil)
 	case r.URL.Path == "/openapi.json":
-		s.document(w)
+		s.document(w, r)
 	case r.URL.Path == s.site.stylePath:
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")
 		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
@@ -108,10 +117,7 @@ type page struct {
 
 // show answers with a page in the language that the address names, or the reader's.
 func (s *server) show(w http.ResponseWriter, r *http.Request, name string, op *operation) {
-	p := page{s: s, Lang: locale.Match(r.Header.Get("Accept-Language")), Here: r.URL.Path, Operation: op}
-	if l := r.URL.Query().Get("lang"); l == locale.English || l == locale.French {
-		p.Lang = l
-	}
+	p := page{s: s, Lang: languageOf(r), Here: r.URL.Path, Operation: op}
 	var err error
 	if op != nil {
 		if p.Snippets, err = op.snippets(p.Base()); err == nil {
@@ -135,6 +141,9 @@ func (s *server) show(w http.ResponseWriter, r *http.Request, name string, op *o
 func (p page) T(key string) string {
 	return p.s.texts.Text(p.Lang, "api."+key, map[string]any{"Most": p.s.asked.Most(), "Link": "openapi.json"})
 }
+
+// Told is a sentence of the OpenAPI document in the reader's language.
+func (p page) Told(english string) string { return p.s.told(p.Lang, english) }
 
 // URL is a path of the documentation, in the reader's language.
 func (p page) URL(path string) string { return p.s.prefix + "/api" + path + "?lang=" + p.Lang }
@@ -206,7 +215,7 @@ func (p page) Secret() bool { return p.Operation.secret }
 func (p page) Parameters() []row {
 	var out []row
 	for _, x := range p.Operation.Parameters {
-		out = append(out, row{Name: x.Name, Type: typeOf(x.Schema) + ", " + p.T("in."+x.In), Text: x.Description, Required: x.Required})
+		out = append(out, row{Name: x.Name, Type: typeOf(x.Schema) + ", " + p.T("in."+x.In), Text: p.Told(x.Description), Required: x.Required})
 	}
 	return out
 }

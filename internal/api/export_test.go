@@ -1,10 +1,31 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
+	"testing"
+
+	"postern/internal/locale"
 )
+
+// Sentences are those of the OpenAPI document that need a French twin.
+func (a *API) Sentences(t *testing.T) []string {
+	t.Helper()
+	var x map[string]any
+	if err := json.Unmarshal(a.s.site.openapi[locale.English], &x); err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	eachSentence(x, false, func(text string) string {
+		if !rightSentence.MatchString(text) {
+			out = append(out, text)
+		}
+		return text
+	})
+	return out
+}
 
 // Examples are the examples of an operation against the API at base, by the name of a file that holds them.
 func (a *API) Examples(id, base string) (map[string]string, error) {
@@ -63,7 +84,7 @@ func (a *API) Manual(lang string) (string, error) {
 	say("%s", p.T("examples.text"))
 	for _, id := range []string{"send", "search", "release-message", "suppress", "figures"} {
 		op := a.s.site.byID[id]
-		say("### %s", op.Summary)
+		say("### %s", p.Told(op.Summary))
 		all, err := op.snippets(base)
 		if err != nil {
 			return "", err
@@ -90,7 +111,7 @@ func (a *API) Manual(lang string) (string, error) {
 		say("### %s", p.Group(g.Name))
 		rows = nil
 		for _, op := range g.Operations {
-			rows = append(rows, []string{"`" + op.Method + " " + op.Path + "`", "`" + string(op.right) + "` " + p.T("over."+op.over()), cell(op.Summary)})
+			rows = append(rows, []string{"`" + op.Method + " " + op.Path + "`", "`" + string(op.right) + "` " + p.T("over."+op.over()), cell(p.Told(op.Summary))})
 		}
 		table([]string{p.T("manual.operation"), p.T("needs"), p.T("manual.does")}, rows)
 	}

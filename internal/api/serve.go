@@ -136,7 +136,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, identify func(htt
 	}
 	_, pattern := s.mux.Handler(r)
 	if r.URL.Path == "/openapi.json" && r.Method == http.MethodGet { // on the socket
-		s.document(w)
+		s.document(w, r)
 		return
 	}
 	op := s.operations[pattern]
