@@ -141,6 +141,39 @@ func TestSelectors(t *testing.T) {
 	}
 }
 
+// TestNotOurs: a domain that does not name this gateway has no fault; it has when somebody says that its mail leaves from here.
+func TestNotOurs(t *testing.T) {
+	t.Parallel()
+	here := netip.MustParseAddr("192.0.2.200")
+	gateway := func(o *checkup.CheckerOptions) {
+		o.Egress = []checkup.EgressAddress{{IP: here, HELO: "gate.test"}, {IP: netip.MustParseAddr("192.0.2.25"), HELO: "gate.test"}}
+	}
+	n := newInternet(t, zoneOf(perfect()))
+	for _, tc := range []struct {
+		ask  checkup.Ask
+		want string
+	}{
+		{checkup.Ask{Selectors: []string{"s1"}}, "spf.good=fine spf.not-ours=advice"},
+		{checkup.Ask{Selectors: []string{"s1"}, IPs: []netip.Addr{here}}, "spf.good=fine spf.lacks=problem"},
+	} {
+		r, err := n.checker(t, gateway).Check(t.Context(), shopTest, tc.ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := said(r)["spf"]; got != tc.want {
+			t.Errorf("%s, want %s", got, tc.want)
+		}
+		for _, f := range r.Of(checkup.SPF) {
+			if f.State != checkup.Fine && (len(f.Records) != 1 || f.Records[0].Value != "v=spf1 ip4:192.0.2.200 ip4:192.0.2.25 ip6:2001:db8::25 -all") {
+				t.Errorf("%+v", f.Records)
+			}
+		}
+		if problem := r.Score().Points < 100; problem != (tc.ask.IPs != nil) {
+			t.Errorf("%+v", r.Score())
+		}
+	}
+}
+
 // TestScore: what is fine gives all its points, advice most, a problem none; what is not known and what is optional and absent is left out.
 func TestScore(t *testing.T) {
 	t.Parallel()

@@ -200,7 +200,8 @@ func (v *view) egress() []EgressAddress {
 	return out[:min(len(out), maxEgress)]
 }
 
-// covered tells whether our addresses pass.
+// covered tells whether the addresses pass that the domain's mail is said to leave from. Those of this gateway alone are no fault of a domain that
+// may have nothing to do with it.
 func (v *view) covered(w *witness, found []string) []Finding {
 	from := v.egress()
 	if len(from) == 0 {
@@ -225,6 +226,9 @@ func (v *view) covered(w *witness, found []string) []Finding {
 	switch {
 	case len(failing) > 0:
 		f := v.finding(SPF, w, "spf.lacks", Problem, map[string]any{"IPs": addresses(failing), "Why": strings.TrimSpace(why)})
+		if !slices.ContainsFunc(failing, v.asked) {
+			f.Code, f.State, f.Optional = "spf.not-ours", Advice, true
+		}
 		var terms []string
 		for _, ip := range failing {
 			terms = append(terms, term(ip))
@@ -238,6 +242,11 @@ func (v *view) covered(w *witness, found []string) []Finding {
 		return []Finding{v.finding(SPF, w, "spf.cover-unknown", Unknown, map[string]any{"IPs": addresses(open), "Why": why})}
 	}
 	return []Finding{v.finding(SPF, w, "spf.covers", Fine, map[string]any{"IPs": addresses(passing)})}
+}
+
+// asked reports whether somebody said that the domain's mail leaves from an address.
+func (v *view) asked(ip netip.Addr) bool {
+	return slices.ContainsFunc(v.ask.IPs, func(x netip.Addr) bool { return x.Unmap() == ip })
 }
 
 // nearSPF reports whether a TXT record was meant as an SPF record.

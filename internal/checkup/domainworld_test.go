@@ -57,6 +57,17 @@ h10 300 IN A 203.0.113.20
 h11 300 IN A 203.0.113.21
 _spf 300 IN TXT "v=spf1 ip4:192.0.2.25 ip6:2001:db8::25 -all"
 _loop 300 IN TXT "v=spf1 include:shop.test -all"
+many 300 IN MX 1 h1
+many 300 IN MX 1 h2
+many 300 IN MX 1 h3
+many 300 IN MX 1 h4
+many 300 IN MX 1 h5
+many 300 IN MX 1 h6
+many 300 IN MX 1 h7
+many 300 IN MX 1 h8
+many 300 IN MX 1 h9
+many 300 IN MX 1 h10
+many 300 IN MX 1 h11
 shop.test._report._dmarc 300 IN TXT "v=DMARC1;"
 $ORIGIN mailhost.test.
 mx 300 IN A 192.0.2.26

@@ -55,6 +55,9 @@ var setUps = []setUp{
 	{name: "unknown mechanism", rule: "RFC 7208 4.6", zone: spf("v=spf1 ipv4:192.0.2.25 -all"), want: "spf.invalid=problem"},
 	{name: "terms after all", rule: "RFC 7208 5.1", zone: spf("v=spf1 ip4:192.0.2.25 -all ip4:192.0.2.26"), want: "spf.after-all=advice"},
 	{name: "include that does not answer", rule: "RFC 7208 2.6.6", zone: spf("v=spf1 include:_spf.other.test -all"), world: fails("_spf.other.test", dnstest.ServFail), want: "spf.unknown=unknown"},
+	{name: "eleven exchangers in mx", rule: "RFC 7208 4.6.4", zone: spf("v=spf1 mx:many.other.test -all"), want: "spf.error=problem"},
+	{name: "whether our address passes is not known", rule: "RFC 7208 2.6.6", zone: spf("v=spf1 include:_spf.other.test -all"), world: fails("_spf.other.test", dnstest.ServFail), ask: from("192.0.2.25"),
+		want: "spf.cover-unknown=unknown spf.unknown=unknown"},
 	{name: "our addresses pass", rule: "RFC 7208 2.6.3", ask: from("192.0.2.25", "2001:db8::25"), want: "spf.covers=fine spf.good=fine"},
 	{name: "one of our addresses does not", rule: "RFC 7208 2.6.4", ask: from("192.0.2.25", "192.0.2.99"), want: "spf.good=fine spf.lacks=problem"},
 	{name: "our address is behind too many lookups", rule: "RFC 7208 4.6.4", zone: spf("v=spf1 " + hosts(10) + " include:_spf.other.test -all"), ask: from("192.0.2.25"), want: "spf.lacks=problem spf.over-lookups=problem"},
@@ -108,6 +111,7 @@ var setUps = []setUp{
 	{name: "neither MX nor address", rule: "RFC 5321 5.1", zone: piece("mx", ""), want: "mx.none=problem -sts -tlsrpt"},
 	{name: "the same MX twice", rule: "RFC 5321 5.1", zone: mx("@ 300 IN MX 10 mx1\n@ 300 IN MX 20 mx1\n"), want: "mx.duplicate=advice"},
 	{name: "MX without IPv6", rule: "RFC 3974", zone: piece("mx", "@ 300 IN MX 10 mx1\nmx1 300 IN A 192.0.2.25\n"), want: "mx.fine=fine mx.no-ipv6=advice"},
+	{name: "MX whose address does not come", rule: "RFC 5321 5.1", world: fails("mx1.shop.test", dnstest.ServFail), want: "mx.host-unknown=unknown"},
 	{name: "MX does not answer", rule: "RFC 5321 5.1", world: failsType("shop.test", dns.TypeMX, dnstest.ServFail), want: "mx.unknown=unknown sts.mx-unknown=unknown"},
 
 	// Name servers
@@ -127,6 +131,7 @@ var setUps = []setUp{
 	{name: "a name server is an alias", rule: "RFC 2181 10.3", zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS alias.dns.test.\n"), want: "ns.alias=problem"},
 	{name: "a name server without address", rule: "RFC 1912 2.8", zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2.dns.test.\n@ 300 IN NS gone.dns.test.\n"), want: "ns.no-address=problem"},
 	{name: "a name server in a private network", rule: "RFC 1918", zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2.dns.test.\n@ 300 IN NS inner.dns.test.\n"), want: "ns.private=problem"},
+	{name: "a name server whose address does not come", rule: "RFC 2308 7.1", world: fails("ns2.dns.test", dnstest.ServFail), want: "ns.address-unknown=unknown"},
 	{name: "wildcard TXT", rule: "RFC 1912 2.7, RFC 4592 2.2.1", zone: piece("wild", `* 300 IN TXT "v=spf1 -all"`+"\n"), want: "ns.wildcard=advice"},
 	{name: "the domain does not exist", rule: "RFC 8020 2", of: of("gone-shop.test"), only: true, want: "lists.off=unknown ns.no-domain=problem"},
 	{name: "SERVFAIL for everything", rule: "RFC 2308 7.1", world: everything(dnstest.ServFail), want: allUnknown},
