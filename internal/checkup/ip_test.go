@@ -171,7 +171,7 @@ func TestLists(t *testing.T) {
 		{"undocumented", at + "grave 300 IN A 127.0.0.77\n", []dnsbl.List{grave, light}, 0, "lists.clean=fine lists.odd=unknown", true},
 		{"parked", at + "grave 300 IN A 203.0.113.80\n", []dnsbl.List{grave, light}, 0, "lists.clean=fine lists.odd=unknown", true},
 		{"silent", "", []dnsbl.List{light, quiet}, dnstest.ServFail, "lists.clean=fine lists.silent=unknown", true},
-		{"no key", "", []dnsbl.List{light, keyed}, 0, "lists.clean=fine lists.not-asked=unknown", true},
+		{"no key", "", []dnsbl.List{light, keyed}, 0, "lists.clean=fine lists.keyless=unknown", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -200,7 +200,7 @@ func TestLists(t *testing.T) {
 				t.Errorf("%d listings", len(r.Listings))
 			}
 			for _, f := range r.Of(checkup.Lists) {
-				if f.Code == "lists.silent" && f.Optional || f.Code == "lists.not-asked" && !f.Optional {
+				if f.Code == "lists.silent" && f.Optional || f.Code == "lists.keyless" && !f.Optional {
 					t.Errorf("%s optional: %t", f.Code, f.Optional)
 				}
 			}

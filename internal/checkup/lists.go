@@ -52,12 +52,10 @@ func judgeListings(target string, all []dnsbl.Listing) []Finding {
 			if !l.List.Allow {
 				clean = append(clean, l.List.Name)
 			}
-		case dnsbl.Disabled:
-			if !errors.Is(l.Err, dnsbl.ErrTarget) {
-				silent["lists.not-asked"] = append(silent["lists.not-asked"], l)
-			}
 		default:
-			silent[silence(l)] = append(silent[silence(l)], l)
+			if code := silence(l); code != "" {
+				silent[code] = append(silent[code], l)
+			}
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Finding) int { return b.State.rank() - a.State.rank() })
@@ -65,7 +63,7 @@ func judgeListings(target string, all []dnsbl.Listing) []Finding {
 		out = append(out, Finding{Group: Lists, Code: "lists.clean", State: Fine, Subject: target,
 			Args: map[string]any{"Target": target, "Count": len(clean), "Names": names(clean, 12)}})
 	}
-	for _, code := range []string{"lists.refused", "lists.silent", "lists.odd", "lists.not-asked"} {
+	for _, code := range silences {
 		if some := silent[code]; len(some) > 0 {
 			out = append(out, unheard(target, code, some))
 		}
@@ -104,19 +102,35 @@ func standing(target string, l dnsbl.Listing) Finding {
 		Args: map[string]any{"Target": target, "List": l.List.Name, "Meaning": meanings(l)}}
 }
 
-// silence is the code for a list of which nothing is known.
+// silences are the codes for lists of which nothing is known, in the order in which they are shown. Those that nobody asked are never held against the
+// target.
+var silences = []string{"lists.refused", "lists.silent", "lists.odd", "lists.spent", "lists.unhealthy", "lists.unproven", "lists.keyless"}
+
+// silence is the code for a list of which nothing is known; "" for one that does not concern the target.
 func silence(l dnsbl.Listing) string {
+	is := func(all ...error) bool {
+		return slices.ContainsFunc(all, func(err error) bool { return errors.Is(l.Err, err) })
+	}
 	switch {
-	case l.Refused:
+	case is(dnsbl.ErrTarget, dnsbl.ErrWeb, dnsbl.ErrDead):
+		return ""
+	case is(dnsbl.ErrKey, dnsbl.ErrRegistration, dnsbl.ErrKeyUnknown):
+		return "lists.keyless"
+	case is(dnsbl.ErrUnhealthy):
+		return "lists.unhealthy"
+	case is(dnsbl.ErrUnproven):
+		return "lists.unproven"
+	case l.Refused || is(dnsbl.ErrRefused, dnsbl.ErrPaused):
 		return "lists.refused"
-	case errors.Is(l.Err, dnsbl.ErrUndocumented):
+	case is(dnsbl.ErrUndocumented):
 		return "lists.odd"
+	case is(dnsbl.ErrBudget, dnsbl.ErrResting):
+		return "lists.spent"
 	}
 	return "lists.silent"
 }
 
-// unheard is the finding for lists that gave no answer. It counts when a main list is among them; that a list asks for a key, and is therefore not
-// asked, is said and no more.
+// unheard is the finding for lists that gave no answer. It counts when a main list is among those that were asked.
 func unheard(target, code string, some []dnsbl.Listing) Finding {
 	f := Finding{Group: Lists, Code: code, State: Unknown, Subject: target, Optional: true}
 	var all []string
@@ -124,7 +138,7 @@ func unheard(target, code string, some []dnsbl.Listing) Finding {
 	var order []string
 	for _, l := range some {
 		all = append(all, l.List.Name)
-		f.Optional = f.Optional && (l.List.Weight < mainWeight || code == "lists.not-asked")
+		f.Optional = f.Optional && (l.List.Weight < mainWeight || slices.Index(silences, code) >= slices.Index(silences, "lists.unhealthy"))
 		r := "no answer"
 		if l.Err != nil {
 			r = listingReason(l.Err)

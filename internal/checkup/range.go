@@ -178,7 +178,7 @@ func (h *neighbourhood) finding(ip netip.Addr) Finding {
 		return 1
 	})
 	f := Finding{Group: Range, Subject: h.prefix.String(), State: Fine, Evidence: h.first, Args: map[string]any{"IP": ip.String(), "Range": h.prefix.String(),
-		"Answered": h.answered, "Named": h.named, "Generic": h.generic, "Own": h.own, "Others": len(zones), "Names": orPhrase(clip(names(zones, 6), 300), "no-name"),
+		"Answered": h.answered, "Named": h.named, "Generic": h.generic, "Own": h.own, "Count": len(zones), "Names": orPhrase(clip(names(zones, 6), 300), "no-name"),
 		"Zone": orPhrase(h.ownZone, "no-name")}}
 	switch {
 	case h.answered < neighboursEnough:

@@ -66,7 +66,7 @@ func (c *command) printCheck(words *locale.Catalog, f checkFlags, r checkup.Chec
 	}
 	b.WriteString(c.paint(looks, mark+" "+score) + "  " + c.tally(text, r) + "\n")
 	for _, g := range r.Groups {
-		mark, looks := checkMark(g.State)
+		mark, looks := groupMark(g)
 		b.WriteString("\n" + c.paint(looks, mark) + " " + c.paint(bold, clean(g.Name)) + "\n")
 		if f.explain && g.Why != "" {
 			b.WriteString(c.paintLines(dim, wrap(clean(g.Why), "  ", c.columns)))
@@ -87,9 +87,13 @@ func (c *command) printCheck(words *locale.Catalog, f checkFlags, r checkup.Chec
 
 // tally counts the findings of each state, the gravest first.
 func (c *command) tally(text func(string, map[string]any) string, r checkup.CheckJSON) string {
-	n := map[checkup.State]int{}
+	n, optional := map[checkup.State]int{}, 0
 	for _, g := range r.Groups {
 		for _, x := range g.Findings {
+			if x.Optional && x.State == checkup.Advice {
+				optional++
+				continue
+			}
 			n[x.State]++
 		}
 	}
@@ -100,7 +104,19 @@ func (c *command) tally(text func(string, map[string]any) string, r checkup.Chec
 			parts = append(parts, c.paint(looks, text("tally-"+string(s), map[string]any{"Count": n[s]})))
 		}
 	}
+	if optional > 0 {
+		parts = append(parts, c.paint(dim, text("tally-optional", map[string]any{"Count": optional})))
+	}
 	return strings.Join(parts, ", ")
+}
+
+// groupMark is how a group looks: one in which only what is optional could be better does not shout.
+func groupMark(g checkup.GroupJSON) (mark string, looks style) {
+	mark, looks = checkMark(g.State)
+	if g.State == checkup.Advice && !slices.ContainsFunc(g.Findings, func(x checkup.FindingJSON) bool { return x.State == checkup.Advice && !x.Optional }) {
+		looks = dim
+	}
+	return mark, looks
 }
 
 // paintLines paints each line by itself, so that a pager that cuts keeps the looks.
