@@ -1,19 +1,26 @@
-// Package checkup looks at the DNS of a sender's domain as receivers do, and says what to publish so that mail which leaves through this
-// gateway is recognised as the domain's own.
+// Package checkup looks at domains, addresses and senders as receivers do, and says what to mend, with the records to publish.
 //
 // # What it does
 //
-// SetUp looks at one domain of one customer: SPF from every address that his mail may leave from, each DKIM key, the DMARC policy, the return
-// path, whether the domain can take an answer, what it publishes for the mail it receives, and the reverse DNS of the gateway. It returns
-// Findings: a state, a stable code with its figures, what was asked and what was found, and the records to publish, ready to copy. Every SPF
-// record that it proposes has been evaluated before for each address, so that publishing it helps.
+// SetUp looks at one domain of one customer, as mail that leaves through this gateway needs it: SPF from every address that his mail may leave
+// from, each DKIM key, the DMARC policy, the return path, whether the domain can take an answer, what it publishes for the mail it receives, and
+// the reverse DNS of the gateway.
+//
+// Checker.Check looks at anything from outside, without a customer and without a gateway: a domain (domain*.go: blocklists, the name servers one
+// by one, MX, the SPF record as a tree, DKIM, DMARC, MTA-STS with its file, TLS-RPT, BIMI, DNSSEC, CAA), an IP (its names, lists, neighbours and
+// servers), a sender's address. CheckReport.Score sums it up, CheckReport.JSON is its form for programs.
+//
+// Both return Findings: a state, a stable code with its figures, what was asked and what was found, and the records to publish, ready to copy.
+// Every SPF record that is proposed has been evaluated before as if it were published, so that publishing it helps.
 //
 // Challenge and Prove are the proof that a customer controls a domain: a TXT record whose value is an HMAC over customer and domain.
 //
 // # What it does not
 //
-// It changes nothing: keys and domains are account's matter. It opens no connection but to the resolver (the policy file of MTA-STS is not
-// fetched), and it does not guess selectors: the keys it knows are the gateway's.
+// It changes nothing: keys and domains are account's matter. It does not guess DKIM selectors: a key is looked at when its selector is known from
+// keys, traffic or a person, and without one DKIM is Unknown. SetUp opens no connection but to the resolver. Check asks name servers and policy
+// hosts itself, and mail servers only when Ask says so; addresses that are not on the internet are never connected to but those of Probes.Inside,
+// for strangers choose what is behind their names.
 //
 // # States
 //
@@ -21,13 +28,13 @@
 //
 // # Who calls it
 //
-// portal and api, for pages and checks; Words puts a finding into a reader's language (texts checkup.LANG.yaml). Everything is safe for
-// concurrent use.
+// portal, api, cli and reputation; Words puts a finding into a reader's language (texts checkup*.LANG.yaml). Everything is safe for concurrent
+// use.
 //
 // # How it fails
 //
-// SetUp fails only for a customer or domain that does not exist here. Trouble with DNS shows as Unknown within Deadline. Questions are
-// bounded (MaxQuestions), and each is asked once for a report.
+// SetUp fails only for a customer or domain that does not exist here, Check only for no target. Trouble with DNS shows as Unknown within Deadline
+// and CheckDeadline. Questions are bounded (MaxQuestions), and each is asked once for a report.
 package checkup
 
 import (
