@@ -42,6 +42,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"postern/internal/account"
+	"postern/internal/aggregate"
 	"postern/internal/alarm"
 	"postern/internal/checkup"
 	"postern/internal/delivery"
@@ -113,6 +114,9 @@ type Options struct {
 	BaseURL string // of the pages as seen from outside; the API is below it at /api
 	// Requests bounds those of one token in a minute. 0: 1,200.
 	Requests int
+
+	Reports       *aggregate.Ledger // what receivers report about domains; nil: nothing is kept
+	ReportAddress string            // where DMARC reports are taken; "": nowhere
 
 	// Submit takes mail in. nil: this gateway takes none over HTTP.
 	Submit func(context.Context, intake.Injection) (intake.Receipt, error)
@@ -226,7 +230,7 @@ func (s *server) register() {
 		group string
 		add   func()
 	}{
-		{"Sending", s.addSend}, {"Messages", s.addMessages}, {"Figures", s.addFigures}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addDomains}, {"Suppression", s.addSuppression}, {"Providers' figures", s.addSignals},
+		{"Sending", s.addSend}, {"Messages", s.addMessages}, {"Figures", s.addFigures}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addDomains}, {"Suppression", s.addSuppression}, {"Reports", s.addReports}, {"Providers' figures", s.addSignals},
 		{"Tests and lists", s.addTuning}, {"Learning", s.addLearn}, {"Webhooks", s.addWebhooks}, {"Users and tokens", s.addUsers}, {"Gateway", s.addGateway}, {"Alarms", s.addAlarms}, {"Blocklists", s.addBlocklists},
 	} {
 		s.section(x.group)

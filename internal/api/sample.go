@@ -81,6 +81,12 @@ func samples() map[string]sample {
 		"fetch-signals":      {body: SignalFetch{Source: "snds"}},
 		"list-gmail-figures": {query: [][2]string{{"domain", "shop.example"}}},
 
+		"list-reports":       {query: [][2]string{{"domain", "shop.example"}, {"limit", "50"}}},
+		"import-report":      {body: ReportImport{Name: "remote.example!shop.example!1793491200!1793577599.xml", Data: []byte(sampleReport)}},
+		"show-report-domain": {query: [][2]string{{"days", "28"}}},
+		"mark-report-source": {body: ReportMark{Source: "198.51.100.7", Mark: "foreign"}},
+		"drop-unread-report": {path: map[string]string{"id": "000651f2a3b4c5d60011223344556677"}},
+
 		"set-scores":   {body: ScoresRequest{Points: map[string]float64{"INVALID_DATE": 0.5}}},
 		"unset-scores": {body: UnsetRequest{Tests: []string{"INVALID_DATE"}}},
 		"add-entry":    {body: ListEntry{Kind: "allow", Entry: "from:news@shop.example", Note: "our own newsletter"}},
@@ -115,6 +121,9 @@ func samples() map[string]sample {
 		"reaction-history": {query: [][2]string{{"lane", "orange"}}},
 	}
 }
+
+// sampleReport is a DMARC report in examples.
+const sampleReport = `<feedback><report_metadata><org_name>remote.example</org_name><report_id>1</report_id><date_range><begin>1793491200</begin><end>1793577599</end></date_range></report_metadata><policy_published><domain>shop.example</domain><p>none</p></policy_published><record><row><source_ip>198.51.100.7</source_ip><count>1</count><policy_evaluated><disposition>none</disposition><dkim>pass</dkim><spf>pass</spf></policy_evaluated></row><identifiers><header_from>shop.example</header_from></identifiers><auth_results/></record></feedback>`
 
 // sampleSend is a message in examples.
 func sampleSend() SendMessage {
