@@ -382,6 +382,7 @@ func (l *Ledger) addTLS(ctx context.Context, x *report.Recognised, m meta, own f
 	mine.Policies = nil
 	for _, p := range t.Policies {
 		if owns(own, p.Domain) {
+			p.Domain = canonical(p.Domain)
 			mine.Policies = append(mine.Policies, p)
 			if !slices.Contains(domains, p.Domain) {
 				domains = append(domains, p.Domain)

@@ -190,6 +190,7 @@ func (l *Ledger) take(ctx context.Context, a Arrival, received time.Time, own fu
 		var domains []string
 		switch x.Kind {
 		case report.KindAggregate:
+			x.Aggregate.Policy.Domain = canonical(x.Aggregate.Policy.Domain)
 			domains = []string{x.Aggregate.Policy.Domain}
 			if owns(own, domains[0]) {
 				stored, known, err = l.addAggregate(ctx, x, m)
@@ -247,11 +248,19 @@ func owns(own func(mail.Domain) bool, d string) bool {
 	return err == nil && own(name)
 }
 
+// canonical is a domain as we write it; what is none stays as it is.
+func canonical(d string) string {
+	if name, err := mail.ParseDomain(d); err == nil {
+		return string(name)
+	}
+	return d
+}
+
 // ownedOf is the domain that a failure report is filed under.
 func ownedOf(own func(mail.Domain) bool, f *report.Feedback) string {
 	for _, d := range append([]string{f.From()}, f.Domains...) {
 		if d != "" && owns(own, d) {
-			return d
+			return canonical(d)
 		}
 	}
 	return ""
