@@ -260,13 +260,15 @@ func (a *aftermath) touch(l Listing) {
 
 // apply writes down what all lists said of one target: its row, its listings, events, dossiers, and the mark of its day.
 func (w *Watch) apply(tx *store.Tx, now time.Time, c claimed, answers map[string]answer) (after aftermath, err error) {
-	var notes []byte
-	if err := tx.QueryRow(`SELECT zones FROM reputation_target WHERE target = ? FOR UPDATE`, c.name).Scan(&notes); err != nil {
+	before, err := readNotes(tx, c.name)
+	if err != nil {
 		return after, err
 	}
-	zones, unknown := takeNotes(decodeNotes(notes), answers, now)
-	if !c.own {
-		zones = nil
+	zones, unknown := takeNotes(before, answers, now)
+	if c.own {
+		if _, err := tx.Exec(`INSERT INTO reputation_zone (target, zones) VALUES (?, ?) ON CONFLICT (target) DO UPDATE SET zones = excluded.zones`, c.name, encodeNotes(zones)); err != nil {
+			return after, err
+		}
 	}
 	open, err := w.applyListings(tx, now, c, answers, &after)
 	if err != nil {
@@ -276,11 +278,11 @@ func (w *Watch) apply(tx *store.Tx, now time.Time, c claimed, answers map[string
 	if err := putMarks(tx, now, map[string]mark{c.name: m}); err != nil {
 		return after, err
 	}
-	return after, w.finishTarget(tx, now, c, open, unknown, encodeNotes(zones))
+	return after, w.finishTarget(tx, now, c, open, unknown)
 }
 
 // finishTarget brings a target's row up to date.
-func (w *Watch) finishTarget(tx *store.Tx, now time.Time, c claimed, open []Listing, unknown int, zones []byte) error {
+func (w *Watch) finishTarget(tx *store.Tx, now time.Time, c claimed, open []Listing, unknown int) error {
 	weight, lists, doubtful := 0, 0, false
 	for _, l := range open {
 		weight = max(weight, l.Weight)
@@ -299,7 +301,7 @@ func (w *Watch) finishTarget(tx *store.Tx, now time.Time, c claimed, open []List
 	if doubtful && (next.IsZero() || next.After(now.Add(CleanAfter))) {
 		next = now.Add(CleanAfter)
 	}
-	_, err := tx.Exec(`UPDATE reputation_target SET checked = ?, next = ?, weight = ?, lists = ?, unknown = ?, zones = ? WHERE target = ?`, now, next, weight, lists, unknown, zones, c.name)
+	_, err := tx.Exec(`UPDATE reputation_target SET checked = ?, next = ?, weight = ?, lists = ?, unknown = ? WHERE target = ?`, now, next, weight, lists, unknown, c.name)
 	return err
 }
 

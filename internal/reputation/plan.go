@@ -189,8 +189,8 @@ func (w *Watch) join(ctx context.Context, now time.Time, want, former map[string
 					}
 					continue
 				}
-				if _, err := tx.Exec(`INSERT INTO reputation_target (`+targetColumns+`, zones) VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0, ?) ON CONFLICT (target) DO NOTHING`,
-					name, string(p.kind), p.roles, p.customer, now, now, next, []byte("[]")); err != nil {
+				if _, err := tx.Exec(`INSERT INTO reputation_target (`+targetColumns+`) VALUES (?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0) ON CONFLICT (target) DO NOTHING`,
+					name, string(p.kind), p.roles, p.customer, now, now, next); err != nil {
 					return err
 				}
 			}

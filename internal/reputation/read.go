@@ -89,17 +89,21 @@ func (w *Watch) readTargets(ctx context.Context, q TargetQuery) (p TargetPage, e
 }
 
 func (w *Watch) readTarget(ctx context.Context, name string) (t Target, err error) {
-	var notes []byte
+	var notes map[string]zoneNote
 	found := false
 	err = w.db.Read(ctx, func(tx *store.Tx) (err error) {
-		rows := tx.Query(`SELECT `+targetColumns+`, zones FROM reputation_target WHERE target = ?`, name)
+		rows := tx.Query(`SELECT `+targetColumns+` FROM reputation_target WHERE target = ?`, name)
 		for rows.Next() {
 			found = true
-			if t, err = scanTarget(rows, &notes); err != nil {
+			if t, err = scanTarget(rows); err != nil {
 				return err
 			}
 		}
-		return rows.Err()
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		notes, err = readNotes(tx, name)
+		return err
 	})
 	switch {
 	case err != nil:
@@ -111,7 +115,7 @@ func (w *Watch) readTarget(ctx context.Context, name string) (t Target, err erro
 	for _, z := range w.o.Panel.Zones() {
 		lists[z.List.Zone] = z.List
 	}
-	for zone, n := range decodeNotes(notes) {
+	for zone, n := range notes {
 		z := Zone{Zone: zone, List: zone, State: n.State, Since: moment(n.Since), Codes: n.Codes, Names: n.Names, Reason: n.Reason, Why: n.Why, Last: n.Last, Answered: moment(n.Answered), Clean: moment(n.Clean)}
 		if l, known := lists[zone]; known {
 			z.List, z.Operator, z.Weight = cmp.Or(l.Name, zone), operatorOf(&l), l.Weight

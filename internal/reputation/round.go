@@ -290,8 +290,8 @@ func (w *Watch) applyAlong(tx *store.Tx, now time.Time, r Round, count int, foun
 
 // applyRanged writes down the listings of an address of a range. Only such an address has a row as a target.
 func (w *Watch) applyRanged(tx *store.Tx, now time.Time, name string, s *seen, after *aftermath) error {
-	if _, err := tx.Exec(`INSERT INTO reputation_target (`+targetColumns+`, zones) VALUES (?, ?, ?, '', ?, ?, 0, 0, 0, 0, 0, ?) ON CONFLICT (target) DO UPDATE SET seen = excluded.seen`,
-		name, string(IP), string(Ranged), now, now, []byte("[]")); err != nil {
+	if _, err := tx.Exec(`INSERT INTO reputation_target (`+targetColumns+`) VALUES (?, ?, ?, '', ?, ?, 0, 0, 0, 0, 0) ON CONFLICT (target) DO UPDATE SET seen = excluded.seen`,
+		name, string(IP), string(Ranged), now, now); err != nil {
 		return err
 	}
 	c := claimed{name: name, kind: IP, roles: []Role{Ranged}}
@@ -299,7 +299,7 @@ func (w *Watch) applyRanged(tx *store.Tx, now time.Time, name string, s *seen, a
 	if err != nil {
 		return err
 	}
-	return w.finishTarget(tx, now, c, open, s.mark.unknown, []byte("[]"))
+	return w.finishTarget(tx, now, c, open, s.mark.unknown)
 }
 
 // runRounds goes through the ranges until ctx ends.

@@ -101,6 +101,7 @@ func (w *Watch) tidy(ctx context.Context) error {
 		{"dossiers", `DELETE FROM reputation_dossier WHERE id IN (SELECT id FROM reputation_dossier WHERE state = 'closed' AND changed < ? LIMIT ?)`, []any{old, pruneRows}},
 		{"targets", `DELETE FROM reputation_target WHERE target IN (SELECT t.target FROM reputation_target t WHERE t.next = 0 AND t.lists = 0 AND t.seen < ?
  AND NOT EXISTS (SELECT 1 FROM reputation_listing l WHERE l.target = t.target) LIMIT ?)`, []any{now.Add(-unseenAfter), pruneRows}},
+		{"states", `DELETE FROM reputation_zone WHERE target IN (SELECT z.target FROM reputation_zone z WHERE NOT EXISTS (SELECT 1 FROM reputation_target t WHERE t.target = z.target) LIMIT ?)`, []any{pruneRows}},
 	} {
 		for n := int64(pruneRows); n >= pruneRows; {
 			err := w.db.Write(ctx, func(tx *store.Tx) (err error) {

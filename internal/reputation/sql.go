@@ -74,9 +74,9 @@ func newDossierID() string {
 // scanner is a row that is read.
 type scanner interface{ Scan(...any) error }
 
-func scanTarget(r scanner, more ...any) (t Target, err error) {
+func scanTarget(r scanner) (t Target, err error) {
 	var roles string
-	if err := r.Scan(append([]any{&t.Name, (*string)(&t.Kind), &roles, &t.Customer, &t.Since, &t.Seen, &t.Checked, &t.Next, &t.Weight, &t.Lists, &t.Unknown}, more...)...); err != nil {
+	if err := r.Scan(&t.Name, (*string)(&t.Kind), &roles, &t.Customer, &t.Since, &t.Seen, &t.Checked, &t.Next, &t.Weight, &t.Lists, &t.Unknown); err != nil {
 		return t, err
 	}
 	t.Roles = splitRoles(roles)
@@ -197,6 +197,18 @@ func encodeNotes(notes map[string]zoneNote) []byte {
 	slices.SortFunc(all, func(a, b zoneNote) int { return strings.Compare(a.Zone, b.Zone) })
 	b, _ := json.Marshal(all) // of strings and numbers
 	return b
+}
+
+// readNotes reads what is known of each list about a target.
+func readNotes(tx *store.Tx, target string) (map[string]zoneNote, error) {
+	var b []byte
+	rows := tx.Query(`SELECT zones FROM reputation_zone WHERE target = ?`, target)
+	for rows.Next() {
+		if err := rows.Scan(&b); err != nil {
+			return nil, err
+		}
+	}
+	return decodeNotes(b), rows.Err()
 }
 
 // blockOf is the /24 or /120 of an address; "" of a domain.

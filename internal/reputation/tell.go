@@ -251,17 +251,10 @@ func lastClean(tx *store.Tx, now time.Time, d Dossier) (upTo time.Time, err erro
 	if err != nil {
 		return upTo, err
 	}
-	var notes []byte
-	rows := tx.Query(`SELECT zones FROM reputation_target WHERE target = ?`, d.Target)
-	for rows.Next() {
-		if err := rows.Scan(&notes); err != nil {
-			return upTo, err
-		}
-	}
-	if err := rows.Err(); err != nil {
+	zones, err := readNotes(tx, d.Target)
+	if err != nil {
 		return upTo, err
 	}
-	zones := decodeNotes(notes)
 	if len(zones) == 0 { // an address of a range: its days tell
 		block, _, slot := slotOf(d.Target)
 		rows := tx.Query(`SELECT day, marks FROM reputation_day WHERE block = ? AND day >= ? ORDER BY day`, block, dayNumber(now)-2)

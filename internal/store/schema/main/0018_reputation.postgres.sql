@@ -1,7 +1,7 @@
 -- What blocklists say of our addresses and domains, and the dossiers of their listings. Written by the room reputation only.
 
 -- What is watched: each egress address and domain, and addresses of ranges that are or were listed. roles: words with spaces between. seen: when a node last
--- had it among what it watches. next: when it is looked at again; a node that takes it moves next first. zones: JSON, what each list says now.
+-- had it among what it watches. next: when it is looked at again; a node that takes it moves next first.
 -- weight, lists: the worst weight and the number of open listings that count. unknown: lists that gave no answer at the last look.
 CREATE TABLE reputation_target (
   target   TEXT    PRIMARY KEY,
@@ -14,12 +14,17 @@ CREATE TABLE reputation_target (
   next     BIGINT  NOT NULL,
   weight   BIGINT  NOT NULL,
   lists    BIGINT  NOT NULL,
-  unknown  BIGINT  NOT NULL,
-  zones    BYTEA   NOT NULL
+  unknown  BIGINT  NOT NULL
 );
 CREATE INDEX reputation_target_next     ON reputation_target (next) WHERE next > 0;
 CREATE INDEX reputation_target_customer ON reputation_target (customer, target) WHERE customer <> '';
 CREATE INDEX reputation_target_listed   ON reputation_target (target) WHERE lists > 0;
+
+-- What each list says of an own target now, JSON: apart, so that lists of targets are read quickly.
+CREATE TABLE reputation_zone (
+  target TEXT  PRIMARY KEY,
+  zones  BYTEA NOT NULL
+);
 
 -- One stay of a target on one list. until 0: it lasts. heard: last time the list named it. answered: last true answer of either kind.
 -- cleared: first clean answer after that, 0 none. block: the /24 or /120 of an address. dossier: empty when none is open for it.
