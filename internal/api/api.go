@@ -46,15 +46,16 @@ import (
 	"postern/internal/alarm"
 	"postern/internal/checkup"
 	"postern/internal/delivery"
+	"postern/internal/dnsbl"
 	"postern/internal/feedback"
 	"postern/internal/filter"
 	"postern/internal/intake"
 	"postern/internal/journal"
 	"postern/internal/learn"
-	"postern/internal/dnsbl"
 	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/postmaster"
+	"postern/internal/reputation"
 	"postern/internal/spool"
 	"postern/internal/store"
 	"postern/internal/suppression"
@@ -95,16 +96,17 @@ type Options struct {
 	Now     func() time.Time
 
 	Webhooks    *webhook.Webhooks      // nil: there are none
-	Blocklists  *dnsbl.Panel        // nil: none is asked
+	Blocklists  *dnsbl.Panel           // nil: none is asked
 	Suppression *suppression.Ledger    // nil: there is no list of addresses that are not written to
 	Postmaster  *postmaster.Postmaster // nil: no figures of providers are kept
 
 	// Users prove tokens and keep the audit log. nil: nobody has a token, so only the operator's socket is answered, and acts leave no line.
 	Users *user.Ledger
 	// Settings are the configuration in force, without secrets. nil: none is told.
-	Settings func() []Setting
-	Advisor  *checkup.Advisor // nil: no domain is looked at
-	Checker  *checkup.Checker // nil: no check-up is made
+	Settings   func() []Setting
+	Advisor    *checkup.Advisor  // nil: no domain is looked at
+	Checker    *checkup.Checker  // nil: no check-up is made
+	Reputation *reputation.Watch // nil: nothing is watched
 	// SelfService lets customers of the database add domains that they prove.
 	SelfService bool
 	// Names asks DNS about an address that mail leaves from, which says hello in EHLO. nil: it is not asked.
@@ -230,7 +232,7 @@ func (s *server) register() {
 		group string
 		add   func()
 	}{
-		{"Sending", s.addSend}, {"Messages", s.addMessages}, {"Figures", s.addFigures}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addDomains}, {"Suppression", s.addSuppression}, {"Reports", s.addReports}, {"Providers' figures", s.addSignals},
+		{"Sending", s.addSend}, {"Messages", s.addMessages}, {"Figures", s.addFigures}, {"Customers", s.addCustomers}, {"Credentials", s.addCredentials}, {"Domains", s.addDomains}, {"Reputation", s.addReputation}, {"Suppression", s.addSuppression}, {"Reports", s.addReports}, {"Providers' figures", s.addSignals},
 		{"Tests and lists", s.addTuning}, {"Learning", s.addLearn}, {"Webhooks", s.addWebhooks}, {"Users and tokens", s.addUsers}, {"Gateway", s.addGateway}, {"Alarms", s.addAlarms}, {"Blocklists", s.addBlocklists},
 	} {
 		s.section(x.group)

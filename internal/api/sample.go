@@ -22,6 +22,7 @@ const (
 	sampleMessage = "01KA8ZKQ4D2M6X9V5T3R7W1Y0B"
 	sampleUser    = "b7k2m9x4q8"
 	sampleHook    = "h4q7w2k9zt"
+	sampleDossier = "d4k7m2x9"
 )
 
 // samplePath are values of path parameters.
@@ -52,9 +53,22 @@ func samples() map[string]sample {
 		"figures-of-test":     {path: map[string]string{"test": "INVALID_DATE"}, query: [][2]string{{"since", "2026-12-17T00:00:00Z"}, {"until", "2026-12-24T00:00:00Z"}, {"step", "day"}}},
 		"figures-by-customer": {query: [][2]string{{"figure", "bounced"}, {"limit", "20"}}},
 
-		"check":            {query: [][2]string{{"target", "shop.example"}, {"language", "fr"}}},
-		"add-domain":       {body: DomainRequest{Customer: "shop", Domain: "shop.example"}},
-		"challenge-domain": {query: [][2]string{{"customer", "shop"}}},
+		"check":               {query: [][2]string{{"target", "shop.example"}, {"language", "fr"}}},
+		"list-watched":        {query: [][2]string{{"listed", "true"}, {"limit", "50"}}},
+		"show-watched":        {path: map[string]string{"target": "192.0.2.25"}},
+		"look-watched":        {path: map[string]string{"target": "192.0.2.25"}},
+		"list-listings":       {query: [][2]string{{"open", "true"}, {"own", "true"}}},
+		"list-listing-events": {query: [][2]string{{"target", "192.0.2.25"}}},
+		"list-dossiers":       {query: [][2]string{{"state", "open"}, {"lang", "fr"}}},
+		"open-dossier":        {body: OpenDossier{Listing: sampleDossier}},
+		"show-dossier":        {path: map[string]string{"dossier": sampleDossier}, query: [][2]string{{"lang", "fr"}}},
+		"dossier-request":     {path: map[string]string{"dossier": sampleDossier}, query: [][2]string{{"lang", "fr"}}},
+		"note-dossier":        {path: map[string]string{"dossier": sampleDossier}, body: DossierNote{Text: "The customer's site was cleaned; the script is gone."}},
+		"tick-dossier":        {path: map[string]string{"dossier": sampleDossier}, body: DossierTick{Step: "stop", Done: true, Note: "login blocked at 14:10"}},
+		"move-dossier":        {path: map[string]string{"dossier": sampleDossier}, body: DossierMove{State: "requested"}},
+		"refresh-dossier":     {path: map[string]string{"dossier": sampleDossier}},
+		"add-domain":          {body: DomainRequest{Customer: "shop", Domain: "shop.example"}},
+		"challenge-domain":    {query: [][2]string{{"customer", "shop"}}},
 
 		"show-customer":    {path: map[string]string{"id": "shop"}},
 		"add-customer":     {body: Customer{ID: "shop2", CustomerSettings: CustomerSettings{Name: "Boutique", Contact: "owner@shop2.example", Domains: []string{"shop2.example"}}}},
