@@ -64,6 +64,7 @@ import (
 	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/notice"
+	"postern/internal/postmaster"
 	"postern/internal/provider"
 	"postern/internal/reputation"
 	"postern/internal/spool"
@@ -98,7 +99,8 @@ type Options struct {
 	Checker     *checkup.Checker  // looks at anything from outside
 	Reputation  *reputation.Watch // nil: nothing is watched
 	Webhooks    *webhook.Webhooks
-	Ways        Ways // how mail comes in
+	Postmaster  *postmaster.Postmaster // nil: nothing is known of what providers publish
+	Ways        Ways                   // how mail comes in
 	// Reference finds one of our references in a text, such as that of a return address in a pasted bounce. nil: not looked for.
 	Reference func(text []byte) (mail.QueueID, bool)
 	Learn     *learn.Ledger                                                      // nil: nothing is learned

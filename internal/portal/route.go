@@ -48,7 +48,7 @@ func (s *site) routes() []route {
 	return slices.Concat(
 		s.homeRoutes(),
 		s.overviewRoutes(), s.todayRoutes(), s.testRoutes(),
-		s.queueRoutes(), s.searchRoutes(), s.laneRoutes(), s.addressRoutes(), s.customerRoutes(), s.opSuppressionRoutes(), s.alarmRoutes(), s.configurationRoutes(), s.liveRoutes(),
+		s.queueRoutes(), s.searchRoutes(), s.laneRoutes(), s.addressRoutes(), s.customerRoutes(), s.opSuppressionRoutes(), s.alarmRoutes(), s.sndsRoutes(), s.gmailRoutes(), s.configurationRoutes(), s.liveRoutes(),
 		s.signRoutes(),
 		s.linkRoutes(),
 		s.ssoRoutes(),
