@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"postern/internal/account"
 	"postern/internal/checkup"
 	"postern/internal/config"
 	"postern/internal/dns"
@@ -41,7 +42,7 @@ func NewCheck(c *config.Config, o CheckOptions) (*Check, error) {
 	}
 	out := &Check{}
 	if !o.NoLists {
-		if out.panel, err = dnsbl.NewPanel(dnsbl.PanelOptions{Resolver: resolver, Lists: checkLists(c.Filter.DNSBL)}); err != nil {
+		if out.panel, err = newPanel(c, nil, o.Logger); err != nil {
 			return nil, err
 		}
 	}
@@ -49,19 +50,7 @@ func NewCheck(c *config.Config, o CheckOptions) (*Check, error) {
 	if err != nil {
 		host = "" // no server is connected to without a name to give; the rest can be looked at
 	}
-	options := checkup.CheckerOptions{Resolver: resolver, Panel: out.panel, Probes: checkup.Probes{Hostname: host, Inside: o.Inside}}
-	for _, p := range c.Delivery.AccountPools() {
-		for _, e := range p.Egress {
-			if !e.IP.IsValid() {
-				continue
-			}
-			hello := e.HELO
-			if hello == "" {
-				hello = host
-			}
-			options.Egress = append(options.Egress, checkup.EgressAddress{IP: e.IP.Unmap(), HELO: hello})
-		}
-	}
+	options := checkup.CheckerOptions{Resolver: resolver, Panel: out.panel, Probes: checkup.Probes{Hostname: host, Inside: o.Inside}, Egress: checkupEgress(c.Delivery.AccountPools(), host)}
 	out.Checker, err = checkup.NewChecker(options)
 	return out, err
 }
@@ -76,21 +65,20 @@ func (c *Check) Examine(ctx context.Context) {
 	_ = c.panel.Examine(ctx) // its error is in the state of each zone
 }
 
-// checkLists are all lists that can be asked, but for those that the configuration switches off and those whose data another list holds.
-func checkLists(c config.DNSBL) []dnsbl.List {
-	in := map[string]bool{}
-	all := lists(c)
-	for _, l := range all {
-		in[l.Zone] = true
-	}
-	for _, l := range dnsbl.Directory() {
-		on, named := c.Zones[l.Zone]
-		if !named {
-			on, named = c.Zones[l.Name]
+// checkupEgress are the addresses of pools with the names that they give in EHLO.
+func checkupEgress(pools []account.Pool, host string) []checkup.EgressAddress {
+	var out []checkup.EgressAddress
+	for _, p := range pools {
+		for _, e := range p.Egress {
+			if !e.IP.IsValid() {
+				continue
+			}
+			x := checkup.EgressAddress{IP: e.IP.Unmap(), HELO: e.HELO}
+			if x.HELO == "" {
+				x.HELO = host
+			}
+			out = append(out, x)
 		}
-		if !in[l.Zone] && l.PartOf == "" && (on || !named) {
-			all = append(all, l)
-		}
 	}
-	return all
+	return out
 }

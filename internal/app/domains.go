@@ -21,14 +21,7 @@ func (a *App) openAdvisor(c *config.Config) error {
 
 // openChecker makes what looks at anything from outside.
 func (a *App) openChecker() (err error) {
-	o := checkup.CheckerOptions{Resolver: a.fresh, Probes: checkup.Probes{Hostname: a.host}}
-	for _, p := range a.accounts.Pools() {
-		for _, e := range p.Egress {
-			if e.IP.IsValid() {
-				o.Egress = append(o.Egress, checkup.EgressAddress{IP: e.IP, HELO: e.HELO})
-			}
-		}
-	}
+	o := checkup.CheckerOptions{Resolver: a.fresh, Panel: a.panel, Probes: checkup.Probes{Hostname: a.host}, Egress: checkupEgress(a.accounts.Pools(), a.host)}
 	a.checker, err = checkup.NewChecker(o)
 	return err
 }

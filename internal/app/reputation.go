@@ -62,17 +62,7 @@ func (a *App) runReputation(ctx context.Context) error {
 
 // outsideCheck is the check-up for dossiers: of names, servers and authentication, without lists, which the watch asks itself.
 func (a *App) outsideCheck(c *config.Config) (*checkup.Checker, error) {
-	o := checkup.CheckerOptions{Resolver: a.resolver, Probes: checkup.Probes{Hostname: a.host}}
-	for _, p := range c.Delivery.AccountPools() {
-		for _, e := range p.Egress {
-			if hello := e.HELO; e.IP.IsValid() {
-				if hello == "" {
-					hello = a.host
-				}
-				o.Egress = append(o.Egress, checkup.EgressAddress{IP: e.IP.Unmap(), HELO: hello})
-			}
-		}
-	}
+	o := checkup.CheckerOptions{Resolver: a.resolver, Probes: checkup.Probes{Hostname: a.host}, Egress: checkupEgress(c.Delivery.AccountPools(), a.host)}
 	return checkup.NewChecker(o)
 }
 
