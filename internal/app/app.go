@@ -509,14 +509,14 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	pages, err = portal.New(portal.Options{Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,
 		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log, SSO: a.identity,
 		Users: a.users, Accounts: a.accounts, Journal: a.journal, Spool: a.spool, Delivery: a.delivery, Filter: a.filter, Suppression: a.suppression,
-		Webhooks: a.webhooks, Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference, Advisor: a.advisor, Checker: a.checker, Ways: a.ways(c),
+		Webhooks: a.webhooks, Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference, Advisor: a.advisor, Checker: a.checker, Reputation: a.reputation, Ways: a.ways(c),
 		Learn: a.learn, Postmaster: a.postmaster, Names: a.egressNames, Settings: a.settings, Reload: func() error { return a.Reload(context.Background()) }, Version: a.version})
 	if err != nil {
 		return nil, nil, err
 	}
 	a.api, err = api.New(api.Options{Reports: a.reports, ReportAddress: c.ReportAddress().String(), Blocklists: a.panel, Requests: c.API.RequestsPerMinute, SelfService: c.Domains.SelfService, Names: a.apiNames, Webhooks: a.webhooks, Settings: a.apiSettings, Submit: a.intake.Submit, MessageBytes: int64(c.Limits.SMTP().MessageBytes), Hostname: a.host,
 		Link:    func(id mail.QueueID) string { return a.metrics.links.For(id, time.Now()) },
-		Advisor: a.advisor, Checker: a.checker, Users: a.users, DB: a.mainDB, BaseURL: c.BaseURL(), Reference: a.reference, Look: a.returning.door.Look, Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression, Postmaster: a.postmaster,
+		Advisor: a.advisor, Checker: a.checker, Reputation: a.reputation, Users: a.users, DB: a.mainDB, BaseURL: c.BaseURL(), Reference: a.reference, Look: a.returning.door.Look, Accounts: a.accounts, Alarms: a.alarms, Desk: desk, Delivery: a.delivery, Filter: a.filter, Journal: a.journal, Learn: a.learn, Suppression: a.suppression, Postmaster: a.postmaster,
 		Spool: a.spool, Catalog: a.metrics.catalog, Version: a.version, Reload: func() error { return a.Reload(context.Background()) }, Logger: a.log})
 	return pages, a.api, err
 }
