@@ -2,6 +2,7 @@ package reputation
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -58,6 +59,46 @@ type Dossier struct {
 	Related   []Dossier   // others that are not closed: of the same target, or of addresses of the same network; at most 20
 }
 
+// ForCustomer is what a customer may see of a dossier about his own domain: of the traffic only his own, and no reason, note or other dossier that names others.
+func (d Dossier) ForCustomer(customer string) Dossier {
+	name := ""
+	senders := []Sender{}
+	for _, s := range d.Evidence.Senders.Senders {
+		if s.Customer == customer {
+			name = s.name()
+			senders = append(senders, s)
+		}
+	}
+	d.Evidence.Senders.Senders, d.Evidence.Senders.More, d.Evidence.Senders.Customers = senders, 0, len(senders)
+	d.Evidence.Senders.All, d.Evidence.Senders.Usual = Tally{}, -1
+	d.Evidence.Recent, d.Evidence.RecentKnown = Tally{}, false
+	if len(senders) > 0 {
+		d.Evidence.Senders.All, d.Evidence.Senders.Usual = senders[0].Tally, senders[0].Usual
+	}
+	d.Evidence.Neighbours.Examples = nil
+	causes := slices.Clone(d.Causes)
+	for i, c := range causes {
+		causes[i].Reasons = slices.DeleteFunc(slices.Clone(c.Reasons), func(r Reason) bool {
+			who, names := r.Args["Name"]
+			return names && (name == "" || who != name)
+		})
+	}
+	d.Causes = causes
+	d.Checklist = slices.DeleteFunc(slices.Clone(d.Checklist), func(s Step) bool { return s.Who == ByOperator && !s.Done })
+	for i := range d.Checklist {
+		d.Checklist[i].Note, d.Checklist[i].By = "", ""
+	}
+	d.Acts = slices.DeleteFunc(slices.Clone(d.Acts), func(a Act) bool { return a.Kind == Noted || a.Kind == Reminded })
+	for i := range d.Acts {
+		d.Acts[i].Actor = ""
+		if d.Acts[i].Kind == MovedTo || d.Acts[i].Kind == Ticked || d.Acts[i].Kind == Unticked {
+			d.Acts[i].Text = ""
+		}
+	}
+	d.Related = slices.DeleteFunc(slices.Clone(d.Related), func(o Dossier) bool { return o.Customer != customer })
+	return d
+}
+
 // ActKind is what was done. Text reputation.act.KIND.
 type ActKind string
 
@@ -109,7 +150,8 @@ func (w *Watch) Dossiers(ctx context.Context, q DossierQuery) (DossierPage, erro
 	return w.readDossiers(ctx, q)
 }
 
-// Dossier returns one with everything that belongs to it. Errors: ErrNotFound.
+// Dossier returns one with everything that belongs to it, for operators: it names customers and their figures. What one customer may see is Dossier.ForCustomer.
+// Errors: ErrNotFound.
 func (w *Watch) Dossier(ctx context.Context, id string) (Dossier, error) {
 	return w.readDossier(ctx, id)
 }

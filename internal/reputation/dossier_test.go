@@ -93,6 +93,20 @@ func TestEvidence(t *testing.T) {
 		if d.Causes[0].Code != reputation.CauseBulk || d.Causes[0].Likelihood != reputation.Likely {
 			t.Fatalf("causes %+v", d.Causes)
 		}
+		his := d.ForCustomer("shop")
+		if all := his.Evidence.Senders; len(all.Senders) != 1 || all.All.Messages != 200 || all.Customers != 1 {
+			t.Errorf("what a customer sees of the traffic: %+v", all)
+		}
+		for _, c := range his.Causes {
+			for _, r := range c.Reasons {
+				if r.Args["Name"] == "The Club" {
+					t.Errorf("a customer reads of another: %+v", r)
+				}
+			}
+		}
+		if len(d.Causes[0].Reasons) < 2 || len(d.Evidence.Senders.Senders) != 2 {
+			t.Error("the operator's dossier has changed with it")
+		}
 		i := slices.IndexFunc(d.Checklist, func(x reputation.Step) bool { return x.Code == "sender-stop" })
 		if i < 0 || d.Checklist[i].Link != "/o/customers/club" {
 			t.Fatalf("checklist %+v", d.Checklist)

@@ -344,7 +344,7 @@ func (w *Watch) applyListings(tx *store.Tx, now time.Time, c claimed, answers ma
 	known := map[string]bool{}
 	for _, l := range before {
 		known[l.Zone] = true
-		ended, err := w.goOn(tx, now, &l, answers, after)
+		ended, err := w.goOn(tx, now, c, &l, answers, after)
 		if err != nil {
 			return nil, err
 		}
@@ -378,7 +378,7 @@ func (w *Watch) applyListings(tx *store.Tx, now time.Time, c claimed, answers ma
 }
 
 // goOn takes what a list says now about a listing that lasts. A list that does not answer changes nothing.
-func (w *Watch) goOn(tx *store.Tx, now time.Time, l *Listing, answers map[string]answer, after *aftermath) (ended bool, err error) {
+func (w *Watch) goOn(tx *store.Tx, now time.Time, c claimed, l *Listing, answers map[string]answer, after *aftermath) (ended bool, err error) {
 	a, asked := answers[l.Zone]
 	if !asked {
 		return false, nil
@@ -389,6 +389,12 @@ func (w *Watch) goOn(tx *store.Tx, now time.Time, l *Listing, answers map[string
 		l.Heard, l.Answered, l.Cleared, l.Weight, l.Names, l.Codes = now, now, time.Time{}, a.list.Weight, a.names, a.codes
 		if a.reason != "" {
 			l.Reason = a.reason
+		}
+		if l.Own = l.Own || c.own; l.Own && l.Weight > 0 && l.Dossier == "" { // it has become ours, or the list weighs more than before
+			if l.Dossier, err = joinDossier(tx, now, *l, c.kind, ByRule, after); err != nil {
+				return false, err
+			}
+			after.touch(*l)
 		}
 		if changed {
 			after.touch(*l)

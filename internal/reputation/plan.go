@@ -272,6 +272,9 @@ func (w *Watch) inRanges(ip netip.Addr) bool {
 	return slices.ContainsFunc(w.o.Ranges, func(r netip.Prefix) bool { return r.Contains(ip) })
 }
 
+// Watches reports whether an address or a domain is watched here as ours. Until the first look it is not.
+func (w *Watch) Watches(name string) bool { return w.isOwn(name) }
+
 // isOwn reports whether a name is watched as ours here.
 func (w *Watch) isOwn(name string) bool {
 	w.mu.Lock()

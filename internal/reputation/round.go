@@ -78,6 +78,9 @@ func chunkOf(size int) int { return min(max(size/chunksADay, 1), chunkMost) }
 // roundTurn does one piece of the round through a range if its time has come. next is when the next one has.
 func (w *Watch) roundTurn(ctx context.Context, network netip.Prefix, last time.Time) (next time.Time, did bool, err error) {
 	now := w.o.Now()
+	if err := w.sync(ctx); err != nil { // what is ours must be known first: it is looked at by itself
+		return now.Add(time.Minute), false, err
+	}
 	mine, err := w.lease(ctx, "round "+network.String(), roundLease)
 	if err != nil {
 		return now.Add(time.Minute), false, fmt.Errorf("reputation: range %s: %w", network, err)
@@ -218,7 +221,7 @@ func (w *Watch) openAlong(ctx context.Context, names []string) (open map[string]
 		for _, n := range names {
 			args = append(args, n)
 		}
-		rows := tx.Query(`SELECT target FROM reputation_target WHERE target IN (?`+strings.Repeat(", ?", len(names)-1)+`) AND roles <> ?`, append(args, string(Ranged))...)
+		rows := tx.Query(`SELECT target FROM reputation_target WHERE target IN (?`+strings.Repeat(", ?", len(names)-1)+`) AND roles <> ? AND next > 0`, append(args, string(Ranged))...)
 		for rows.Next() {
 			var name string
 			if err := rows.Scan(&name); err != nil {
@@ -290,7 +293,7 @@ func (w *Watch) applyAlong(tx *store.Tx, now time.Time, r Round, count int, foun
 
 // applyRanged writes down the listings of an address of a range. Only such an address has a row as a target.
 func (w *Watch) applyRanged(tx *store.Tx, now time.Time, name string, s *seen, after *aftermath) error {
-	if _, err := tx.Exec(`INSERT INTO reputation_target (`+targetColumns+`) VALUES (?, ?, ?, '', ?, ?, 0, 0, 0, 0, 0) ON CONFLICT (target) DO UPDATE SET seen = excluded.seen`,
+	if _, err := tx.Exec(`INSERT INTO reputation_target (`+targetColumns+`) VALUES (?, ?, ?, '', ?, ?, 0, 0, 0, 0, 0) ON CONFLICT (target) DO UPDATE SET seen = excluded.seen, roles = excluded.roles`,
 		name, string(IP), string(Ranged), now, now); err != nil {
 		return err
 	}

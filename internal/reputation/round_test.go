@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"postern/internal/account"
 	"postern/internal/dns"
 	"postern/internal/dnsbl"
 	"postern/internal/reputation"
@@ -147,6 +148,43 @@ func TestTwoNodesShareARange(t *testing.T) {
 			if n := s.dns.CountType(name(fmt.Sprintf("203.0.113.%d", i), "a.test"), dns.TypeA); n != 1 {
 				t.Fatalf("203.0.113.%d was asked %d times", i, n)
 			}
+		}
+	})
+}
+
+// TestAddressThatBecomesOurs: an address of a range that mail leaves from later is watched by itself, and its listing opens a dossier; and back.
+func TestAddressThatBecomesOurs(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *store.DB) {
+		network := netip.MustParsePrefix("203.0.113.0/28")
+		s := newScene(t, db, func(o *reputation.Options) { o.Ranges = []netip.Prefix{network} })
+		s.list("203.0.113.5", "a.test", "127.0.0.2")
+		s.walk(network, 24*time.Hour)
+		if len(s.open()) != 1 || len(s.dossiers()) != 0 {
+			t.Fatalf("%+v", s.open())
+		}
+		plain := s.options.Accounts
+		pools := []account.Pool{{Name: "default", Egress: []account.Egress{{IP: netip.MustParseAddr("203.0.113.5")}}}}
+		var err error
+		if s.options.Accounts, err = account.New(account.Options{DB: db, Pools: pools, Now: s.clock.Now}); err != nil {
+			t.Fatal(err)
+		}
+		s.restart()
+		s.look(0)
+		all := s.dossiers(reputation.Open)
+		if open := s.open(); len(open) != 1 || !open[0].Own || len(all) != 1 || len(s.alarms.keys()) != 1 {
+			t.Fatalf("%+v %+v %v", open, all, s.alarms.keys())
+		}
+		s.options.Accounts = plain
+		s.restart()
+		s.look(50 * time.Hour)
+		s.look(time.Hour)
+		if d := s.dossier(all[0].ID); d.State != reputation.Closed || len(s.open()) != 0 {
+			t.Fatalf("%s %+v", d.State, s.open())
+		}
+		s.walk(network, 25*time.Hour)
+		if open := s.open(); len(open) != 1 || open[0].Own {
+			t.Fatalf("the round does not go over it any more: %+v", open)
 		}
 	})
 }
