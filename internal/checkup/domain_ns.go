@@ -35,7 +35,7 @@ type nameServer struct {
 type served struct {
 	ip     netip.Addr
 	state  string // "ok", "lame", "silent"
-	why    string
+	why    Phrase
 	serial uint32
 	set    string // the names that it holds for the zone, sorted
 }
@@ -48,7 +48,7 @@ func (v *view) nameServers() []Finding {
 	case ns.Status == dns.TryLater:
 		return v.unanswered(NameServers, w, zone, ns.Err)
 	case ns.Status == dns.Nothing:
-		return []Finding{v.finding(NameServers, w, "ns.unknown", Unknown, map[string]any{"Name": zone, "Why": "no NS record was found"})}
+		return []Finding{v.finding(NameServers, w, "ns.unknown", Unknown, map[string]any{"Name": zone, "Why": Phrase("ns-none")})}
 	}
 	var hosts []string
 	for _, r := range ns.Records {
@@ -119,7 +119,7 @@ func (v *view) serves(zone string, ip netip.Addr, w *witness) served {
 	}
 	at, err := dns.At(ip, dns.Options{Timeout: timeout, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) { return v.dial(ctx, network, addr) }})
 	if err != nil {
-		out.state, out.why = "silent", reason(err)
+		out.state, out.why = "silent", "ns-network"
 		return out
 	}
 	var set dns.Answer
@@ -135,20 +135,9 @@ func (v *view) serves(zone string, ip netip.Addr, w *witness) served {
 		q.Server = ip.String()
 		w.note(q)
 	}
-	switch {
-	case soa.Status == dns.Found && soa.Authoritative:
-		out.state = "ok"
-		if s := soa.Records[0].SOA; s != nil {
-			out.serial = s.Serial
-		}
-	case soa.Status == dns.TryLater && (errors.Is(soa.Err, dns.ErrTimeout) || errors.Is(soa.Err, dns.ErrNetwork) || errors.Is(soa.Err, dns.ErrBusy)):
-		out.state, out.why = "silent", reason(soa.Err)
-	case soa.Status == dns.TryLater:
-		out.state, out.why = "lame", reason(soa.Err)
-	case soa.Status == dns.Found:
-		out.state, out.why = "lame", "the answer is not authoritative"
-	default:
-		out.state, out.why = "lame", "it holds no such zone"
+	out.state, out.why = stateOf(soa)
+	if out.state == "ok" && soa.Records[0].SOA != nil {
+		out.serial = soa.Records[0].SOA.Serial
 	}
 	var names []string
 	for _, r := range set.Records {
@@ -161,15 +150,38 @@ func (v *view) serves(zone string, ip netip.Addr, w *witness) served {
 	return out
 }
 
-// eachServer says what is wrong with single servers. A server is called silent when another of its address family answers: else it may be us.
+// stateOf is what an answer to the question for the zone's start says of a server.
+func stateOf(soa dns.Answer) (string, Phrase) {
+	switch {
+	case soa.Status == dns.Found && soa.Authoritative:
+		return "ok", ""
+	case soa.Status == dns.Found:
+		return "lame", "ns-not-authoritative"
+	case soa.Status == dns.Nothing:
+		return "lame", "ns-no-zone"
+	case errors.Is(soa.Err, dns.ErrTimeout):
+		return "silent", "ns-timeout"
+	case errors.Is(soa.Err, dns.ErrNetwork), errors.Is(soa.Err, dns.ErrBusy), errors.Is(soa.Err, dns.ErrBudget):
+		return "silent", "ns-network"
+	case errors.Is(soa.Err, dns.ErrRefused):
+		return "lame", "ns-refused"
+	case errors.Is(soa.Err, dns.ErrLame):
+		return "lame", "ns-referral"
+	case errors.Is(soa.Err, dns.ErrServFail):
+		return "lame", "ns-servfail"
+	}
+	return "lame", "ns-odd"
+}
+
+// eachServer says what is wrong with single servers. A server is called silent when another of its address family answers, else it may be us; and when
+// none of them answers for the zone, which the resolver could find all the same, the way from here is closed or leads elsewhere.
 func (v *view) eachServer(zone string, servers []nameServer) []Finding {
-	heard := map[bool]bool{}
-	answered := false
+	heard := map[bool]bool{} // by address family
+	answered := false        // one of them, for the zone
 	for _, s := range servers {
 		for _, x := range s.asked {
-			if x.state != "silent" {
-				heard[x.ip.Is4()], answered = true, true
-			}
+			heard[x.ip.Is4()] = heard[x.ip.Is4()] || x.state != "silent"
+			answered = answered || x.state == "ok"
 		}
 	}
 	var out []Finding
@@ -195,12 +207,13 @@ func (v *view) eachServer(zone string, servers []nameServer) []Finding {
 		}
 		for _, x := range s.asked {
 			switch {
+			case x.state == "ok":
+			case !answered:
+				unheard = append(unheard, x.ip.String())
 			case x.state == "lame":
 				add(s, "ns.lame", Problem, map[string]any{"IP": x.ip.String(), "Why": x.why})
-			case x.state == "silent" && heard[x.ip.Is4()]:
+			case heard[x.ip.Is4()]:
 				add(s, "ns.silent", Problem, map[string]any{"IP": x.ip.String(), "Why": x.why})
-			case x.state == "silent" && (x.ip.Is4() || !answered):
-				unheard = append(unheard, x.ip.String())
 			}
 		}
 	}

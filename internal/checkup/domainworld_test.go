@@ -138,6 +138,7 @@ type internet struct {
 	dns    *dnstest.Server // what the resolver knows; also ns1
 	second *dnstest.Server // ns2; nil: the same as dns
 	silent map[string]bool // addresses that do not answer at all
+	astray bool            // every name server is somebody else, who does not know the zone
 	policy http.HandlerFunc
 	cert   string // name in the certificate of the policy host
 
@@ -197,7 +198,7 @@ func (n *internet) dial(ctx context.Context, network, addr string) (net.Conn, er
 	case n.silent[ap.Addr().String()]:
 		<-ctx.Done()
 		return nil, ctx.Err()
-	case ap.Port() == 53 && ap.Addr().String() == "198.51.100.53" && n.second != nil:
+	case ap.Port() == 53 && n.second != nil && (n.astray || ap.Addr().String() == "198.51.100.53"):
 		to = n.second.Addr()
 	case ap.Port() == 53 && ap.Addr().Is4():
 		to = n.dns.Addr()

@@ -119,6 +119,11 @@ var setUps = []setUp{
 	{name: "a name server refers elsewhere", rule: "RFC 1912 2.8", world: second(func(s *dnstest.Server) { s.Fail("*", dnstest.Lame) }), want: "ns.lame=problem"},
 	{name: "a name server is silent", rule: "RFC 2182 4", world: silent("198.51.100.53"), want: "ns.silent=problem"},
 	{name: "all name servers are silent to us", rule: "unknown is no fault", world: silent("198.51.100.53", "192.0.2.53"), want: "ns.unheard=unknown"},
+	{name: "all questions to name servers are answered by somebody else", rule: "RFC 8499 6: a forwarder on the way; unknown is no fault",
+		world: func(n *internet) {
+			n.astray = true
+			second(func(s *dnstest.Server) { s.Fail("*", dnstest.NXDomain) })(n)
+		}, want: "ns.unheard=unknown"},
 	{name: "a single name server", rule: "RFC 1034 4.1, RFC 2182 5", zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n"), want: "ns.single=problem"},
 	{name: "name servers in one network", rule: "RFC 2182 3.1", zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS near.dns.test.\n"), want: "ns.same-net=advice"},
 	{name: "serials differ", rule: "RFC 1912 2.2", world: otherZone("soa", "@ 300 IN SOA ns1.dns.test. hostmaster.shop.test. 2026112100 14400 3600 1209600 3600\n"), want: "ns.serials=advice"},
