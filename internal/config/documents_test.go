@@ -7,13 +7,15 @@ import (
 	"testing"
 
 	"postern/internal/config"
+	"postern/internal/locale"
 )
 
 // TestDocuments compares the documents that are printed from the table with their files; -update (make generate) rewrites them.
 func TestDocuments(t *testing.T) {
 	for path, want := range map[string]string{
-		"../../docs/operator/configuration.md": configurationDocument(),
-		"../../packaging/postern.example.yaml": config.Example(),
+		"../../docs/operator/configuration.md":    configurationDocument(t, locale.English),
+		"../../docs/operator/configuration.fr.md": configurationDocument(t, locale.French),
+		"../../packaging/postern.example.yaml":    config.Example(),
 	} {
 		if *update {
 			if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
@@ -31,10 +33,38 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// configurationDocument is the reference of all keys as Markdown.
-func configurationDocument() string {
-	var b strings.Builder
-	b.WriteString(`# Configuration
+// sentences are those of the table that need a French twin.
+func sentences() []string {
+	var out []string
+	for _, k := range config.Table() {
+		for _, text := range []string{k.Doc, k.Unit} {
+			if text != "" {
+				out = append(out, text)
+			}
+		}
+	}
+	return out
+}
+
+// TestFrenchIsComplete: what the table says has its French in locale/twins/config.fr.yaml, and no French is idle.
+func TestFrenchIsComplete(t *testing.T) {
+	t.Parallel()
+	twin, err := locale.NewTwin("config")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range twin.Missing(sentences()) {
+		t.Errorf("internal/locale/twins/config.fr.yaml lacks\n- en: %q\n  fr: ", text)
+	}
+	for _, text := range twin.Idle(sentences()) {
+		t.Errorf("internal/locale/twins/config.fr.yaml: no key says %q", text)
+	}
+}
+
+// configurationHead is how the reference begins, by language.
+var configurationHead = map[string]string{locale.English: `# Configuration
+
+[Français](configuration.fr.md)
 
 Printed from the table in the code (` + "`make generate`" + `): this page cannot be older than the program. On a machine, ` + "`postern config explain KEY`" + ` tells the
 same about one key with its present value and where that comes from, ` + "`postern config example`" + ` prints a whole file with comments, and
@@ -49,9 +79,44 @@ same about one key with its present value and where that comes from, ` + "`poste
 - **Reload.** A change takes effect at once with ` + "`postern reload`" + ` or SIGHUP, except for the keys marked "restart". A configuration with a fault is
   refused whole and the running one stays.
 - ` + "`[]`" + ` in a key stands for each item of a list, ` + "`*`" + ` for a name chosen freely.
-`)
+`, locale.French: `# Configuration
+
+[English](configuration.md)
+
+Imprimé depuis la table du code (` + "`make generate`" + `) : cette page ne peut pas être plus ancienne que le programme. Sur une machine, ` + "`postern config explain KEY`" + `
+dit la même chose d'une clé, avec sa valeur présente et son origine, ` + "`postern config example`" + ` imprime un fichier entier commenté, et
+` + "`postern config schema`" + ` un schéma JSON pour les éditeurs.
+
+- **Fichiers.** Un fichier, ` + "`/etc/postern/postern.yaml`" + `, puis ` + "`conf.d/*.yaml`" + ` à côté, dans l'ordre de leurs noms : les tables sont fusionnées clé par clé, les listes
+  et les valeurs remplacées entières. Aucun fichier est déjà une configuration complète : tout sur la boucle locale, cette machine peut envoyer.
+- **Les durées** s'écrivent 90s, 5m, 1h30m, 7d. **Les tailles** s'écrivent 64KiB, 25MB (MB = 1 000 000 octets, MiB = 1 048 576).
+- **Les secrets** ne figurent jamais dans la configuration : les clés qui finissent par ` + "`_file`" + ` nomment un fichier qui en contient un. Toute valeur simple peut être
+  ` + "`${NAME}`" + `, prise dans l'environnement.
+- **Les clés inconnues sont des erreurs**, avec fichier, ligne, colonne et la clé existante la plus proche. ` + "`postern config check`" + ` imprime toutes les fautes à la fois.
+- **Rechargement.** Un changement prend effet aussitôt avec ` + "`postern reload`" + ` ou SIGHUP, sauf pour les clés marquées « redémarrage ». Une configuration fautive est
+  refusée entière et celle qui tourne reste.
+- ` + "`[]`" + ` dans une clé vaut pour chaque élément d'une liste, ` + "`*`" + ` pour un nom choisi librement.
+`}
+
+// configurationWords are the words of the reference's tables, by language.
+var configurationWords = map[string][]string{
+	locale.English: {"| key | default | form | meaning | |", "one of: ", " to ", "required", " Example: ", "restart"},
+	locale.French:  {"| clé | défaut | forme | sens | |", "au choix : ", " à ", "obligatoire", " Exemple : ", "redémarrage"},
+}
+
+// configurationDocument is the reference of all keys as Markdown.
+func configurationDocument(t *testing.T, lang string) string {
+	t.Helper()
+	twin, err := locale.NewTwin("config")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString(configurationHead[lang])
+	words := configurationWords[lang]
 	section, rows := "", 0
 	for _, k := range config.Table() {
+		k.Doc, k.Unit = twin.Text(lang, k.Doc), twin.Text(lang, k.Unit)
 		if top, _, _ := strings.Cut(strings.TrimSuffix(k.Path, "[]"), "."); strings.TrimSuffix(top, "[]") != section {
 			section, rows = strings.TrimSuffix(top, "[]"), 0
 			fmt.Fprintf(&b, "\n## %s\n", section)
@@ -61,10 +126,10 @@ same about one key with its present value and where that comes from, ` + "`poste
 			}
 		}
 		if rows == 0 {
-			b.WriteString("\n| key | default | form | meaning | |\n|---|---|---|---|---|\n")
+			b.WriteString("\n" + words[0] + "\n|---|---|---|---|---|\n")
 		}
 		rows++
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Path, code(k.Default), form(k), meaning(k), restart(k))
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Path, code(k.Default), form(k, words), meaning(k, words), restart(k, words))
 	}
 	return b.String()
 }
@@ -80,34 +145,34 @@ func markdownCell(s string) string {
 	return strings.NewReplacer("|", `\|`, "\n", " ", "*", `\*`).Replace(s)
 }
 
-func form(k config.Key) string {
+func form(k config.Key, words []string) string {
 	var all []string
 	if k.Unit != "" {
 		all = append(all, markdownCell(k.Unit))
 	}
 	if len(k.Enum) > 0 {
-		all = append(all, "one of: "+strings.Join(k.Enum, ", "))
+		all = append(all, words[1]+strings.Join(k.Enum, ", "))
 	}
 	if k.Min != "" {
-		all = append(all, k.Min+" to "+k.Max)
+		all = append(all, k.Min+words[2]+k.Max)
 	}
 	if k.Required {
-		all = append(all, "required")
+		all = append(all, words[3])
 	}
 	return strings.Join(all, "; ")
 }
 
-func meaning(k config.Key) string {
+func meaning(k config.Key, words []string) string {
 	text := markdownCell(k.Doc)
 	if k.Sample != "" {
-		text += " Example: " + code(k.Sample) + "."
+		text += words[4] + code(k.Sample) + "."
 	}
 	return text
 }
 
-func restart(k config.Key) string {
+func restart(k config.Key, words []string) string {
 	if k.Restart {
-		return "restart"
+		return words[5]
 	}
 	return ""
 }

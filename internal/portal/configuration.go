@@ -76,6 +76,7 @@ func (s *site) opShowConfiguration(v *visit, status int, fault string) {
 		settings = s.o.Settings()
 	}
 	for _, x := range settings {
+		x.Doc = s.keys.Text(p.Lang, x.Doc)
 		row := opSetting{Setting: x, ID: "k-" + strings.Map(opIDRune, x.Key), Differs: x.Origin != ""}
 		if row.Differs {
 			differ++
@@ -83,7 +84,7 @@ func (s *site) opShowConfiguration(v *visit, status int, fault string) {
 		if d.Few && !row.Differs || word != "" && !strings.Contains(strings.ToLower(x.Key), word) && !strings.Contains(strings.ToLower(x.Doc), word) {
 			continue
 		}
-		row.Value, row.Doc, row.Origin = clean(row.Value, 2000), clean(row.Doc, 1000), clean(row.Origin, 300)
+		row.Value, row.Doc, row.Origin = clean(row.Value, 2000), clean(row.Doc, 2000), clean(row.Origin, 300)
 		name, _, _ := strings.Cut(x.Key, ".")
 		name, _, _ = strings.Cut(name, "[")
 		if n := len(d.Groups); n == 0 || d.Groups[n-1].Name != name {

@@ -419,6 +419,7 @@ func TestConfigurationPage(t *testing.T) {
 	c := g.as(t, user.Operator, "")
 	page := c.get(t, "/o/configuration")
 	expect(t, page, "gate.example.test", "postern.yaml:2", "delivery.retry", "Running for")
+	expect(t, c.get(t, "/o/configuration?lang=fr&q=autosigné"), "data_dir", "certificat autosigné", "!delivery.retry")
 	if few := c.get(t, "/o/configuration?only=own"); strings.Contains(few, "delivery.retry") || !strings.Contains(few, "hostname") {
 		t.Error("what is not set is shown among what is")
 	}

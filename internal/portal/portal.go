@@ -138,6 +138,7 @@ type site struct {
 	prefix    string // path of BaseURL without a final slash
 	https     bool
 	tests     map[string]filter.Test
+	keys      *locale.Twin // what keys of the configuration mean, in French
 	assets    map[string]asset
 	style     string // path of the style sheet, with its hash
 	icon      string
@@ -185,6 +186,9 @@ func New(o Options) (http.Handler, error) {
 		s.prefix, s.https, origin = strings.TrimRight(u.Path, "/"), u.Scheme == "https", u.Scheme+"://"+u.Host
 	}
 	var err error
+	if s.keys, err = locale.NewTwin("config"); err != nil {
+		return nil, fmt.Errorf("portal: %w", err)
+	}
 	pair := func(page *messagePage, h hit) any {
 		return struct {
 			Page *messagePage
