@@ -4,7 +4,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"postern/internal/checkup"
 	"postern/internal/dns/dnstest"
@@ -104,9 +103,6 @@ func TestSetUpsOfDomains(t *testing.T) {
 				}
 			}
 			speaks(t, c, r)
-			if r.Took > checkup.CheckDeadline+time.Second {
-				t.Errorf("took %v", r.Took)
-			}
 		})
 	}
 	if len(setUps) < 40 {

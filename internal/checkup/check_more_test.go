@@ -3,11 +3,13 @@ package checkup_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"postern/internal/checkup"
@@ -102,6 +104,8 @@ func TestPrivateAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	inside := func() (out []string) {
+		n.mu.Lock()
+		defer n.mu.Unlock()
 		for _, addr := range n.dialled {
 			if ap := netip.MustParseAddrPort(addr); dns.Inside(ap.Addr(), nil) {
 				out = append(out, addr)
@@ -119,6 +123,37 @@ func TestPrivateAddresses(t *testing.T) {
 	if got := inside(); !slices.Contains(got, "10.0.0.53:53") || slices.ContainsFunc(got, func(a string) bool { return a != "10.0.0.53:53" }) {
 		t.Errorf("allowed to connect to 10.0.0.0/8, connected to %q", got)
 	}
+}
+
+// silence answers nothing until it is too late.
+type silence struct{}
+
+func (silence) Query(ctx context.Context, _ string, _ dns.Type) dns.Answer {
+	<-ctx.Done()
+	return dns.Answer{Err: dns.ErrTimeout}
+}
+
+// TestCheckDeadline: with a resolver that never answers a check-up ends in time, and claims nothing.
+func TestCheckDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, err := checkup.NewChecker(checkup.CheckerOptions{Resolver: silence{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := c.Check(t.Context(), shopTest, checkup.Ask{Selectors: []string{"s1"}})
+		if err != nil || r.Took != checkup.CheckDeadline || r.Score().Measured {
+			t.Errorf("%v after %v, %+v", err, r.Took, r.Score())
+		}
+		for _, f := range r.Findings {
+			if f.State != checkup.Unknown {
+				t.Errorf("%s is %s", f.Code, f.State)
+			}
+		}
+		if _, err := c.Check(t.Context(), checkup.Target{}, checkup.Ask{}); !errors.Is(err, checkup.ErrTarget) {
+			t.Error(err)
+		}
+	})
 }
 
 // TestSelectors come from the question and from what the gateway knows; those that could not be names are left out.

@@ -2,7 +2,6 @@ package checkup
 
 import (
 	"errors"
-	"strings"
 	"time"
 
 	"postern/internal/dnsbl"
@@ -69,7 +68,7 @@ type QuestionJSON struct {
 // ListingJSON is the answer of one blocklist.
 type ListingJSON struct {
 	List    string      `json:"list"`
-	Zone    string      `json:"zone" doc:"A key in it is not shown"`
+	Zone    string      `json:"zone" doc:"<key> stands for a personal key"`
 	Target  string      `json:"target"`
 	State   dnsbl.State `json:"state" enum:"listed,clean,unknown,disabled"`
 	Weight  int         `json:"weight" doc:"0..5: how much a listing hurts delivery"`
@@ -120,7 +119,7 @@ func (f Finding) json(c *locale.Catalog, lang string) FindingJSON {
 func ListingOf(l dnsbl.Listing, lang string) ListingJSON {
 	out := ListingJSON{Target: l.Target, State: l.State, Reason: l.Reason}
 	if l.List != nil {
-		out.List, out.Zone, out.Weight, out.Allow, out.Lookup, out.Delist = l.List.Name, shownZone(l.List.Zone), l.List.Weight, l.List.Allow, l.List.LookupURL, l.List.DelistURL
+		out.List, out.Zone, out.Weight, out.Allow, out.Lookup, out.Delist = l.List.Name, l.List.Zone, l.List.Weight, l.List.Allow, l.List.LookupURL, l.List.DelistURL
 	}
 	for _, a := range l.Codes {
 		out.Codes = append(out.Codes, a.String())
@@ -134,16 +133,6 @@ func ListingOf(l dnsbl.Listing, lang string) ListingJSON {
 	return out
 }
 
-// shownZone is a zone without the personal key in it.
-func shownZone(zone string) string {
-	for _, l := range dnsbl.Directory() {
-		if _, tail, keyed := strings.Cut(l.Zone, "<key>."); keyed && strings.HasSuffix(zone, "."+tail) && strings.Count(zone, ".") == strings.Count(tail, ".")+1 {
-			return "<key>." + tail
-		}
-	}
-	return zone
-}
-
 func meaning(t dnsbl.Text, lang string) string {
 	if lang == "fr" && t.FR != "" {
 		return t.FR
@@ -151,7 +140,7 @@ func meaning(t dnsbl.Text, lang string) string {
 	return t.EN
 }
 
-// listingReason is why a list gave no answer, without the key that its zone may hold.
+// listingReason is why a list gave no answer.
 func listingReason(err error) string {
 	for _, known := range []error{dnsbl.ErrDead, dnsbl.ErrKey, dnsbl.ErrRegistration, dnsbl.ErrRefused, dnsbl.ErrPaused, dnsbl.ErrUndocumented, dnsbl.ErrTarget} {
 		if errors.Is(err, known) {
