@@ -506,7 +506,7 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	if err := a.openChecker(); err != nil {
 		return nil, nil, err
 	}
-	pages, err = portal.New(portal.Options{Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,
+	pages, err = portal.New(portal.Options{Reports: a.reports, ReportAddress: c.ReportAddress().String(), Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,
 		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log, SSO: a.identity,
 		Users: a.users, Accounts: a.accounts, Journal: a.journal, Spool: a.spool, Delivery: a.delivery, Filter: a.filter, Suppression: a.suppression,
 		Webhooks: a.webhooks, Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference, Advisor: a.advisor, Checker: a.checker, Reputation: a.reputation, Ways: a.ways(c),

@@ -123,7 +123,7 @@ func (c *command) root() *cobra.Command {
 	group("run", c.serve(), c.status(), c.lane(), c.pool(), c.blocklists(), c.reputation(), c.reload())
 	group("mail", c.queue(), c.trace(), c.returnPath())
 	group("admin", c.customers(), c.credentials(), c.users(), c.tokens(), c.keys(), c.learn(), c.tune(), c.suppression(), c.alarm(), c.webhook(), c.snds())
-	group("files", c.demo(), c.check(), c.scan(), c.rules(), c.provider(), c.bounce(), c.tlsPolicy(), c.configuration(), c.version())
+	group("files", c.demo(), c.check(), c.scan(), c.rules(), c.provider(), c.bounce(), c.report(), c.tlsPolicy(), c.configuration(), c.version())
 	return root
 }
 

@@ -31,7 +31,7 @@ var customerPlaces = []struct {
 	name   string
 	places []place
 }{
-	{"mail", []place{{"overview", "", user.MailRead}, {"held", "/held", user.MailRead}, {"messages", "/messages", user.MailRead}, {"providers", "/providers", user.MailRead}, {"gmail", "/gmail", user.MailRead}}},
+	{"mail", []place{{"overview", "", user.MailRead}, {"held", "/held", user.MailRead}, {"messages", "/messages", user.MailRead}, {"providers", "/providers", user.MailRead}, {"reports", "/reports", user.MailRead}, {"gmail", "/gmail", user.MailRead}}},
 	{"lists", []place{{"suppression", "/suppression", user.ListsRead}, {"allow", "/allow", user.ListsRead}}},
 	{"setup", []place{{"domains", "/domains", user.SetupRead}, {"check", "/check", user.SetupRead}, {"reputation_mine", "/reputation", user.SetupRead}, {"credentials", "/credentials", user.SetupRead}, {"trust", "/trust", user.SetupRead}, {"settings", "/settings", user.SetupRead}}},
 	{"access", []place{{"users", "/users", user.UsersRead}, {"tokens", "/tokens", user.UsersRead}, {"webhooks", "/webhooks", user.HooksRead}, {"history", "/history", user.UsersRead}}},
@@ -44,7 +44,7 @@ var operatorPlaces = []struct {
 }{
 	{"now", []place{{"today", "", user.GatewayRead}, {"live", "/live", user.GatewayRead}, {"alarms", "/alarms", user.GatewayRead}}},
 	{"mail", []place{{"queue", "/queue", user.GatewayRead}, {"lanes", "/lanes", user.GatewayRead}, {"held", "/held", user.GatewayRead}, {"messages", "/messages", user.GatewayRead}, {"suppression", "/suppression", user.GatewayRead}}},
-	{"senders", []place{{"customers", "/customers", user.GatewayRead}, {"addresses", "/addresses", user.GatewayRead}, {"snds", "/snds", user.GatewayRead}, {"postmaster-tools", "/postmaster-tools", user.GatewayRead}, {"tests", "/tests", user.GatewayRead}}},
+	{"senders", []place{{"customers", "/customers", user.GatewayRead}, {"addresses", "/addresses", user.GatewayRead}, {"reports", "/reports", user.GatewayRead}, {"snds", "/snds", user.GatewayRead}, {"postmaster-tools", "/postmaster-tools", user.GatewayRead}, {"tests", "/tests", user.GatewayRead}}},
 	{"reputation", []place{{"reputation", "/reputation", user.GatewayRead}, {"dossiers", "/dossiers", user.GatewayRead}, {"check", "/check", user.GatewayRead}}},
 	{"gateway", []place{{"configuration", "/configuration", user.GatewayRead}, {"users", "/users", user.UsersRead}, {"tokens", "/tokens", user.UsersRead}, {"webhooks", "/webhooks", user.HooksRead}, {"history", "/history", user.UsersRead}}},
 }

@@ -54,6 +54,7 @@ import (
 	"time"
 
 	"postern/internal/account"
+	"postern/internal/aggregate"
 	"postern/internal/alarm"
 	"postern/internal/checkup"
 	"postern/internal/delivery"
@@ -101,6 +102,9 @@ type Options struct {
 	Webhooks    *webhook.Webhooks
 	Postmaster  *postmaster.Postmaster // nil: nothing is known of what providers publish
 	Ways        Ways                   // how mail comes in
+	Reports       *aggregate.Ledger // what receivers report about domains; nil: nothing is kept
+	ReportAddress string            // where DMARC reports are taken; "": nowhere
+
 	// Reference finds one of our references in a text, such as that of a return address in a pasted bounce. nil: not looked for.
 	Reference func(text []byte) (mail.QueueID, bool)
 	Learn     *learn.Ledger                                                      // nil: nothing is learned

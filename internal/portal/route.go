@@ -63,7 +63,7 @@ func (s *site) routes() []route {
 		s.suppressionRoutes(),
 		s.allowRoutes(),
 		s.settingsRoutes(),
-		s.domainsRoutes(), s.credentialsRoutes(), s.webhooksRoutes(),
+		s.domainsRoutes(), s.credentialsRoutes(), s.webhooksRoutes(), s.reportsRoutes(),
 		s.cardRoutes(),
 		s.trustRoutes(),
 		s.helpRoutes(),
