@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"postern/internal/dnsbl"
 	"postern/internal/filter"
 	"postern/internal/locale"
 )
@@ -91,36 +90,6 @@ func TestFilterTestsPage(t *testing.T) {
 		}
 		fresh(t, path, b.String())
 	}
-}
-
-func TestBlocklistsPage(t *testing.T) {
-	t.Parallel()
-	var b strings.Builder
-	b.WriteString(`# Blocklists
-
-Printed from the directory in the code (` + "`go test ./test/docs -update`" + `). "Asked" are the lists that the filter asks without further settings; ` + "`filter.dnsbl.zones`" + ` in
-the [configuration](configuration.md) switches lists on and off by name or zone, ` + "`filter.dnsbl.extra`" + ` adds others. Read each list's terms: many are free only for
-small or non-commercial use, and nearly all refuse questions from large public resolvers. A refusal is never taken for a listing, nor for
-a clean answer; the operator gets one notice, and the list is left alone for a while.
-
-| list | zone | asked | access | lists what | terms |
-|---|---|---|---|---|---|
-`)
-	for _, l := range dnsbl.Directory() {
-		asked := ""
-		if l.Default {
-			asked = "yes"
-		}
-		name := cell(l.Name)
-		if l.LookupURL != "" {
-			name = "[" + name + "](" + l.LookupURL + ")"
-		}
-		if l.Allow {
-			name += " (allow list)"
-		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %s | %s | %s |\n", name, l.Zone, asked, l.Access, cell(l.What.EN), cell(l.Terms))
-	}
-	fresh(t, "docs/operator/blocklists.md", b.String())
 }
 
 func cell(s string) string { return strings.NewReplacer("|", `\|`, "\n", " ").Replace(s) }
