@@ -83,6 +83,9 @@ func (a *App) alarm(ctx context.Context) {
 	a.blocklistAlarms()
 	a.scannerAlarms(tell)
 	for key, h := range a.findings.take() {
+		if h.Test == "EGRESS_LISTED" && a.reputation != nil && a.reputation.Watches(h.Args["IP"]) {
+			continue // the watch tells of it, with a dossier
+		}
 		if h.Test == "RCVD_IN_DNSWL_BLOCKED" || h.Test == "URIBL_BLOCKED" || h.Test == "DENY_LISTED" {
 			continue // blocklistAlarms says it; the operator's own list is no news to him
 		}

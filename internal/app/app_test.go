@@ -84,6 +84,9 @@ strict 300 IN MX 10 mx
 gate 300 IN A 127.0.0.1
 $ORIGIN 127.in-addr.arpa.
 1.0.0 300 IN PTR gate.receiver.test.
+$ORIGIN dbl.spamhaus.org.
+listed.test 300 IN A 127.0.1.2
+listed.test 300 IN TXT "https://check.spamhaus.org/"
 `
 
 // gateway starts a whole gateway whose mail goes to a receiver on loopback.
