@@ -213,6 +213,7 @@ func description(o Options) huma.Config {
 	c.Info.Description = "Everything that the pages of the gateway do, for programs. Requests carry a token (Authorization: Bearer pst_…). Errors are problem documents " +
 		"(RFC 9457). Times are RFC 3339. Lists have pages: limit, cursor, next. POST, PUT and DELETE take an Idempotency-Key."
 	c.DocsPath, c.SchemasPath, c.OpenAPIPath, c.CreateHooks = "", "", "", nil
+	c.Components.Schemas = newSchemas()
 	if o.BaseURL != "" {
 		c.Servers = []*huma.Server{{URL: strings.TrimRight(o.BaseURL, "/") + "/api"}}
 	} else {
