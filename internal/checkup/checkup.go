@@ -33,8 +33,8 @@
 //
 // # How it fails
 //
-// SetUp fails only for a customer or domain that does not exist here, Check only for no target. Trouble with DNS shows as Unknown within Deadline
-// and CheckDeadline. Questions are bounded (MaxQuestions), and each is asked once for a report.
+// SetUp fails only for a customer or domain that does not exist here, Check only for no target and for a relay test that is refused. Trouble with DNS
+// shows as Unknown within Deadline and CheckDeadline. Questions are bounded (MaxQuestions), and each is asked once for a report.
 package checkup
 
 import (

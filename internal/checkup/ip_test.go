@@ -1,6 +1,7 @@
 package checkup_test
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -311,6 +312,37 @@ func TestInside(t *testing.T) {
 		readable(t, r)
 		if len(n.calls) > 0 || len(r.Findings) != 1 || r.Findings[0].Code != "reverse.inside" || n.dns.Total() > 0 {
 			t.Errorf("%s: %v, %v, %d questions", ip, n.calls, sorted(r, checkup.Groups()...), n.dns.Total())
+		}
+	}
+}
+
+// TestTextsAreUsed: every text about IPs, lists and senders belongs to a code that can be said.
+func TestTextsAreUsed(t *testing.T) {
+	t.Parallel()
+	var source strings.Builder
+	for _, name := range []string{"ip", "lists", "range", "reverse", "generic", "server", "tls", "probe", "sender", "words"} {
+		text, err := os.ReadFile(name + ".go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Write(text)
+	}
+	for _, room := range []string{"ip", "lists", "sender"} {
+		text, err := os.ReadFile("../locale/texts/checkup-" + room + ".en.yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			key, _, _ := strings.Cut(line, ":")
+			code, ok := strings.CutPrefix(strings.TrimSpace(key), "checkup.")
+			if !ok {
+				continue
+			}
+			code = strings.TrimSuffix(strings.TrimSuffix(code, ".what"), ".do")
+			_, short, _ := strings.Cut(code, ".")
+			if !strings.Contains(source.String(), `"`+code+`"`) && !strings.Contains(source.String(), `"`+short+`"`) {
+				t.Errorf("nothing says %s", code)
+			}
 		}
 	}
 }

@@ -172,6 +172,9 @@ type relayForm struct {
 	hack     bool // the recipient is, read plainly, an address of the server's own
 }
 
+// String is the form in short: who wrote to whom.
+func (f relayForm) String() string { return "`<" + f.from + ">` → `<" + f.to + ">`" }
+
 // relayForms are the forms to try against a server that calls itself host: each asks it to pass mail on to another domain.
 func relayForms(to mail.Address, host string, ip netip.Addr, hostname string) []relayForm {
 	literal := "[" + ip.String() + "]"
@@ -331,9 +334,9 @@ func (c *Checker) tryForms(ctx context.Context, ip netip.Addr, forms []relayForm
 		case last.Temporary():
 			out.later++
 		case r.OK() && form.hack && any.OK():
-			out.doubtful = append(out.doubtful, line)
+			out.doubtful = append(out.doubtful, form.String())
 		case r.OK():
-			out.accepted = append(out.accepted, line)
+			out.accepted = append(out.accepted, form.String())
 		}
 		if !s.Usable() {
 			return out, fmt.Errorf("the server ended the conversation: %s", replyText(last))

@@ -287,12 +287,12 @@ func TestRelay(t *testing.T) {
 		forms []string // that the finding must name
 	}{
 		{"closed", "me@me.example.net", nil, "", "relay.closed=fine", nil},
-		{"open to all", "me@me.example.net", relayTo(func(string, string) bool { return true }), "", "relay.open=problem", []string{"RCPT TO:<me@me.example.net>"}},
-		{"open for the null sender", "me@me.example.net", relayTo(func(from, to string) bool { return from == "" && to == "me@me.example.net" }), "", "relay.open=problem", []string{"MAIL FROM:<> "}},
+		{"open to all", "me@me.example.net", relayTo(func(string, string) bool { return true }), "", "relay.open=problem", []string{"→ `<me@me.example.net>`"}},
+		{"open for the null sender", "me@me.example.net", relayTo(func(from, to string) bool { return from == "" && to == "me@me.example.net" }), "", "relay.open=problem", []string{"`<>` → "}},
 		{"open for a sender of its own", "me@me.example.net", relayTo(func(from, to string) bool {
 			return strings.HasSuffix(from, "@mx.example.org") && to == "me@me.example.net"
 		}), "",
-			"relay.open=problem", []string{"FROM:<postmaster@mx.example.org>"}},
+			"relay.open=problem", []string{"`<postmaster@mx.example.org>` →"}},
 		{"open by the percent hack", "me@me.example.net", relayTo(func(_, to string) bool { return to == "me%me.example.net@mx.example.org" }), "", "relay.open=problem", []string{"me%me.example.net@mx"}},
 		{"open by a source route", "me@me.example.net", relayTo(func(_, to string) bool { return strings.HasPrefix(to, "@mx.example.org:") }), "", "relay.open=problem", []string{"<@mx.example.org:me@"}},
 		{"open by quotes", "me@me.example.net", relayTo(func(_, to string) bool { return to == `"me@me.example.net"` }), "", "relay.open=problem", []string{`<"me@me.example.net">`}},
