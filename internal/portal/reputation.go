@@ -590,4 +590,3 @@ func (p page) ownerName(customer string) string {
 	c, _ := p.site.o.Accounts.Customer(customer)
 	return clean(cmp.Or(c.Name, customer), 100)
 }
-
