@@ -342,29 +342,6 @@ func (a *App) taught(customer string, spam bool, body []byte) {
 	a.learn.Teach(customer, class, body)
 }
 
-// lists chooses the blocklists asked: the directory's defaults, as the configuration switches them on or off, and its own.
-func lists(c config.DNSBL) []dnsbl.List {
-	out := []dnsbl.List{}
-	for _, l := range dnsbl.Directory() {
-		on, named := c.Zones[l.Zone]
-		if !named {
-			on, named = c.Zones[l.Name]
-		}
-		if on || !named && l.Default {
-			out = append(out, l)
-		}
-	}
-	for _, x := range c.Extra {
-		kinds := dnsbl.IP4 | dnsbl.IP6
-		if x.Kind == "domain" {
-			kinds = dnsbl.Domain
-		}
-		out = append(out, dnsbl.List{Name: x.Name, Zone: string(x.Zone), Kinds: kinds, Access: dnsbl.Free, Weight: 3,
-			Codes: []dnsbl.Code{{Pattern: "127.0.0.*", Name: "listed", Meaning: dnsbl.Text{EN: "listed", FR: "inscrit"}}}})
-	}
-	return out
-}
-
 func (a *App) openWorks(ctx context.Context, c *config.Config) (err error) {
 	a.intake, err = intake.New(intake.Options{Hostname: a.host, Accounts: a.accounts, Filter: a.filter, Fresh: a.retests, Resolver: a.resolver,
 		Spool: a.spool, Journal: a.journal, Notices: a.notices, Links: a.metrics.links, MaxHops: c.Limits.Hops,

@@ -10,9 +10,26 @@
 // as listed: zones answer refused resolvers with addresses that a careless reader takes for listings of the whole world, and so do dead
 // zones whose domain was sold.
 //
-// The package keeps no state of its own, has no clock, and asks only the dns.Resolver it is given, which caches and limits. A Guard,
-// owned by the caller, remembers refusals: a zone that refused is left alone for RefusalPause, and the operator can be told once.
-// Healthy asks the test points of RFC 5782, which a caller does at start and daily, to find zones that emptied or list the world.
+// # Who asks
+//
+// A Guard, owned by the caller, makes single lookups and remembers refusals: a zone that refused is left alone for RefusalPause. A Panel is
+// the lists in use of a whole gateway: Check looks one target up everywhere, Sweep many, Run examines each zone's test points (RFC 5782) at
+// start and daily. What a Panel knows holds for its Guard too, so that the filter, the check-ups and the watch share one memory of refusals,
+// one judgement of health and one budget.
+//
+// # States of a zone in a panel
+//
+// Usable. Closed: no key, no registration. Unproven: known from hearsay (Evidence) and proved by no test point yet. Unhealthy: empty, or it
+// lists the world; looked at again each hour. Refused: it refuses our resolver. Resting: it did not answer several times. Budget: the day's
+// questions are used up. Those in the first four are Disabled, the others Unknown with the reason; each comes back by itself.
+//
+// # How it fails
+//
+// A zone that is slow or silent holds a few of the panel's questions for one timeout, then rests; the others go on. What was not asked is in
+// the Shortfall of a Sweep. What a Panel has learnt and counted is in memory: after a restart the budgets of the day begin anew. Keys stand in
+// no error, text or field that can be printed; package dns is told not to log the names that hold them.
+//
+// Nothing here asks for removal from a list: Delisting says how a person does it.
 package dnsbl
 
 import (

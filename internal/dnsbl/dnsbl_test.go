@@ -556,3 +556,46 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// FuzzPattern: no pattern, however broken, matches an address outside its octets, and none takes long.
+func FuzzPattern(f *testing.F) {
+	for _, p := range []string{"127.0.0.2", "127.0.0.4-7", "127.0.*.255", "127.0-2.0.*", "", "...", "*.*.*.*", "1-.2.3.4", "127.0.0.9-2"} {
+		f.Add(p, []byte{127, 0, 0, 2})
+	}
+	f.Fuzz(func(t *testing.T, p string, addr []byte) {
+		ip, ok := netip.AddrFromSlice(addr)
+		if !ok || !dnsbl.Pattern(p).Match(ip) {
+			return
+		}
+		if parts := strings.Split(p, "."); len(parts) != 4 || !ip.Is4() {
+			t.Fatalf("%q matches %s", p, ip)
+		}
+	})
+}
+
+// FuzzRefusal: whatever text comes beside a refusal, what the operator is told is bounded, printable, without the key, and names an address or
+// none.
+func FuzzRefusal(f *testing.F) {
+	f.Add([]byte("[Your DNS IP: 192.0.2.53]"), "secret")
+	f.Add([]byte("Error: open resolver; https://www.spamhaus.org/returnc/pub/2001:db8::1/ SECRET"), "secret")
+	f.Add([]byte("DNS IP: DNS IP: ...:::"), "key")
+	f.Fuzz(func(t *testing.T, text []byte, key string) {
+		l, err := list(t, "<key>.zen.dq.spamhaus.net").WithKey(key)
+		if err != nil || len(key) < 6 {
+			return
+		}
+		g := dnsbl.NewGuard(nil)
+		r := one{Status: dns.Found, Records: []dns.Record{{Type: dns.TypeA, IP: netip.MustParseAddr("127.255.255.254"), Data: text}}}
+		got := g.CheckIP(t.Context(), r, &l, netip.MustParseAddr("192.0.2.1"))
+		refusals := dnsbl.ByOperator(g.Refusals())
+		if got.State != dnsbl.Unknown || !got.Refused || len(refusals) != 1 || refusals[0].Operator != "Spamhaus" {
+			t.Fatalf("%+v %+v", got, refusals)
+		}
+		if said := fmt.Sprintf("%v %+v %+v", got.Err, got, refusals); strings.Contains(strings.ToLower(strings.ReplaceAll(got.Reason, "<key>", "")), strings.ToLower(key)) && key != "<key>" {
+			t.Fatalf("the key shows: %s", said)
+		}
+		if len(refusals[0].Text) > 500 || !utf8.ValidString(refusals[0].Text) || strings.ContainsAny(refusals[0].Text, "\x00\x1b\r\n") {
+			t.Fatalf("text %q", refusals[0].Text)
+		}
+	})
+}
