@@ -181,15 +181,16 @@ func (c *Checker) Check(ctx context.Context, t Target, ask Ask) (CheckReport, er
 	one := *c // with a resolver that asks each question once, and so many
 	one.o.Resolver = newMemory(dns.WithBudget(c.o.Resolver, MaxQuestions))
 	pair := func(f []Finding, l []dnsbl.Listing) part { return part{findings: f, listings: l} }
+	atMX := func() part { return part{findings: one.mxServers(ctx, t.Domain, ask)} }
 	ofDomain := func() part { return one.domain(ctx, t.Domain, ask) }
 	var parts []func() part
 	switch t.Kind {
 	case OfIP:
 		parts = []func() part{func() part { return pair(one.ip(ctx, t, ask)) }}
 	case OfDomain:
-		parts = []func() part{ofDomain}
+		parts = []func() part{ofDomain, atMX}
 	case OfAddress:
-		parts = []func() part{func() part { return pair(one.sender(ctx, t, ask)) }, ofDomain}
+		parts = []func() part{func() part { return pair(one.sender(ctx, t, ask)) }, ofDomain, atMX}
 	default:
 		return r, ErrTarget
 	}

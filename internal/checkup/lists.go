@@ -21,9 +21,16 @@ func (c *Checker) lists(ctx context.Context, t dnsbl.Target, ask Ask) ([]Finding
 		f.Code = map[bool]string{true: "lists.left-out", false: "lists.off"}[ask.NoLists]
 		return []Finding{f}, nil
 	}
+	kind := dnsbl.Domain
+	switch {
+	case t.IP.Is4():
+		kind = dnsbl.IP4
+	case t.IP.IsValid():
+		kind = dnsbl.IP6
+	}
 	of, done := 0, 0
 	for _, z := range c.o.Panel.Zones() {
-		if z.Usable {
+		if z.Usable && z.List.Kinds&kind != 0 {
 			of++
 		}
 	}

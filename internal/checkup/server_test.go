@@ -390,3 +390,40 @@ func TestRelayRefused(t *testing.T) {
 		t.Errorf("called %v", n.calls)
 	}
 }
+
+// TestExchangers: the mail servers of a domain are looked at as those who deliver meet them.
+func TestExchangers(t *testing.T) {
+	t.Parallel()
+	fine := &tls.Config{Certificates: []tls.Certificate{certificate{name: "mx.example.org"}.make(t)}, MinVersion: tls.VersionTLS12}
+	for _, tc := range []struct {
+		name  string
+		probe bool
+		s     *server
+		want  string
+		calls int
+	}{
+		{"not asked", false, &server{tls: fine}, "", 0},
+		{"fine", true, &server{tls: fine}, "server.fine=fine tls.agreed=fine tls.fine=fine", 1},
+		{"no encryption", true, &server{}, "server.fine=fine tls.none-relay=advice", 1},
+		{"closed", true, nil, "server.mx-closed=problem", 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			n := newNetwork(t, serverRoot+"own.example.net. 300 IN MX 20 inner.example.net.\ninner.example.net. 300 IN A 10.0.0.1\n")
+			if tc.s != nil {
+				n.serve(t, "192.0.2.25:25", *tc.s)
+			}
+			r, err := n.checker(t, nil).Check(t.Context(), target(t, "own.example.net"), checkup.Ask{Probe: tc.probe, NoLists: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			readable(t, r)
+			if got := strings.Join(sorted(r, checkup.Server, checkup.TLS), " "); got != tc.want {
+				t.Errorf("got %s\nwant %s", got, tc.want)
+			}
+			if n.calls["192.0.2.25:25"] != tc.calls || n.calls["10.0.0.1:25"] > 0 || len(n.data) > 0 {
+				t.Errorf("called %v, said %q", n.calls, n.data)
+			}
+		})
+	}
+}
