@@ -51,6 +51,7 @@ var notPages = map[string]string{
 	"/c/{customer}/suppression/export.csv":    "a file",
 	"/c/{customer}/trust/text.txt":            "a file",
 	"/o/suppression/export.csv":               "a file",
+	"/o/snds/export.csv":                      "a file",
 	"/me/code/image":                          "a picture, seen in /me/code",
 	"/o/live/stream":                          "a stream, read by /o/live",
 	"/sign-in/sso":                            "leads to the identity provider",
@@ -122,6 +123,7 @@ func seed(t *testing.T) *seededGateway {
 	g.login, _, err = g.Accounts().AddCredential(ctx, "shop", "the web server")
 	ok(err)
 	g.Alarms().Raise(alarm.Alarm{Key: "queue.lane orange 127.0.0.1", Severity: alarm.Critical, Code: "queue-lane", Args: map[string]string{"Name": "orange 127.0.0.1", "Count": "5", "Age": "1 h", "Why": "451"}, Since: now})
+	signals(t, g.Postmaster(), "shop.example.test", "")
 	g.links["reset"], err = g.Users().NewReset(ctx, g.member(t, "forgetful@people.example.test", user.CustomerReader, "shop").ID)
 	ok(err)
 	for _, customer := range []string{"", "shop"} {
@@ -149,7 +151,7 @@ func (g *seededGateway) addresses(t *testing.T, lang, pattern string) []string {
 		customer = "shop"
 	}
 	first := strings.Split(pattern, "/")[1]
-	values := map[string]string{"customer": customer, "id": string(g.held), "domain": "shop.example.test", "lane": "orange%20127.0.0.1", "name": "SPF_FAIL", "hook": g.hooks[customer], "user": g.people[customer], "secret": g.links[first]}
+	values := map[string]string{"customer": customer, "id": string(g.held), "domain": "shop.example.test", "lane": "orange%20127.0.0.1", "name": "SPF_FAIL", "ip": "192.0.2.1", "hook": g.hooks[customer], "user": g.people[customer], "secret": g.links[first]}
 	switch {
 	case strings.Contains(pattern, "/credentials/"):
 		values["user"] = g.login
@@ -182,6 +184,8 @@ func (g *seededGateway) addresses(t *testing.T, lang, pattern string) []string {
 		return []string{path + "?address=inconnu%40free.fr"}
 	case "/o/tests/{name}":
 		return []string{path + "?try=1"}
+	case "/o/snds/callback":
+		return []string{path + "?code=a-code&state=a-state"}
 	case "/c/{customer}/messages/{id}":
 		return []string{path, strings.ReplaceAll(path, string(g.held), string(g.sent))}
 	case "/reset/{secret}", "/invite/{secret}":

@@ -26,7 +26,7 @@ const hostileMarkup = `"><script>alert(1)</script><img src=x onerror=alert(1)>' 
 
 // operatorPaths are the operator's pages.
 var operatorPaths = []string{"/o/queue", "/o/queue/top", "/o/held", "/o/messages", "/o/messages?text=alert", "/o/lanes", "/o/lanes/orange%20127.0.0.1", "/o/customers", "/o/customers?q=shop", "/o/customers/shop",
-	"/o/new-customer", "/o/addresses", "/o/suppression", "/o/suppression?address=nobody%40receiver.example.test", "/o/alarms", "/o/configuration", "/o/configuration?only=own", "/o/live"}
+	"/o/new-customer", "/o/addresses", "/o/suppression", "/o/suppression?address=nobody%40receiver.example.test", "/o/alarms", "/o/snds", "/o/snds?days=90", "/o/snds/192.0.2.1", "/o/postmaster-tools", "/o/configuration", "/o/configuration?only=own", "/o/live"}
 
 // queued stores a message that waits for its next attempt.
 func (g *gateway) queued(t *testing.T, subject string) mail.QueueID {

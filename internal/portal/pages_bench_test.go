@@ -156,6 +156,7 @@ func newPast(b *testing.B) *past {
 	b.Cleanup(func() { stop(); <-done })
 	p.customers(b)
 	p.objects(b)
+	sndsPast(b, p.Postmaster())
 	ready := filepath.Join(dir, "ready")
 	if names, err := os.ReadFile(ready); err == nil {
 		fmt.Sscan(string(names), (*string)(&p.message), (*string)(&p.held))
@@ -356,7 +357,7 @@ func (p *past) ask(b *testing.B, path, cookie string) (status, size int) {
 
 // pathsOf are addresses of a route: with the objects of the past in the place of its wildcards, and with searches that find little.
 func (p *past) pathsOf(pattern string) []string {
-	about := map[string]string{"customer": "c1", "id": string(p.message), "name": "SPF_FAIL", "domain": "c1.example", "address": "gone0@orange.example", "lane": "orange%20127.0.0.1", "test": "SPF_FAIL"}
+	about := map[string]string{"customer": "c1", "id": string(p.message), "name": "SPF_FAIL", "domain": "c1.example", "address": "gone0@orange.example", "lane": "orange%20127.0.0.1", "test": "SPF_FAIL", "ip": "192.0.2.1"}
 	about["act"], about["user"], about["hook"], about["secret"] = "release", p.operator, p.hooks[""], p.invited
 	switch {
 	case strings.HasPrefix(pattern, "/c/{customer}/credentials/"):
@@ -379,6 +380,8 @@ func (p *past) pathsOf(pattern string) []string {
 		}
 	case strings.HasSuffix(pattern, "/messages/{id}"):
 		out = append(out, strings.ReplaceAll(path, string(p.message), string(p.held)))
+	case pattern == "/o/snds":
+		out = append(out, path+"?days=90", path+"?days=90&from=50")
 	case pattern == "/o/queue":
 		out = append(out, path+"?state=parked", path+"?state=deferred&customer=c7", path+"?lane=orange+127.0.0.1", path+"?to=nobody%40nowhere.example", path+"?older=48")
 	case strings.HasSuffix(pattern, "/messages"), strings.HasSuffix(pattern, "/held"), strings.HasSuffix(pattern, "/suppression"), pattern == "/o/customers":

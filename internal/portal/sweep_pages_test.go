@@ -91,6 +91,7 @@ func poisoned(t *testing.T, w *world) *things {
 	for _, customer := range []string{"", "poison"} {
 		must(g.Users().Note(ctx, user.Entry{Actor: "user:" + evil, Name: evil, Customer: customer, Act: evil, Subject: evil, Text: evil}))
 	}
+	signals(t, g.Postmaster(), "zqpoison.example.test", evil)
 	g.Alarms().Raise(alarm.Alarm{Key: "queue.lane " + evil, Severity: alarm.Critical, Code: "queue-lane", Args: map[string]string{"Name": evil, "Count": "5", "Age": "1 h", "Why": evil}, Since: now})
 	return x
 }

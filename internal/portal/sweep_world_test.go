@@ -79,6 +79,7 @@ func own(t *testing.T, g *gateway, id, marker string) *things {
 			must(err)
 		}
 		must(g.Accounts().SetPoints(ctx, id, map[string]float64{"SPF_FAIL": 2}, "operator:x"))
+		signals(t, g.Postmaster(), string(domain), "")
 		gone := mail.NewQueueID(time.Now())
 		f := journal.Fact{QueueID: gone, Customer: id, HeaderFrom: "news@" + marker + ".example.test", Subject: marker + " went", Recipient: "someone@" + marker + ".example.org", Host: "mx." + marker + ".example.org", Text: "250 " + marker, Credential: login}
 		for _, kind := range []journal.Kind{journal.Accepted, journal.Delivered} {
@@ -87,7 +88,7 @@ func own(t *testing.T, g *gateway, id, marker string) *things {
 		}
 		for pattern, value := range map[string]string{
 			"/c/{customer}": id, "/o/customers/{id}": id, "/c/{customer}/credentials/{user}": login, "/c/{customer}/domains/{domain}": string(domain), "/c/{customer}/domains/{domain}/keys/{selector}": marker + "1",
-			"/c/{customer}/messages/{id}": string(x.held), "/o/messages/{id}": string(x.held), "/c/{customer}/messages/{id}/{act}": "release",
+			"/c/{customer}/gmail/{domain}": string(domain), "/c/{customer}/messages/{id}": string(x.held), "/o/messages/{id}": string(x.held), "/c/{customer}/messages/{id}/{act}": "release",
 		} {
 			x.paths[pattern] = value
 		}
@@ -110,7 +111,7 @@ func own(t *testing.T, g *gateway, id, marker string) *things {
 	for pattern, value := range map[string]string{
 		base + "/users/{user}": u.ID, base + "/tokens/{token}": k.ID, base + "/webhooks/{hook}": hook.ID,
 		"/invite/{secret}": invited, "/reset/{secret}": reset, "/setup/{secret}": "none",
-		"/o/tests/{name}": "SPF_FAIL", "/help/tests/{name}": "SPF_FAIL", "/help/providers/{name}": "google", "/o/lanes/{lane}": "google 127.0.0.1",
+		"/o/tests/{name}": "SPF_FAIL", "/help/tests/{name}": "SPF_FAIL", "/help/providers/{name}": "google", "/o/lanes/{lane}": "google 127.0.0.1", "/o/snds/{ip}": "192.0.2.1", "/o/postmaster-tools/{domain}": string(domain),
 	} {
 		x.paths[pattern] = value
 	}

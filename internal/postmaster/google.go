@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"net/http"
@@ -262,6 +263,14 @@ func (p *Postmaster) googleDomain(ctx context.Context, domain string) (rows int,
 		return 0, FaultInternal
 	}
 	return len(figures) + len(demands), ""
+}
+
+// PutGmail keeps what Gmail says of a domain that did not come through its interface.
+func (p *Postmaster) PutGmail(ctx context.Context, domain string, figures []Figure, demands []Demand) error {
+	if !domainName.MatchString(domain) {
+		return fmt.Errorf("postmaster: %q is no domain", domain)
+	}
+	return wrap(p.keepGoogle(ctx, domain, slices.Clone(figures), demands))
 }
 
 // keepGoogle writes down what was read. What was not said stays as it is.
