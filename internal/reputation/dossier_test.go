@@ -389,8 +389,11 @@ func TestKeep(t *testing.T) {
 		s.list(egress, "a.test", "")
 		s.look(time.Hour)
 		s.look(time.Hour)
-		for range 110 {
+		for range 32 {
 			s.look(24 * time.Hour)
+		}
+		for range 8 {
+			s.look(10 * 24 * time.Hour)
 		}
 		if n := s.rows("listing"); n != 1 {
 			t.Errorf("%d listings", n)
