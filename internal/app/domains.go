@@ -5,6 +5,7 @@ import (
 
 	"postern/internal/checkup"
 	"postern/internal/config"
+	"postern/internal/mail"
 	"postern/internal/portal"
 )
 
@@ -15,8 +16,16 @@ func (a *App) openAdvisor(c *config.Config) error {
 		return err
 	}
 	a.advisor, err = checkup.New(checkup.Options{Resolver: a.fresh, Accounts: a.accounts, Hostname: a.host, Returns: a.returning.domain,
-		SPFInclude: c.Domains.SPFInclude, Reports: c.Domains.DMARCReports, Smarthost: c.Delivery.Smarthost.Host != "", Signs: c.DKIM.Sign, Secret: secret})
+		SPFInclude: c.Domains.SPFInclude, Reports: proposedReports(c), Smarthost: c.Delivery.Smarthost.Host != "", Signs: c.DKIM.Sign, Secret: secret})
 	return err
+}
+
+// proposedReports is the address for DMARC reports that senders are told to publish: the configured one, else the one that we read ourselves.
+func proposedReports(c *config.Config) mail.Address {
+	if !c.Domains.DMARCReports.IsNull() || len(c.Listen.Bounces) == 0 && !(c.Delivery.ReturnPath.AtRelay && len(c.Listen.Relay.Address) > 0) {
+		return c.Domains.DMARCReports
+	}
+	return c.ReportAddress()
 }
 
 // openChecker makes what looks at anything from outside.

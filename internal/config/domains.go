@@ -19,7 +19,7 @@ func domainKeys() []Key {
 		{Path: "domains", Doc: "How senders set up their domains; see domains.md in the manual."},
 		{Path: "domains.self_service", Default: "true", Restart: true, Doc: "Customers of the database may add a domain themselves on the pages, once a TXT record proves that it is theirs. false: only operators add domains."},
 		{Path: "domains.spf_include", Unit: "DNS name", Sample: "_spf.example.org", Restart: true, Doc: "Name whose SPF record holds all addresses mail leaves from. Senders are then told to publish include: with this name, else the addresses themselves."},
-		{Path: "domains.dmarc_reports", Unit: "mail address", Sample: "dmarc@example.org", Restart: true, Doc: "Address for DMARC reports that senders are told to publish. In another domain than theirs it takes reports only where that domain says so in DNS; the page shows the record. Empty: an address of the sender's own domain."},
+		{Path: "domains.dmarc_reports", Unit: "mail address", Sample: "dmarc@example.org", Restart: true, Doc: "Address for DMARC reports that senders are told to publish. In another domain than theirs it takes reports only where that domain says so in DNS; the page shows the record. Empty: reports.address where a listener takes reports, else an address of the sender's own domain."},
 	}
 }
 
