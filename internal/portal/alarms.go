@@ -82,6 +82,10 @@ func (p page) opAlarmLinks(x alarm.Alarm) []opLink {
 		return []opLink{{p.T("alarms.see.customer"), p.URL("/o/customers/" + strings.ReplaceAll(about, "/", ""))}, {p.T("alarms.see.queue"), p.URL("/o/queue", "customer", about)}}
 	case strings.HasPrefix(kind, "queue."):
 		return []opLink{{p.T("alarms.see.queue"), p.URL("/o/queue/top")}}
+	case strings.HasPrefix(kind, "snds."):
+		return []opLink{{p.T("menu.snds"), p.URL("/o/snds")}}
+	case strings.HasPrefix(kind, "gmail.") && about != "":
+		return []opLink{{about, p.URL("/o/postmaster-tools/" + strings.ReplaceAll(about, "/", ""))}}
 	case strings.HasPrefix(kind, "lane."):
 		return []opLink{{p.T("alarms.see.lanes"), p.URL("/o/lanes")}}
 	}
