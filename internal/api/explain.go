@@ -365,7 +365,7 @@ func (t teller) gone(id mail.QueueID, facts []journal.Fact) Explanation {
 			args["Who"] = t.text("gone.message", nil)
 		}
 		text := t.text("gone", args)
-		if f.Actor != "" && f.Actor != "rule" {
+		if f.Actor != "" && f.Actor != "rule" && f.Actor != journal.ActorNotice {
 			text = t.text("gone.by", args)
 		}
 		if x.Answer != "" {

@@ -263,7 +263,7 @@ func (c *command) story(id mail.QueueID, facts []api.Fact) error {
 		if f.ClientIP != "" && (f.Kind == "accepted" || f.Kind == "rejected" || f.Kind == "recovered") {
 			details = append(details, "from "+f.ClientIP)
 		}
-		if f.Actor != "" && f.Actor != "rule" {
+		if f.Actor != "" && f.Actor != "rule" && f.Actor != "notice" {
 			details = append(details, "by "+f.Actor)
 		}
 		if !f.NextAt.IsZero() && f.Kind != "listed" {

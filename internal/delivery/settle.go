@@ -313,6 +313,9 @@ func (d *Delivery) factOf(f *fate) journal.Fact {
 		ReversePath: l.Envelope.ReversePath.String(), Recipient: f.to.Address.String(), HeaderFrom: l.HeaderFrom, Subject: l.Subject,
 		MessageID: l.MessageID, Size: l.Size, Score: l.Score, Host: f.outcome.host, EgressIP: f.egress, Code: f.outcome.code,
 		Enhanced: f.outcome.enhanced, Text: f.outcome.text, NextAt: f.NextAt, Attempt: attempt, Actor: "rule"}
+	if l.Notice {
+		fact.Actor = journal.ActorNotice
+	}
 	if f.dst != nil {
 		fact.Provider = f.dst.known
 	}

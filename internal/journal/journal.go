@@ -125,6 +125,10 @@ const (
 	DossierMoved Kind = "dossier"
 )
 
+// ActorNotice is the Actor of what became of our own mail: a notice or a delivery report that we send about a customer's mail. It is the customer's fact,
+// but no figure counts it, for he did not send it.
+const ActorNotice = "notice"
+
 // Fact is one line of the journal. Zero fields are empty.
 type Fact struct {
 	ID          int64        // given by the journal; grows with the order of writing
@@ -148,7 +152,7 @@ type Fact struct {
 	Text        string       // the answer or our reason, at most 2,000 bytes are kept
 	NextAt      time.Time    // next event
 	Attempt     int          // number of the attempt, from 1
-	Actor       string       // "rule", "sender", "operator:NAME"
+	Actor       string       // "rule", "sender", "operator:NAME", ActorNotice
 	Detail      []byte       // JSON, at most 256 KiB
 
 	Category string // what the answer is about: provider.Category

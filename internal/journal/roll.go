@@ -100,6 +100,9 @@ type counted struct {
 
 // add counts a fact.
 func (s *sums) add(f *counted) {
+	if f.actor == ActorNotice {
+		return
+	}
 	s.count(f, Figure(f.kind), 1)
 	arrived := f.kind == Accepted || f.kind == Recovered || f.kind == Held && !strings.HasPrefix(f.actor, "operator:")
 	if arrived {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -94,8 +95,27 @@ func (s *site) look(ctx context.Context, customer string, d mail.Domain) (checku
 	r, err := s.o.Advisor.SetUp(ctx, customer, d)
 	if err == nil {
 		s.checks.keep(r)
+		if s.o.Forget != nil { // mail that comes now is judged by what was just seen, not by what the filter remembers
+			s.o.Forget(namesBelow(r)...)
+		}
 	}
 	return r, err
+}
+
+// mostForgotten bounds how many names a look at a domain makes forgotten.
+const mostForgotten = 40
+
+// namesBelow are the names of a domain that a report asked about. What belongs to others is none of its owner's business.
+func namesBelow(r checkup.Report) []string {
+	seen := map[string]bool{}
+	for _, f := range r.Findings {
+		for _, q := range f.Evidence {
+			if len(seen) < mostForgotten && (q.Name == string(r.Domain) || strings.HasSuffix(q.Name, "."+string(r.Domain))) {
+				seen[q.Name] = true
+			}
+		}
+	}
+	return slices.Collect(maps.Keys(seen))
 }
 
 // lately is the last report about a domain, or a new one where that is old.

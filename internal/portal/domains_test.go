@@ -16,6 +16,7 @@ import (
 
 	"postern/internal/account"
 	"postern/internal/mail"
+	"postern/internal/smtp"
 	"postern/internal/user"
 )
 
@@ -377,5 +378,28 @@ func TestManyDomains(t *testing.T) {
 	}
 	if page = c.get(t, "/c/many/domains?find=d0777"); strings.Count(page, "not checked yet") != 10 {
 		t.Error("found")
+	}
+}
+
+// TestAMendedDomainIsSeenAtOnce: once the check of a domain has seen a mended record, mail is judged by it, whatever was remembered of the old one.
+func TestAMendedDomainIsSeenAtOnce(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	admin := g.as(t, user.CustomerAdmin, "shop")
+	g.hold(t, "Your order 1 has left") // the broken record is remembered now
+	if err := g.dns.Set(zone(mended)); err != nil {
+		t.Fatal(err)
+	}
+	g.hold(t, "Your order 2 has left")
+	admin.must(t, "/c/shop/domains/shop.example.test/check", nil)
+	c, err := smtp.Dial(t.Context(), netip.MustParseAddrPort(g.Addresses("relay")), smtp.ClientOptions{Hostname: "web1.shop.example.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	text := "From: The Shop <news@shop.example.test>\r\nTo: someone@receiver.example.test\r\nSubject: Your order 3 has left\r\nDate: " + time.Now().Format(time.RFC1123Z) + "\r\nMessage-ID: <3@shop.example.test>\r\n\r\nA text.\r\n"
+	res, err := c.Send(t.Context(), mail.Envelope{ReversePath: address(t, "news@shop.example.test"), Recipients: []mail.Recipient{{Address: address(t, "someone@receiver.example.test")}}}, []byte(text))
+	if err != nil || res.Data.Code != 250 || strings.Contains(strings.Join(res.Data.Lines, " "), "held") {
+		t.Errorf("after the check: %+v %v", res.Data, err)
 	}
 }

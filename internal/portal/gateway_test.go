@@ -249,6 +249,12 @@ func (g *gateway) ask(t *testing.T, method, path string, form url.Values, header
 	for i := 0; i+1 < len(header); i += 2 {
 		req.Header.Set(header[i], header[i+1])
 	}
+	if method != "GET" && req.Header.Get("Origin") == "" && req.Header.Get("Sec-Fetch-Site") == "" && req.Header.Get("Cookie") != "" {
+		req.Header.Set("Sec-Fetch-Site", "same-origin") // as browsers do
+	}
+	if req.Header.Get("Sec-Fetch-Site") == "not said" {
+		req.Header.Del("Sec-Fetch-Site")
+	}
 	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)

@@ -356,6 +356,7 @@ func TestOperatorKeepsTheList(t *testing.T) {
 		}
 		req.Header.Set("Content-Type", w.FormDataContentType())
 		req.Header.Set("Cookie", c.cookie)
+		req.Header.Set("Sec-Fetch-Site", "same-origin")
 		res, err := http.DefaultTransport.RoundTrip(req)
 		if err != nil {
 			t.Fatal(err)

@@ -132,3 +132,25 @@ func TestPointsOfTests(t *testing.T) {
 		t.Errorf("points %v %v", p, ok)
 	}
 }
+
+// TestOwnMailIsNotCounted: what the gateway tells a customer about his mail is not mail that he sent.
+func TestOwnMailIsNotCounted(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.hold(t, "Your order 4711 has left")
+	waitFor(t, "the notice about it, delivered", func() bool {
+		found, err := g.Journal().Look(t.Context(), journal.Query{Customer: "shop", Kinds: []journal.Kind{journal.Delivered}, Limit: 10})
+		return err == nil && len(found.Facts) > 0
+	})
+	f, err := g.Journal().Figures(t.Context(), journal.FiguresQuery{Customer: "shop", Step: journal.Day, From: time.Now().Add(-24 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if taken, delivered := f.Sum(journal.Taken), f.Sum(journal.Figure(journal.Delivered)); taken != 1 || delivered != 0 {
+		t.Errorf("%d taken, %d delivered", taken, delivered)
+	}
+	by, err := g.Journal().ByProvider(t.Context(), journal.FiguresQuery{Customer: "shop", Step: journal.Day, From: time.Now().Add(-24 * time.Hour)})
+	if err != nil || len(by) != 0 {
+		t.Errorf("by provider: %+v %v", by, err)
+	}
+}

@@ -21,7 +21,8 @@
 // No act needs JavaScript; the few scripts (passkeys, live view) are ours, and only their pages allow them. Nothing is loaded from elsewhere, and the
 // Content-Security-Policy allows nothing else. Text from mail, DNS and people passes html/template and clean, which takes out control and direction
 // characters. Requests are limited per client network, and per user behind the sign-in, in bounded memory; bodies by their route. A request that another
-// site makes a browser send is refused (http.CrossOriginProtection), and cookies are SameSite. A session that ends is out with the next request.
+// site makes a browser send is refused (http.CrossOriginProtection), so is an act with a session's
+// cookie that names neither Origin nor Sec-Fetch-Site, and cookies are SameSite. A session that ends is out with the next request.
 //
 // The web server before the portal, which speaks HTTPS, must set X-Forwarded-For: its last entry is believed when the
 // connection comes from loopback. Without it all visitors share one limit. BaseURL may have a path; requests are understood
@@ -112,6 +113,9 @@ type Options struct {
 	Settings  func() []Setting                                                   // the configuration in force, in the order of its documentation; nil: not shown
 	Reload    func() error                                                       // reads the configuration again; nil: refused
 	Version   string
+
+	// Forget drops what is remembered of DNS names whose owner has just shown what he changed there; nil: nothing is remembered.
+	Forget func(names ...string)
 }
 
 // Ways are the doors that senders are told of.
@@ -263,7 +267,7 @@ func (s *site) handler(origin string) (http.Handler, error) {
 	foreign.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, http.StatusForbidden, "foreign")
 	}))
-	return s.headers(s.unprefixed(s.bounded(s.identified(s.limited(foreign.Handler(mux)))))), nil
+	return s.headers(s.unprefixed(s.bounded(s.identified(s.limited(s.spoken(foreign.Handler(mux))))))), nil
 }
 
 // headers sets what every answer carries.
@@ -283,6 +287,19 @@ func (s *site) unprefixed(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, s.prefix+"/") {
 			stripped.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// spoken refuses acts of somebody who is signed in when his client does not say from where they come: CrossOriginProtection takes such a request for
+// one of no browser, but a browser too old to say so sends the session's cookie with what another site made it send. Programs have the API and tokens.
+func (s *site) spoken(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		acts := r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodOptions
+		if _, known := signedIn(r); known && acts && r.Header.Get("Origin") == "" && r.Header.Get("Sec-Fetch-Site") == "" {
+			s.fail(w, r, http.StatusForbidden, "foreign")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -59,7 +59,7 @@ func (v *visit) opFactRowOf(f journal.Fact) opFactRow {
 	if f.Customer != "" {
 		r.Customer, r.CustomerURL = p.opCustomer(f.Customer), p.URL("/o/customers/"+f.Customer)
 	}
-	if f.Actor != "" && f.Actor != "rule" {
+	if f.Actor != "" && f.Actor != "rule" && f.Actor != journal.ActorNotice {
 		r.Who = v.opActor(f.Actor)
 	}
 	switch f.Kind {

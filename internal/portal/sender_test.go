@@ -73,6 +73,7 @@ func (c *client) send(t *testing.T, method, path, kind string, body []byte) answ
 	req.Header.Set("X-Forwarded-For", c.g.ip)
 	req.Header.Set("Cookie", c.cookie)
 	req.Header.Set("Content-Type", kind)
+	req.Header.Set("Sec-Fetch-Site", "same-origin")
 	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)

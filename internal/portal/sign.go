@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -48,6 +49,10 @@ func agentOf(r *http.Request) string { return r.UserAgent() }
 func (s *site) showSignIn(v *visit, status int, address, wrong string) {
 	p := v.signPage(v.page.T("sign.in.heading"), "/sign-in")
 	p.page.Path, p.Hidden = "/sign-in", []hiddenField{{"next", v.next()}}
+	p.page.query = nil // what came back from an identity provider stands in no link
+	if next := v.next(); next != "" {
+		p.page.query = url.Values{"next": {next}}
+	}
 	p.Fields = []field{
 		{Name: "address", Label: p.T("sign.in.address"), Type: "email", Value: address, Required: true, Most: 254, Complete: "username", Focus: address == ""},
 		{Name: "password", Label: p.T("sign.in.password"), Type: "password", Required: true, Most: 800, Complete: "current-password", Focus: address != ""},
