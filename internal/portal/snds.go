@@ -175,7 +175,7 @@ func (s *site) showSNDS(v *visit, status int, faults []string, fault string) {
 		d.Silent = append(d.Silent, prefixName(x))
 	}
 	d.Legend = []sndsCell{w.cell("", postmaster.Cell{Known: true, Colour: report.SNDSGreen}), w.cell("", postmaster.Cell{Known: true, Colour: report.SNDSYellow}),
-		w.cell("", postmaster.Cell{Known: true, Colour: report.SNDSRed}), {"h-red h-trap", w.letters[report.SNDSRed] + "!", p.T("snds.legend.trap")}, {"h-some", "?", p.T("snds.legend.some")}, {"h-none", "·", p.T("snds.legend.none")}}
+		w.cell("", postmaster.Cell{Known: true, Colour: report.SNDSRed}), {"h-red h-trap", w.letters[report.SNDSRed] + "!", p.T("snds.legend.trap")}, {"h-some", "–", p.T("snds.legend.some")}, {"h-none", "·", p.T("snds.legend.none")}}
 	d.Legend[0].Title, d.Legend[1].Title, d.Legend[2].Title = p.T("snds.legend.green"), p.T("snds.legend.yellow"), p.T("snds.legend.red")
 	if !s.sndsBesides(v, &d) {
 		return
@@ -349,7 +349,7 @@ func (w sndsWords) cell(day string, c postmaster.Cell) sndsCell {
 	if !c.Known {
 		return sndsCell{"h-none", "·", day + w.nothing}
 	}
-	out := sndsCell{"h-some", "?", day + w.said}
+	out := sndsCell{"h-some", "–", day + w.said}
 	if c.Colour != "" {
 		out = sndsCell{"h-" + string(c.Colour), w.letters[c.Colour], day + w.colours[c.Colour]}
 	}

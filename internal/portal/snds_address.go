@@ -81,7 +81,14 @@ func (s *site) sndsAddress(v *visit) {
 		d.Past = append(d.Past, x)
 	}
 	figures := newSNDSFigures(now.AddDate(0, 0, 1-days), days)
+	people := map[string]string{}
 	for _, r := range slices.Backward(rows) {
+		if actor, ok := strings.CutPrefix(r.Source, "upload by "); ok {
+			if people[actor] == "" {
+				people[actor] = v.sndsBy(actor)
+			}
+			r.Source = people[actor]
+		}
 		figures.add(r.SNDSRow)
 		x := sndsRow{From: sndsMoment(r.Start), To: sndsMoment(r.End), RCPT: w.number(r.RCPT), DATA: w.number(r.DATA), Recipients: w.number(r.Recipients), Filter: w.unknown, Rate: w.rate(r.Complaint),
 			Traps: w.number(r.TrapHits), Hot: r.TrapHits.Value > 0, HELO: clean(r.HELO, 255), Sender: clean(r.Sender, 255), Comments: clean(r.Comments, 300), Source: clean(r.Source, 100)}

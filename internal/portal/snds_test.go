@@ -3,6 +3,7 @@ package portal_test
 import (
 	"bytes"
 	"fmt"
+	"html"
 	"mime/multipart"
 	"net/http"
 	"net/netip"
@@ -90,7 +91,7 @@ func TestSNDSPages(t *testing.T) {
 		t.Errorf("%d days are not known; of 30 two are", n)
 	}
 	one := c.get(t, "/o/snds/192.0.2.1")
-	expect(t, one, "192.0.2.1", "not known", "red", "26", "=cmd()|x", "file data.csv"[:4])
+	expect(t, one, "192.0.2.1", "not known", "red", "26", "=cmd()|x")
 	if a := c.ask(t, "GET", "/o/snds/nonsense", nil); a.status != http.StatusNotFound {
 		t.Errorf("no address: %d", a.status)
 	}
@@ -125,7 +126,7 @@ func TestSNDSConnect(t *testing.T) {
 	if a.status != http.StatusOK || link == nil {
 		t.Fatalf("the sign-in: %d %s", a.status, a.body)
 	}
-	u, err := url.Parse(strings.ReplaceAll(link[1], "&amp;", "&"))
+	u, err := url.Parse(html.UnescapeString(link[1]))
 	if err != nil || u.Query().Get("code_challenge_method") != "S256" || u.Query().Get("redirect_uri") != "http://localhost" || u.Query().Get("state") == "" {
 		t.Fatalf("the link: %v %s", err, link[1])
 	}
