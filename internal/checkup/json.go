@@ -68,7 +68,7 @@ type QuestionJSON struct {
 // ListingJSON is the answer of one blocklist.
 type ListingJSON struct {
 	List    string      `json:"list"`
-	Zone    string      `json:"zone" doc:"<key> stands for a personal key"`
+	Zone    string      `json:"zone" doc:"A key in it is not shown"`
 	Target  string      `json:"target"`
 	State   dnsbl.State `json:"state" enum:"listed,clean,unknown,disabled"`
 	Weight  int         `json:"weight" doc:"0..5: how much a listing hurts delivery"`
