@@ -98,7 +98,7 @@ func zoneText(records []Record) string {
 func testPoints() string {
 	var b strings.Builder
 	for _, l := range dnsbl.Directory() {
-		if l.Kinds&dnsbl.IP4 != 0 && l.Access != dnsbl.Web && !strings.Contains(l.Zone, "<") {
+		if (l.Kinds&dnsbl.IP4 != 0 || l.TestListed != "") && l.Access != dnsbl.Web && !strings.Contains(l.Zone, "<") {
 			fmt.Fprintf(&b, "2.0.0.127.%s. IN A 127.0.0.2\n", l.Zone)
 		}
 	}
