@@ -158,8 +158,10 @@ func (c *command) runCheck(ctx context.Context, f checkFlags) error {
 		return err
 	}
 	p := c.checkProgress(words, f.language)
-	p.say("checkup.cli.examining", nil)
-	checker.Examine(ctx)
+	if !f.noLists {
+		p.say("checkup.cli.examining", nil)
+		checker.Examine(ctx)
+	}
 	bad := false
 	for i, t := range f.targets {
 		f.ask.Progress = func(done, of int) {

@@ -64,7 +64,11 @@ func (c *command) printCheck(words *locale.Catalog, f checkFlags, r checkup.Chec
 	if r.Score.Measured {
 		score = text("score", map[string]any{"Points": r.Score.Points})
 	}
-	b.WriteString(c.paint(looks, mark+" "+score) + "  " + c.tally(text, r) + "\n")
+	gap := "  "
+	if plain := (&command{}); c.columns > 0 && textWidth(mark+" "+score+gap+plain.tally(text, r)) > c.columns {
+		gap = "\n  "
+	}
+	b.WriteString(c.paint(looks, mark+" "+score) + gap + c.tally(text, r) + "\n")
 	for _, g := range r.Groups {
 		mark, looks := groupMark(g)
 		b.WriteString("\n" + c.paint(looks, mark) + " " + c.paint(bold, clean(g.Name)) + "\n")
@@ -183,7 +187,7 @@ func evidence(text func(string, map[string]any) string, q checkup.QuestionJSON) 
 
 // spfTree prints an SPF record with what each of its terms costs.
 func (c *command) spfTree(b *strings.Builder, text func(string, map[string]any) string, t *checkup.SPFTree) {
-	b.WriteString(c.paint(dim, "    "+text("spf", map[string]any{"Lookups": t.Lookups, "Voids": t.Voids})) + "\n")
+	b.WriteString(c.paintLines(dim, wrap(text("spf", map[string]any{"Lookups": t.Lookups, "Voids": t.Voids}), "    ", c.columns)))
 	var walk func(nodes []*checkup.SPFNode, lead string)
 	walk = func(nodes []*checkup.SPFNode, lead string) {
 		for i, n := range nodes {
