@@ -297,7 +297,12 @@ func (l *Ledger) RemoveDomain(ctx context.Context, customer string, d mail.Domai
 		if i < 0 {
 			return nil, fmt.Errorf("%w: domain %s of customer %s", ErrNotFound, d, customer)
 		}
-		return slices.Delete(slices.Clone(c.Domains), i, i+1), nil
+		c.Domains = slices.Delete(slices.Clone(c.Domains), i, i+1)
+		if r := c.ReturnDomain(); r != "" && !c.Below(r) {
+			return nil, fmt.Errorf("%w: bounces of customer %s come to %s, which lies in %s; an operator must first set return_path to %s, %s or a domain that stays",
+				ErrInvalid, customer, r, d, ReturnPathKept, ReturnPathOurs)
+		}
+		return c.Domains, nil
 	})
 }
 
@@ -339,8 +344,19 @@ func (l *Ledger) faults(c Customer) error {
 	if d := c.ReturnDomain(); d != "" && !c.Below(d) {
 		err = errors.Join(err, fmt.Errorf("return_path: %s is none of the customer's domains, nor below one; expected a domain like bounce.%s", d, c.firstDomain()))
 	}
-	return err
+	if err != nil {
+		return refusal{err}
+	}
+	return nil
 }
+
+// refusal is what breaks a rule, in its own words: ErrInvalid for those who ask with errors.Is.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+// Is tells that the error is of the kind ErrInvalid.
+func (r refusal) Is(target error) bool { return target == ErrInvalid }
 
 func fromConfig(old row) error {
 	return fmt.Errorf("%w: customer %s stands in %s; change it there", ErrFromConfig, old.ID, old.source)

@@ -253,7 +253,7 @@ func TestCustomersAndCredentials(t *testing.T) {
 	if _, err := g.client.UpdateCustomer(ctx, "shop", set); kind(t, err) != "from-config" {
 		t.Errorf("update of a configured customer: %v", err)
 	}
-	if _, err := g.client.Suspend(ctx, "bakery"); err != nil {
+	if _, err := g.client.Suspend(ctx, "bakery", "its password leaked"); err != nil {
 		t.Fatal(err)
 	}
 	if c, _ = g.client.Customer(ctx, "bakery"); !c.Suspended {

@@ -347,9 +347,9 @@ func (c *Client) DeleteCustomer(ctx context.Context, id string) (Done, error) {
 	return send[Done](ctx, c, http.MethodDelete, customer(id, ""), nil)
 }
 
-// Suspend stops a customer's sending.
-func (c *Client) Suspend(ctx context.Context, id string) (Done, error) {
-	return send[Done](ctx, c, http.MethodPost, customer(id, "suspend"), nil)
+// Suspend stops a customer's sending. The reason stands in the journal; "": none is given.
+func (c *Client) Suspend(ctx context.Context, id, reason string) (Done, error) {
+	return send[Done](ctx, c, http.MethodPost, customer(id, "suspend"), Suspension{Reason: reason})
 }
 
 // Resume lets a suspended customer send again.

@@ -46,6 +46,22 @@ func TestDomains(t *testing.T) {
 	if a := g.over(t, http.MethodPost, "/v1/domains", other, `{"domain":"x.example"}`); a.status != http.StatusConflict || !strings.Contains(a.text, "from-config") {
 		t.Errorf("of the configuration: %d %s", a.status, a.text)
 	}
+	returning := func(path string) {
+		t.Helper()
+		c, _ := g.Accounts().Customer("baker")
+		c.ReturnPath = path
+		if err := g.Accounts().PutCustomer(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	returning("bounce.baker.example")
+	if a := g.over(t, http.MethodDelete, "/v1/domains/baker.example", token, ""); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.text, "set return_path") {
+		t.Errorf("with the return path in it: %d %s", a.status, a.text)
+	}
+	if a := g.over(t, http.MethodPut, "/v1/customers/baker", g.token(t, user.Operator, ""), `{"domains":["baker.example"],"return_path":"bounce.elsewhere.example"}`); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.text, "none of the customer's domains") {
+		t.Errorf("a return path elsewhere: %d %s", a.status, a.text)
+	}
+	returning(account.ReturnPathKept)
 	if a := g.over(t, http.MethodDelete, "/v1/domains/baker.example", token, ""); a.status != http.StatusOK {
 		t.Errorf("removed: %d %s", a.status, a.text)
 	}

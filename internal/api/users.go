@@ -536,6 +536,11 @@ func (c *Client) Users(ctx context.Context, customer string) ([]User, error) {
 	return pages(ctx, c, "/v1/users", values("customer", customer), func(p Users) ([]User, string) { return p.Users, p.Next })
 }
 
+// FindUsers returns users of whose address or name the text is a part.
+func (c *Client) FindUsers(ctx context.Context, text string) ([]User, error) {
+	return pages(ctx, c, "/v1/users", values("search", text), func(p Users) ([]User, string) { return p.Users, p.Next })
+}
+
 // User returns one user.
 func (c *Client) User(ctx context.Context, id string) (User, error) {
 	return get[User](ctx, c, "/v1/users/"+url.PathEscape(id), nil)

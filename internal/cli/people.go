@@ -12,7 +12,7 @@ import (
 
 func (c *command) customers() *cobra.Command {
 	return branch("customer", "Those who may send", c.customerAdd(), c.customerUpdate(), c.customerList(), c.customerShow(),
-		c.customerAct("suspend", "Stop a customer's sending at once", (*api.Client).Suspend),
+		c.customerSuspend(),
 		c.customerAct("resume", "Let a suspended customer send again", (*api.Client).Resume),
 		c.customerAct("delete", "Remove a customer with networks, domains and credentials", (*api.Client).DeleteCustomer))
 }
@@ -172,6 +172,17 @@ func (c *command) printCustomer(x api.Customer) error {
 		"Domains", strings.Join(x.Domains, ", "), "Networks", strings.Join(x.Networks, ", "), "Senders", from, "Return path", x.ReturnPath, "Pool", x.Pool,
 		"Filter", fmt.Sprintf("%s what is above %s points", x.Mode, points(x.Threshold)), "Release", release,
 		"Credentials", fmt.Sprint(x.Credentials), "Defined in", x.Origin)
+}
+
+// customerSuspend stops a customer's sending, with a reason for those who ask later.
+func (c *command) customerSuspend() *cobra.Command {
+	var reason string
+	cmd := c.customerAct("suspend", "Stop a customer's sending at once", func(server *api.Client, ctx context.Context, id string) (api.Done, error) {
+		return server.Suspend(ctx, id, reason)
+	})
+	cmd.Example = "  postern customer suspend bakery --reason 'its password leaked'"
+	cmd.Flags().StringVar(&reason, "reason", "", "`why`; stands in the journal and in the audit log, at most 200 characters")
+	return cmd
 }
 
 func (c *command) customerAct(name, text string, act func(*api.Client, context.Context, string) (api.Done, error)) *cobra.Command {

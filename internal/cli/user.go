@@ -169,7 +169,7 @@ func userID(ctx context.Context, server *api.Client, name string) (string, error
 	if !strings.Contains(name, "@") {
 		return name, nil
 	}
-	all, err := server.Users(ctx, "")
+	all, err := server.FindUsers(ctx, name)
 	if err != nil {
 		return "", err
 	}
