@@ -124,6 +124,7 @@ func seed(t *testing.T) *seededGateway {
 	ok(err)
 	g.Alarms().Raise(alarm.Alarm{Key: "queue.lane orange 127.0.0.1", Severity: alarm.Critical, Code: "queue-lane", Args: map[string]string{"Name": "orange 127.0.0.1", "Count": "5", "Age": "1 h", "Why": "451"}, Since: now})
 	signals(t, g.Postmaster(), "shop.example.test", "")
+	reported(t, g.Reports(), "shop.example.test", "big.example")
 	g.links["reset"], err = g.Users().NewReset(ctx, g.member(t, "forgetful@people.example.test", user.CustomerReader, "shop").ID)
 	ok(err)
 	for _, customer := range []string{"", "shop"} {
@@ -182,6 +183,8 @@ func (g *seededGateway) addresses(t *testing.T, lang, pattern string) []string {
 		return []string{path + "?address=inconnu%40free.fr"}
 	case "/o/suppression":
 		return []string{path + "?address=inconnu%40free.fr"}
+	case "/c/{customer}/reports/{domain}/source", "/o/reports/{domain}/source":
+		return []string{path + "?ip=198.51.100.7"}
 	case "/o/tests/{name}":
 		return []string{path + "?try=1"}
 	case "/o/snds/callback":

@@ -57,6 +57,7 @@ func own(t *testing.T, g *gateway, id, marker string) *things {
 		}
 	}
 	domain := mail.Domain(marker + ".example.test")
+	reported(t, g.Reports(), string(domain), marker+" receiver")
 	role := user.Operator
 	base := "/o"
 	if id != "" {
@@ -111,7 +112,7 @@ func own(t *testing.T, g *gateway, id, marker string) *things {
 	for pattern, value := range map[string]string{
 		base + "/users/{user}": u.ID, base + "/tokens/{token}": k.ID, base + "/webhooks/{hook}": hook.ID,
 		"/invite/{secret}": invited, "/reset/{secret}": reset, "/setup/{secret}": "none",
-		"/o/tests/{name}": "SPF_FAIL", "/help/tests/{name}": "SPF_FAIL", "/help/providers/{name}": "google", "/o/lanes/{lane}": "google 127.0.0.1", "/o/snds/{ip}": "192.0.2.1", "/o/postmaster-tools/{domain}": string(domain),
+		base + "/reports/{domain}": string(domain), "/o/tests/{name}": "SPF_FAIL", "/help/tests/{name}": "SPF_FAIL", "/help/providers/{name}": "google", "/o/lanes/{lane}": "google 127.0.0.1", "/o/snds/{ip}": "192.0.2.1", "/o/postmaster-tools/{domain}": string(domain),
 	} {
 		x.paths[pattern] = value
 	}
