@@ -198,14 +198,14 @@ func (s *server) signals() (*postmaster.Postmaster, error) {
 	return s.o.Postmaster, nil
 }
 
-// days is the part of an input that says which days are meant.
-type days struct {
+// DaySpan is the part of an input that says which days are meant.
+type DaySpan struct {
 	Since time.Time `query:"since" doc:"Default: 30 days before until"`
 	Until time.Time `query:"until" doc:"Default: now. At most 400 days after since"`
 }
 
 // span completes a stretch of days.
-func (d days) span(now time.Time) (from, to time.Time) {
+func (d DaySpan) span(now time.Time) (from, to time.Time) {
 	from, to = d.Since, d.Until
 	if to.IsZero() {
 		to = now
@@ -217,7 +217,7 @@ func (d days) span(now time.Time) (from, to time.Time) {
 }
 
 type sndsIn struct {
-	days
+	DaySpan
 	Limit  int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"Addresses of one page"`
 	Cursor string `query:"cursor" maxLength:"2000" doc:"next of the page before"`
 }
@@ -295,7 +295,7 @@ func sndsState(x postmaster.State) *SNDSState {
 
 type sndsOneIn struct {
 	IP string `path:"ip" maxLength:"45"`
-	days
+	DaySpan
 }
 
 func (s *server) showSNDS(ctx context.Context, in *sndsOneIn) (*body[SNDSRows], error) {
@@ -406,7 +406,7 @@ func (s *server) fetchSignals(ctx context.Context, in *bodyOf[SignalFetch]) (*bo
 type gmailIn struct {
 	ForCustomer
 	Paging
-	days
+	DaySpan
 	Domain string `query:"domain" maxLength:"255" doc:"Only this domain"`
 }
 
