@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"time"
@@ -34,7 +35,7 @@ var sampleTime = time.Date(2026, 12, 24, 12, 0, 0, 0, time.UTC)
 // samples are the requests of operations that need more than their path, by id.
 func samples() map[string]sample {
 	whole := []byte("From: a@shop.example\r\nSubject: Hello\r\n\r\nHello\r\n")
-	return map[string]sample{
+	out := map[string]sample{
 		"send":                {body: SendRequest{SendMessage: sampleSend()}},
 		"send-batch":          {body: SendBatch{Messages: []SendMessage{sampleSend()}}},
 		"list-messages":       {query: [][2]string{{"state", "queued"}, {"limit", "50"}}},
@@ -89,12 +90,6 @@ func samples() map[string]sample {
 		"lift-suppressed":   {body: LiftRequest{Address: "gone@remote.example", Why: "writes to us again"}},
 		"import-suppressed": {body: ImportRequest{CSV: "address,reason\ngone@remote.example,unsubscribed\n"}},
 
-		"list-snds":          {query: [][2]string{{"limit", "50"}}},
-		"show-snds":          {path: map[string]string{"ip": "192.0.2.10"}},
-		"import-snds":        {body: SNDSImport{Name: "data.csv", Data: []byte("192.0.2.10,9/28/2026 12:00 AM,9/29/2026 12:00 AM,812,790,780,GREEN,< 0.1%,,,,mail.example.net,news@example.net,\r\n")}},
-		"fetch-signals":      {body: SignalFetch{Source: "snds"}},
-		"list-gmail-figures": {query: [][2]string{{"domain", "shop.example"}}},
-
 		"list-reports":       {query: [][2]string{{"domain", "shop.example"}, {"limit", "50"}}},
 		"import-report":      {body: ReportImport{Name: "remote.example!shop.example!1793491200!1793577599.xml", Data: []byte(sampleReport)}},
 		"show-report-domain": {query: [][2]string{{"days", "28"}}},
@@ -108,7 +103,14 @@ func samples() map[string]sample {
 		"what-if":      {body: WhatIfRequest{Points: map[string]float64{"INVALID_DATE": 3}, Limit: 1000}},
 		"learn":        {body: LearnRequest{Class: "ham", Messages: [][]byte{whole}}},
 		"classify":     {body: ClassifyRequest{Message: whole}},
+	}
+	maps.Copy(out, samplesOfPeople())
+	return out
+}
 
+// samplesOfPeople are those about users, webhooks, lanes and what is measured.
+func samplesOfPeople() map[string]sample {
+	return map[string]sample{
 		"add-user":     {body: UserRequest{Address: "anna@shop.example", Name: "Anna", Role: user.CustomerReader, Customer: "shop", Language: "en"}},
 		"list-users":   {query: [][2]string{{"search", "anna"}, {"limit", "50"}}},
 		"show-user":    {path: map[string]string{"id": sampleUser}},
@@ -175,6 +177,7 @@ func (op *operation) target() string {
 // exemplify puts the samples into the document. An operation with a body and no sample is refused.
 func (s *server) exemplify() error {
 	all := samples()
+	maps.Copy(all, signalSamples())
 	for _, op := range s.order {
 		op.sample = all[op.OperationID]
 		delete(all, op.OperationID)

@@ -190,6 +190,17 @@ func (s *server) addSignals() {
 	add(s, get, "/v1/postmaster-tools", "list-gmail-figures", "What Gmail says of a customer's domains, or of all", over(user.MailRead), s.listGmail)
 }
 
+// signalSamples are the samples of those operations.
+func signalSamples() map[string]sample {
+	return map[string]sample{
+		"list-snds":          {query: [][2]string{{"limit", "50"}}},
+		"show-snds":          {path: map[string]string{"ip": "192.0.2.10"}},
+		"import-snds":        {body: SNDSImport{Name: "data.csv", Data: []byte("192.0.2.10,9/28/2026 12:00 AM,9/29/2026 12:00 AM,812,790,780,GREEN,< 0.1%,,,,mail.example.net,news@example.net,\r\n")}},
+		"fetch-signals":      {body: SignalFetch{Source: "snds"}},
+		"list-gmail-figures": {query: [][2]string{{"domain", "shop.example"}}},
+	}
+}
+
 // signals is the room.
 func (s *server) signals() (*postmaster.Postmaster, error) {
 	if s.o.Postmaster == nil {
