@@ -62,7 +62,7 @@ var Plan = []Room{
 		[]string{"account", "checkup", "dns", "dnsbl", "journal", "locale", "mail", "postmaster", "provider", "store"}},
 	{"2 Works", "alarm", "Tells the operator what he must know now: by mail, and by signed webhooks in a lane of their own.", []string{"locale", "mail", "notice", "store", "webhook"}},
 
-	{"3 Faces", "portal", "The pages a sender or an operator sees.", []string{"account", "aggregate", "alarm", "checkup", "delivery", "dkim", "dnsbl", "feedback", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "postmaster", "provider", "reputation", "shaping", "spool", "suppression", "user", "visitor", "webhook"}},
+	{"3 Faces", "portal", "The pages a sender or an operator sees.", []string{"account", "aggregate", "alarm", "checkup", "delivery", "dkim", "dnsbl", "feedback", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "postmaster", "provider", "report", "reputation", "shaping", "spool", "suppression", "user", "visitor", "webhook"}},
 	{"3 Faces", "api", "The same acts over HTTP and JSON: for programs with tokens, and on the operator's local socket.", []string{"account", "aggregate", "alarm", "checkup", "compose", "delivery", "dkim", "dnsbl", "feedback", "filter", "intake", "journal", "learn", "locale", "mail", "notice", "postmaster", "provider", "report", "reputation", "shaping", "spool", "store", "suppression", "user", "visitor", "webhook"}},
 	{"3 Faces", "milter", "The filter as a service for Postfix and Sendmail: header fields, quarantine, refusals.", []string{"account", "filter", "listen", "mail"}},
 	{"3 Faces", "spamd", "The filter as a service in SpamAssassin's protocol: for spamc, Exim, procmail.", []string{"account", "filter", "learn", "listen", "locale", "mail"}},

@@ -102,7 +102,7 @@ type Options struct {
 	Reputation  *reputation.Watch // nil: nothing is watched
 	Webhooks    *webhook.Webhooks
 	Postmaster  *postmaster.Postmaster // nil: nothing is known of what providers publish
-	Ways        Ways                   // how mail comes in
+	Ways        Ways // how mail comes in
 	Reports       *aggregate.Ledger // what receivers report about domains; nil: nothing is kept
 	ReportAddress string            // where DMARC reports are taken; "": nowhere
 
