@@ -115,7 +115,7 @@ type DossierNote struct {
 type DossierTick struct {
 	Step string `json:"step" minLength:"1" maxLength:"64"`
 	Done bool   `json:"done"`
-	Note string `json:"note,omitempty" maxLength:"1000" doc:"What was done; it goes into the request"`
+	Note string `json:"note,omitempty" maxLength:"1000" doc:"What was done"`
 }
 
 // DossierMove changes a dossier's state.

@@ -22,21 +22,21 @@ func TestCheckup(t *testing.T) {
 	}
 	for field, bad := range map[string]url.Values{
 		"neither a domain":      {"target": {"not a domain"}},
-		"not a host name":       {"target": {"example.test"}, "helo": {"a b"}},
-		"Selectors are made of": {"target": {"example.test"}, "selectors": {"p1 <script>"}},
-		"Write IPs such as":     {"target": {"example.test"}, "ip": {"300.1.1.1"}},
+		"not a host name":       {"target": {"shop.example.test"}, "helo": {"a b"}},
+		"Selectors are made of": {"target": {"shop.example.test"}, "selectors": {"p1 <script>"}},
+		"Write IPs such as":     {"target": {"shop.example.test"}, "ip": {"300.1.1.1"}},
 	} {
 		if a := shop.ask(t, "POST", here, bad); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, field) {
 			t.Errorf("%v: %d", bad, a.status)
 		}
 	}
-	a := shop.ask(t, "POST", here, url.Values{"target": {"example.test"}, "selectors": {"p1, p2"}})
+	a := shop.ask(t, "POST", here, url.Values{"target": {"shop.example.test"}, "selectors": {"p1, p2"}})
 	report := a.header.Get("Location")
 	if a.status != http.StatusSeeOther || !strings.HasPrefix(report, here+"/") {
 		t.Fatalf("%d %s", a.status, report)
 	}
 	page := shop.get(t, report)
-	for _, want := range []string{"example.test", "SPF", "DKIM", "DMARC", "MX", "points of 100", `name="selectors" value="p1, p2"`} {
+	for _, want := range []string{"shop.example.test", "SPF", "DKIM", "DMARC", "MX", "points of 100", `name="selectors" value="p1, p2"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("report lacks %q", want)
 		}
@@ -51,16 +51,16 @@ func TestCheckup(t *testing.T) {
 		}
 	}
 	// The keys of others.
-	k, err := dkim.GenerateKey("example.test", "hidden1", account.Ed25519)
+	k, err := dkim.GenerateKey("shop.example.test", "hidden1", account.Ed25519)
 	if err == nil {
-		err = g.Accounts().AddKey(t.Context(), account.KeyRecord{Domain: "example.test", Selector: "hidden1", Algorithm: account.Ed25519, PEM: k.PEM(), Active: true})
+		err = g.Accounts().AddKey(t.Context(), account.KeyRecord{Domain: "shop.example.test", Selector: "hidden1", Algorithm: account.Ed25519, PEM: k.PEM(), Active: true})
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	look := func(c *client, base string) string {
 		t.Helper()
-		a := c.ask(t, "POST", base, url.Values{"target": {"example.test"}})
+		a := c.ask(t, "POST", base, url.Values{"target": {"shop.example.test"}})
 		return c.get(t, a.header.Get("Location"))
 	}
 	if page := look(rival, "/c/rival/check"); strings.Contains(page, "hidden1") {
@@ -72,7 +72,7 @@ func TestCheckup(t *testing.T) {
 	if page := look(operator, "/o/check"); !strings.Contains(page, "hidden1") || !strings.Contains(operator.get(t, "/o/check"), `name="probe"`) {
 		t.Error("the operator's check")
 	}
-	for _, target := range []string{"192.0.2.25", "news@example.test"} {
+	for _, target := range []string{"192.0.2.25", "news@shop.example.test"} {
 		a := operator.ask(t, "POST", "/o/check", url.Values{"target": {target}})
 		if page := operator.get(t, a.header.Get("Location")); !strings.Contains(page, target) {
 			t.Errorf("%s: %s", target, page)

@@ -281,7 +281,7 @@ type watchMoment struct {
 type watchTargetPage struct {
 	page
 	Name, Roles  string
-	Customer     string
+	Whose        string
 	CustomerURL  string
 	Word, Class  string
 	Checked, Due opMoment
@@ -355,7 +355,7 @@ func (s *site) targetPage(v *visit, t reputation.Target) (watchTargetPage, bool)
 	d.Title = p.T("watch.title", "Target", t.Name)
 	d.Word, d.Class = p.watchState(t)
 	if t.Customer != "" {
-		d.Customer = p.opCustomer(t.Customer)
+		d.Whose = p.opCustomer(t.Customer)
 	}
 	for _, z := range t.Zones {
 		row := p.watchZone(z)
@@ -565,7 +565,7 @@ func (s *site) watchedDomain(v *visit) {
 		return
 	}
 	p := v.page
-	d.Customer = ""
+	d.Whose = ""
 	d.Back, d.Crumb = p.URL("/c/"+v.customer.ID+"/reputation"), p.T("watch.mine")
 	d.CheckURL = p.URL("/c/"+v.customer.ID+"/check", "target", t.Name)
 	events, err := s.o.Reputation.Events(v.r.Context(), t.Name, "", watchRows)
