@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -176,10 +177,25 @@ func fits[I any](a access, method, id string) error {
 		return fmt.Errorf("operation %s: no right is declared", id)
 	case !a.gateway && !isScoped && !isOwned:
 		return fmt.Errorf("operation %s: is about a customer, but its input does not say which", id)
+	case unread(reflect.TypeFor[I]()) != "":
+		return fmt.Errorf("operation %s: nothing reads the fields of %s, which is embedded and not exported", id, unread(reflect.TypeFor[I]()))
 	case (method == http.MethodPut || method == http.MethodDelete) && a.act == "":
 		return fmt.Errorf("operation %s: has no word for the audit log", id)
 	}
 	return nil
+}
+
+// unread is a part of an input whose fields the library passes by: an embedded struct that is not exported.
+func unread(t reflect.Type) string {
+	if t.Kind() != reflect.Struct {
+		return ""
+	}
+	for i := range t.NumField() {
+		if f := t.Field(i); f.Anonymous && !f.IsExported() {
+			return f.Name
+		}
+	}
+	return ""
 }
 
 // guarded holds a request against what its operation asks, then does it. That the principal has the right at all was checked before.

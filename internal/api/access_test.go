@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -9,13 +10,17 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"postern/internal/account"
+	"postern/internal/aggregate"
 	"postern/internal/api"
+	"postern/internal/config"
 	"postern/internal/mail"
+	"postern/internal/reputation"
 	"postern/internal/spool"
 	"postern/internal/suppression"
 	"postern/internal/user"
@@ -153,7 +158,12 @@ const marker = "croissant"
 
 func startTwo(t testing.TB) *two {
 	t.Helper()
-	g := start(t)
+	g := start(t, func(c *config.Config) {
+		for zone := range c.Filter.DNSBL.Zones {
+			c.Filter.DNSBL.Zones[zone] = false
+		}
+		c.Filter.DNSBL.Extra = []config.ExtraList{{Name: "Test List", Zone: listZone, Kind: "domain"}}
+	})
 	ctx := t.Context()
 	x := &two{gateway: g}
 	if err := g.Accounts().PutCustomer(ctx, account.Customer{ID: "bakery", Name: marker, Domains: []mail.Domain{marker + ".example"}}); err != nil {
@@ -190,9 +200,53 @@ func startTwo(t testing.TB) *two {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.paths = map[string]string{"/v1/webhooks/{id}": hook.ID, "/v1/messages/{id}": string(x.message), "/v1/customers/{id}": "bakery", "/v1/users/{id}": u.ID, "{session}": session.ID, "{user}": login,
+	dossier, unread := g.listed(t, marker+".example")
+	x.paths = map[string]string{"{dossier}": dossier, "{target}": marker + ".example", "/v1/reports/unread/{id}": unread, "/v1/webhooks/{id}": hook.ID, "/v1/messages/{id}": string(x.message), "/v1/customers/{id}": "bakery", "/v1/users/{id}": u.ID, "{session}": session.ID, "{user}": login,
 		"{domain}": marker + ".example", "{selector}": keys[0].Selector, "{test}": "INVALID_DATE", "{ip}": "192.0.2.10", "/v1/reactions/{id}": "r7", "/v1/tokens/{id}": "t7"}
 	return x
+}
+
+// listZone is a blocklist that has bakery's domain.
+const listZone = "dbl.lists.example"
+
+// listed puts a domain on a blocklist and a report in that nobody can read; it returns the dossier of the one and the ID of the other.
+func (g *gateway) listed(t testing.TB, domain string) (dossier, unread string) {
+	t.Helper()
+	if err := g.dns.Set(zone + domain + "." + listZone + ". 60 IN A 127.0.0.2\n"); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Reports().Put(t.Context(), aggregate.Arrival{How: "mail", Raw: []byte("From: a@b.example\r\n\r\nno report\r\n")}); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Reports().Process(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all, err := g.Reports().Unread(t.Context(), "", 10)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%+v %v", all, err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	defer work.Wait()
+	defer stop()
+	work.Go(func() { _ = g.Reputation().Run(ctx) })
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if _, err := g.Reputation().Target(ctx, domain); err != nil {
+			continue // not watched yet
+		}
+		if err := g.Reputation().LookNow(ctx, domain); err != nil {
+			t.Fatal(err)
+		}
+		p, err := g.Reputation().Dossiers(ctx, reputation.DossierQuery{Target: domain})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.Dossiers) == 1 {
+			return p.Dossiers[0].ID, all[0].ID
+		}
+	}
+	t.Fatal("no dossier is open")
+	return "", ""
 }
 
 // at is the path of an operation with bakery's things in it.
@@ -334,6 +388,13 @@ func order(o op) int {
 
 // required adds query parameters without which an operation answers nothing.
 func required(o op, path string) string {
+	if o.id == "check" {
+		sep := "?"
+		if strings.Contains(path, "?") {
+			sep = "&"
+		}
+		return path + sep + "target=shop.example"
+	}
 	for _, name := range []string{"address", "text"} {
 		if slices.Contains(o.query, name) && (o.id == "show-suppressed" || o.id == "look-return-address") {
 			sep := "?"

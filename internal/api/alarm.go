@@ -29,12 +29,12 @@ func (s *server) addAlarms() {
 	add(s, http.MethodPost, "/v1/alarms/test", "test-webhooks", "Post a test to every webhook", gateway(user.HooksWrite).as("alarm.test"), s.testWebhooks)
 }
 
-// language is the language of texts.
-type language struct {
+// InLanguage is the part of an input that says in which language texts are wanted.
+type InLanguage struct {
 	Lang string `query:"lang" enum:"en,fr" default:"en"`
 }
 
-func (s *server) listAlarms(_ context.Context, in *language) (*body[Alarms], error) {
+func (s *server) listAlarms(_ context.Context, in *InLanguage) (*body[Alarms], error) {
 	out := Alarms{Alarms: []Alarm{}, Hooks: []alarm.HookStats{}}
 	if s.o.Alarms == nil {
 		return &body[Alarms]{out}, nil

@@ -54,7 +54,7 @@ func (s *server) addBlocklists() {
 	add(s, http.MethodGet, "/v1/blocklists", "list-blocklists", "How the blocklists in use fare", gateway(user.GatewayRead), s.listBlocklists)
 }
 
-func (s *server) listBlocklists(_ context.Context, in *language) (*body[Blocklists], error) {
+func (s *server) listBlocklists(_ context.Context, in *InLanguage) (*body[Blocklists], error) {
 	out := Blocklists{Blocklists: []Blocklist{}, Refusals: []BlocklistRefusal{}}
 	if s.o.Blocklists == nil {
 		return &body[Blocklists]{out}, nil

@@ -103,16 +103,17 @@ func found(q checkup.Question) string {
 	return clip(text, 200)
 }
 
-type domainRef struct {
+// DomainRef is the part of an input that names a domain in its path.
+type DomainRef struct {
 	Domain string `path:"domain" maxLength:"255"`
 }
 
-func (in *domainRef) owner(_ context.Context, s *server) (string, bool, error) {
+func (in *DomainRef) owner(_ context.Context, s *server) (string, bool, error) {
 	return s.domainOwner(in.Domain)
 }
-func (in *domainRef) kind() string { return "not-found" }
+func (in *DomainRef) kind() string { return "not-found" }
 
-func (s *server) removeDomain(ctx context.Context, in *domainRef) (*body[Done], error) {
+func (s *server) removeDomain(ctx context.Context, in *DomainRef) (*body[Done], error) {
 	id, there, err := s.domainOwner(in.Domain)
 	if err != nil {
 		return nil, err

@@ -141,7 +141,7 @@ func (s *server) addDossiers() {
 type dossiersIn struct {
 	State  string `query:"state" enum:",open,mending,requested,clean,closed"`
 	Target string `query:"target" maxLength:"255"`
-	language
+	InLanguage
 	Paging
 }
 
@@ -190,7 +190,7 @@ func (s *server) dossierOf(d reputation.Dossier, lang string) Dossier {
 
 type dossierIn struct {
 	Dossier string `path:"dossier" maxLength:"64"`
-	language
+	InLanguage
 }
 
 func (s *server) showDossier(ctx context.Context, in *dossierIn) (*body[Dossier], error) {
@@ -238,7 +238,7 @@ func (s *server) openDossier(ctx context.Context, in *bodyOf[OpenDossier]) (*bod
 	if err != nil {
 		return nil, s.watchFailed(err)
 	}
-	return s.showDossier(ctx, &dossierIn{Dossier: id, language: language{"en"}})
+	return s.showDossier(ctx, &dossierIn{Dossier: id, InLanguage: InLanguage{"en"}})
 }
 
 // onDossier does an act on a dossier and answers with it.
@@ -250,7 +250,7 @@ func (s *server) onDossier(ctx context.Context, id string, act func(w *reputatio
 	if err := act(w); err != nil {
 		return nil, s.watchFailed(err)
 	}
-	return s.showDossier(ctx, &dossierIn{Dossier: id, language: language{"en"}})
+	return s.showDossier(ctx, &dossierIn{Dossier: id, InLanguage: InLanguage{"en"}})
 }
 
 type dossierBody[T any] struct {

@@ -72,7 +72,7 @@ remote.example. 300 IN MX 10 mx.remote.example.
 mx.remote.example. 300 IN A 127.0.0.9
 `
 
-func start(t testing.TB) *gateway {
+func start(t testing.TB, change ...func(*config.Config)) *gateway {
 	t.Helper()
 	g := &gateway{now: time.Now().Truncate(time.Second), dns: dnstest.Start(t, zone), log: &lockedBuffer{}}
 	dir := t.TempDir()
@@ -92,6 +92,9 @@ customers:
 	c, err := config.Source{}.Parse(config.File{Name: "test.yaml", Data: []byte(text)})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range change {
+		f(c)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	if g.db, err = store.Open(ctx, store.Options{URL: "sqlite:" + dir + "/answers.db", Migrations: store.MainSchema()}); err != nil {
@@ -140,7 +143,7 @@ func (g *gateway) serve(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := api.New(api.Options{Advisor: g.Advisor(), Checker: g.Checker(), Reputation: g.Reputation(), SelfService: true, Names: g.names, Webhooks: g.Webhooks(), Submit: g.Intake().Submit, MessageBytes: 2 << 20, Hostname: "mx.example.org", Link: func(id mail.QueueID) string { return g.Links().For(id, time.Now()) }, Users: g.users, DB: g.db, Requests: 400, BaseURL: "https://mail.example.org/postern", Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Postmaster: g.figures(t), Spool: g.Spool(), Catalog: catalog,
+	h, err := api.New(api.Options{Advisor: g.Advisor(), Checker: g.Checker(), Reputation: g.Reputation(), Reports: g.Reports(), SelfService: true, Names: g.names, Webhooks: g.Webhooks(), Submit: g.Intake().Submit, MessageBytes: 2 << 20, Hostname: "mx.example.org", Link: func(id mail.QueueID) string { return g.Links().For(id, time.Now()) }, Users: g.users, DB: g.db, Requests: 400, BaseURL: "https://mail.example.org/postern", Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Postmaster: g.figures(t), Spool: g.Spool(), Catalog: catalog,
 		Version: "test", Reload: func() error { return g.reload }, Logger: slog.New(slog.NewTextHandler(g.log, nil)), Now: func() time.Time { return g.now.Add(time.Duration(g.later.Load())) }})
 	if err != nil {
 		t.Fatal(err)

@@ -96,4 +96,6 @@ func (s *server) translateTags(op map[string]any) {
 }
 
 // groupKey is the name of a group in the keys of its text.
-func groupKey(name string) string { return strings.ReplaceAll(strings.ToLower(name), " ", "_") }
+func groupKey(name string) string {
+	return strings.NewReplacer(" ", "_", "'", "").Replace(strings.ToLower(name))
+}

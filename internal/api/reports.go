@@ -202,7 +202,7 @@ type reportDomainsIn struct {
 }
 
 type reportDomainIn struct {
-	domainRef
+	DomainRef
 	Days int `query:"days" minimum:"1" maximum:"400" default:"28" doc:"Days back from yesterday, UTC"`
 }
 
@@ -213,7 +213,7 @@ type reportsIn struct {
 }
 
 type reportMarkIn struct {
-	domainRef
+	DomainRef
 	Body ReportMark
 }
 
