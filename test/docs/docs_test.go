@@ -134,22 +134,23 @@ func TestEveryMetricIsDocumented(t *testing.T) {
 	if len(exist) < 10 {
 		t.Fatalf("only %d metrics found in the source", len(exist))
 	}
-	page := pages(t)["docs/operator/metrics.md"]
-	named := map[string]bool{}
-	for _, name := range regexp.MustCompile(`\bpostern_[a-z0-9_]+`).FindAllString(page, -1) {
-		for _, part := range []string{"_bucket", "_sum", "_count"} { // of histograms
-			if base := strings.TrimSuffix(name, part); exist[base] {
-				name = base
+	for _, file := range []string{"docs/operator/metrics.md", "docs/operator/metrics.fr.md"} {
+		named := map[string]bool{}
+		for _, name := range regexp.MustCompile(`\bpostern_[a-z0-9_]+`).FindAllString(pages(t)[file], -1) {
+			for _, part := range []string{"_bucket", "_sum", "_count"} { // of histograms
+				if base := strings.TrimSuffix(name, part); exist[base] {
+					name = base
+				}
+			}
+			named[name] = true
+			if !exist[name] {
+				t.Errorf("%s: no metric has the name %s", file, name)
 			}
 		}
-		named[name] = true
-		if !exist[name] {
-			t.Errorf("docs/operator/metrics.md: no metric has the name %s", name)
-		}
-	}
-	for name := range exist {
-		if !named[name] {
-			t.Errorf("docs/operator/metrics.md does not tell of %s", name)
+		for name := range exist {
+			if !named[name] {
+				t.Errorf("%s does not tell of %s", file, name)
+			}
 		}
 	}
 }
