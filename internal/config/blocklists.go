@@ -224,4 +224,3 @@ func (c *Config) extraLists() []dnsbl.List {
 	}
 	return out
 }
-
