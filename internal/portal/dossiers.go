@@ -156,7 +156,6 @@ type dossierActView struct {
 	At   opMoment
 	Text string
 	Who  string
-	Note string
 }
 
 // dossierWay is the way out of one list.
@@ -302,7 +301,7 @@ func (p page) dossierCause(c reputation.Cause) dossierCause {
 		out.Class = "slow"
 	}
 	for _, r := range c.Reasons {
-		out.Reasons = append(out.Reasons, dossierReason{Text: p.rt("reason."+r.Code, p.cleanArgs(r.Args)), Points: p.signed(r.Points), For: r.Points > 0})
+		out.Reasons = append(out.Reasons, dossierReason{Text: reputation.ReasonText(p.site.o.Catalog, p.Lang, reputation.Reason{Code: r.Code, Args: p.cleanArgs(r.Args)}), Points: p.signed(r.Points), For: r.Points > 0})
 	}
 	var missing []string
 	for _, m := range c.Missing {
@@ -396,9 +395,15 @@ func (p page) dossierEvidence(d *dossierPage, v *visit, x reputation.Dossier) {
 		d.Neighbours = p.T("dossier.neighbours", "Network", n.Network, "Looked", n.Looked, "Listed", n.Listed, "Same", n.Same)
 	}
 	for _, f := range e.Findings {
+		if f.State == string(checkup.Fine) || !aboutSending[checkup.Group(f.Group)] {
+			continue
+		}
 		d.Findings = append(d.Findings, v.s.findingView(v, "", checkup.Finding{Group: checkup.Group(f.Group), Code: f.Code, State: checkup.State(f.State), Subject: f.Subject, Args: copied(f.Args)}, false, "f"))
 	}
 }
+
+// aboutSending are the groups of a check-up in which causes of listings show.
+var aboutSending = map[checkup.Group]bool{checkup.SPF: true, checkup.DKIM: true, checkup.DMARC: true, checkup.Egress: true, checkup.Reverse: true, checkup.Range: true, checkup.Server: true, checkup.Exists: true, checkup.MX: true}
 
 // dossierTally are figures of mail as cells.
 func (p page) dossierTally(t reputation.Tally, fault float64) []dossierCell {
@@ -448,20 +453,8 @@ func (p page) dossierWay(w reputation.Delisting) dossierWay {
 func (v *visit) dossierAct(a reputation.Act) dossierActView {
 	p := v.page
 	out := dossierActView{At: p.opWhen(a.At), Who: v.opActor(a.Actor)}
-	args := map[string]any{"Text": clean(a.Text, 500), "Step": "", "From": "", "To": ""}
-	if a.Step != "" {
-		args["Step"] = p.rt("step."+a.Step+".what", nil)
-	}
-	if a.From != "" {
-		args["From"] = p.rt("state."+string(a.From), nil)
-	}
-	if a.To != "" {
-		args["To"] = p.rt("state."+string(a.To), nil)
-	}
-	out.Text = p.rt("act."+string(a.Kind), args)
-	if a.Kind == reputation.Noted || a.Kind == reputation.Ticked || a.Kind == reputation.MovedTo {
-		out.Note = clean(a.Text, 4000)
-	}
+	a.Text = clean(a.Text, 4000)
+	out.Text = strings.TrimSpace(reputation.ActText(p.site.o.Catalog, p.Lang, a))
 	return out
 }
 

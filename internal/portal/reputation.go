@@ -199,7 +199,7 @@ func (p page) watchRoles(roles []reputation.Role) string {
 }
 
 func (p page) watchEvent(e reputation.Event) watchEvent {
-	out := watchEvent{At: p.opWhen(e.At), Target: e.Target, URL: p.URL("/o/reputation/target/" + url.PathEscape(e.Target)), Word: p.rt("event."+string(e.Kind), nil), List: clean(e.List, 100)}
+	out := watchEvent{At: p.opWhen(e.At), Target: e.Target, URL: p.URL("/o/reputation/target/" + url.PathEscape(e.Target)), Word: p.T("watch.event." + string(e.Kind)), List: clean(e.List, 100)}
 	switch {
 	case e.Kind == reputation.Listed && e.Weight >= 4:
 		out.Class = "bad"

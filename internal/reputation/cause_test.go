@@ -270,7 +270,7 @@ func TestWords(t *testing.T) {
 	for _, x := range reputation.States() {
 		keys = append(keys, "state."+string(x))
 	}
-	for _, x := range []string{"role.egress", "role.domain", "role.return-path", "role.host", "role.extra", "role.range", "who.operator", "who.customer", "who.network", "likelihood.likely", "likelihood.possible",
+	for _, x := range []string{"role.egress", "role.sending", "role.return-path", "role.host", "role.extra", "role.range", "who.operator", "who.customer", "who.network", "likelihood.likely", "likelihood.possible",
 		"likelihood.unlikely", "likelihood.unknown", "part.senders", "part.snds", "part.check", "part.neighbours", "part.listings", "stands.invalid", "stands.refused", "stands.complaints", "stands.score", "stands.volume"} {
 		keys = append(keys, x)
 	}

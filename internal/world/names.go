@@ -82,7 +82,7 @@ func zoneText(records []Record) string {
 	for _, apex := range zonesOf(records) {
 		fmt.Fprintf(&b, "%s IN SOA ns.example. hostmaster.example. 1 3600 600 86400 %d\n%s IN NS ns.example.\n", apex, ttl, apex)
 	}
-	b.WriteString("ns.example. IN A 127.0.0.1\n" + testPoints())
+	b.WriteString("ns.example. IN A 127.0.0.1\n" + testPoints() + listing())
 	for _, r := range records {
 		value := r.Value
 		if r.Type == "TXT" {
@@ -103,6 +103,12 @@ func testPoints() string {
 		}
 	}
 	return b.String()
+}
+
+// listing is the one listing of this internet: a web host's domain, which sent for somebody else, on a list that the filter does not ask.
+func listing() string {
+	name := hostingDomain + ".uribl.spameatingmonkey.net."
+	return name + " IN A 127.0.0.2\n" + name + " IN TXT \"links in mail to traps; a site of this host was broken into\"\n"
 }
 
 // zonesOf names the apexes, with final dots: the root, the reverse zone, and NAME.example of each record.
