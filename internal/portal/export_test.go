@@ -1,6 +1,9 @@
 package portal
 
-import "postern/internal/user"
+import (
+	"postern/internal/reputation"
+	"postern/internal/user"
+)
 
 // Declared is a route as tests see it.
 type Declared struct {
@@ -13,7 +16,7 @@ type Declared struct {
 
 // DeclaredRoutes are all pages and acts behind the sign-in, as the router has them.
 func DeclaredRoutes() (all []Declared) {
-	s := &site{o: Options{Users: &user.Ledger{}}}
+	s := &site{o: Options{Users: &user.Ledger{}, Reputation: &reputation.Watch{}}}
 	for _, r := range s.routes() {
 		all = append(all, Declared{r.method, r.path, r.access.customer, r.access.self, r.access.anybody, r.access.right, r.act})
 	}

@@ -64,7 +64,7 @@ $ORIGIN example.test.
 mx 300 IN A 127.0.0.1
 gate 300 IN A 127.0.0.1
 receiver 300 IN MX 10 mx
-` + shop + `
+` + shop + listings + `
 $ORIGIN 127.in-addr.arpa.
 1.0.0 300 IN PTR gate.example.test.
 `

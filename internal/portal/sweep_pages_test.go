@@ -99,7 +99,7 @@ func poisoned(t *testing.T, w *world) *things {
 // TestSweepHostile fetches every page in both languages with hostile words wherever others can put them.
 func TestSweepHostile(t *testing.T) {
 	t.Parallel()
-	w := startWorld(t)
+	w := startWorld(t, "poison")
 	if err := w.dns.Set(zone(broken + `
 zqpoison 300 IN TXT "v=spf1 include:<script>alert(1)</script> \"><zqx> -all"
 _dmarc.zqpoison 300 IN TXT "v=DMARC1; p=<zqx>; rua=mailto:\"><script>alert(1)</script>@x"
@@ -128,7 +128,7 @@ _smtp._tls.zqpoison 300 IN TXT "v=TLSRPTv1; rua=<zqx>\226\128\174"
 			if !r.Customer && x.paths[lastPattern(r.Path)] == "" {
 				all = w.o
 			}
-			path, _ := all.path(t, r.Path, "poison")
+			path, _ := w.mine(t, c, r, all, "poison").path(t, r.Path, "poison")
 			for _, lang := range []string{"en", "fr"} {
 				query := queryOf(r.Path, `"<zqx>"@zqpoison.example.org`, x.held)
 				if query == "" {

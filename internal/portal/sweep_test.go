@@ -19,10 +19,11 @@ import (
 // streams are routes whose answer never ends; TestLive has them.
 var streams = map[string]bool{"/o/live/stream": true}
 
-// startWorld is a gateway behind HTTPS with two customers and one of every kind of thing of each, and of the gateway itself.
-func startWorld(t *testing.T) *world {
+// startWorld is a gateway behind HTTPS with two customers and one of every kind of thing of each, and of the gateway itself; more are customers that own
+// will make.
+func startWorld(t *testing.T, more ...string) *world {
 	t.Helper()
-	w := &world{gateway: start(t, func(c *config.Config) { c.Web.BaseURL = "https://gate.example.test" }), routes: portal.DeclaredRoutes(), fields: fieldNames(t)}
+	w := &world{gateway: start(t, listing("dbl.example.test"), known(t, append(more, "alfa", "bravo")...), func(c *config.Config) { c.Web.BaseURL = "https://gate.example.test" }), routes: portal.DeclaredRoutes(), fields: fieldNames(t)}
 	w.a, w.b, w.o = own(t, w.gateway, "alfa", "zqalfa"), own(t, w.gateway, "bravo", "zqbravo"), own(t, w.gateway, "", "zqgate")
 	slices.SortStableFunc(w.routes, func(a, b portal.Declared) int { return cmp.Compare(destructive(a), destructive(b)) })
 	if len(w.routes) < 150 {
@@ -112,6 +113,12 @@ func TestSweepRights(t *testing.T) {
 				continue
 			}
 			if r.Method == http.MethodGet && !streams[r.Path] {
+				if personal(r) {
+					if a := w.send(t, c, r.Method, path, nil); a.status != http.StatusNotFound {
+						t.Errorf("%s: another person's: %d", who, a.status)
+					}
+					path, _ = w.mine(t, c, r, things, "alfa").path(t, r.Path, "alfa")
+				}
 				if a := w.send(t, c, r.Method, path+queryOf(r.Path, things.address, w.a.held), nil); a.status != http.StatusOK && a.status != http.StatusSeeOther && a.status != http.StatusUnprocessableEntity {
 					t.Errorf("%s: his own things: %d", who, a.status)
 				} else if c.customer == "alfa" && (strings.Contains(a.body, w.b.marker) || strings.Contains(a.body, w.o.marker)) {

@@ -108,6 +108,10 @@ func own(t *testing.T, g *gateway, id, marker string) *things {
 	must(err)
 	must(g.Users().Note(ctx, user.Entry{Actor: "user:" + u.ID, Name: marker, Customer: id, Act: "me.profile", Subject: marker, Text: marker}))
 	x.user, x.session, x.token = u.ID, s.ID, k.ID
+	x.checked(t, &client{g: g, user: u, cookie: "__Host-postern=" + session}, base+"/check", domain)
+	if id != "" {
+		x.watched(t, g, domain)
+	}
 	x.secrets = append(x.secrets, invited, session, reset, token)
 	for pattern, value := range map[string]string{
 		base + "/users/{user}": u.ID, base + "/tokens/{token}": k.ID, base + "/webhooks/{hook}": hook.ID,
@@ -143,7 +147,7 @@ func nothing(t *testing.T, x, gateway *things) *things {
 		default:
 			v = strings.Map(func(r rune) rune {
 				switch {
-				case r >= 'a' && r < 'z' || r >= '0' && r < '9':
+				case r >= 'a' && r < 'z' || r >= 'A' && r < 'Z' || r >= '0' && r < '9':
 					return r + 1
 				}
 				return r
@@ -271,17 +275,27 @@ func (x *things) state(t *testing.T, g *gateway) string {
 		}
 		keep("message", []any{work.ID, work.Held, work.HoldReason, work.HoldUntil, work.Score, work.Verdict}, nil)
 	}
-	users, err := g.Users().Users(ctx, user.UserQuery{Customer: x.owner})
-	keep("users", nil, err)
-	for _, u := range users.Users { // but those who try
-		if u.Address.Domain != "people.example.test" {
-			keep("user "+u.ID, u, err)
+	for q := (user.UserQuery{Customer: x.owner}); ; { // those who try are many
+		users, err := g.Users().Users(ctx, q)
+		keep("users", nil, err)
+		for _, u := range users.Users { // but those who try
+			if u.Address.Domain != "people.example.test" {
+				keep("user "+u.ID, u, err)
+			}
+		}
+		if q.After = users.Next; q.After == "" {
+			break
 		}
 	}
 	if sessions, err := g.Users().Sessions(ctx, x.user); !errors.Is(err, user.ErrNotFound) { // he may be removed
 		keep("sessions", sessions, err)
 	}
 	tokens, err := g.Users().Tokens(ctx, x.owner)
+	for i, k := range tokens {
+		if k.ID != x.token { // of one who tries: its use is no change
+			tokens[i].LastUsed, tokens[i].LastIP = time.Time{}, netip.Addr{}
+		}
+	}
 	keep("tokens", tokens, err)
 	hooks, _, err := g.Webhooks().List(ctx, webhook.Query{Customer: x.owner})
 	for _, h := range hooks { // not how its posts fare
