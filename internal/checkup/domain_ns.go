@@ -327,16 +327,16 @@ func (v *view) startOf(zone string) []Finding {
 		add("ns.soa-primary", map[string]any{"Primary": orNone(clip(primary, 253))})
 	}
 	if soa.Refresh < leastRefresh || soa.Refresh > mostRefresh {
-		add("ns.soa-refresh", map[string]any{"Value": soa.Refresh.String()})
+		add("ns.soa-refresh", map[string]any{"Value": soa.Refresh})
 	}
 	if soa.Retry >= soa.Refresh {
-		add("ns.soa-retry", map[string]any{"Value": soa.Retry.String(), "Refresh": soa.Refresh.String()})
+		add("ns.soa-retry", map[string]any{"Value": soa.Retry, "Refresh": soa.Refresh})
 	}
 	if soa.Expire < leastExpire {
-		add("ns.soa-expire", map[string]any{"Value": soa.Expire.String()})
+		add("ns.soa-expire", map[string]any{"Value": soa.Expire})
 	}
 	if soa.Minimum > mostMinimum {
-		add("ns.soa-minimum", map[string]any{"Value": soa.Minimum.String()})
+		add("ns.soa-minimum", map[string]any{"Value": soa.Minimum})
 	}
 	return out
 }
