@@ -4,10 +4,13 @@ import (
 	"encoding/json"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"postern/internal/api"
+	"postern/internal/journal"
+	"postern/internal/user"
 )
 
 // unsecret replaces ids and secrets by marks of the same width.
@@ -116,6 +119,80 @@ func TestUserActs(t *testing.T) {
 		if code != tc.code || !strings.Contains(errs, tc.text) {
 			t.Errorf("%s: exit %d: %s", tc.name, code, errs)
 		}
+	}
+}
+
+// TestUserByAddress: an address finds its own user, written as it may be, and never one whose address only contains it.
+func TestUserByAddress(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	ids := map[string]string{}
+	for _, address := range []string{"joanna@example.org", "anna@example.org", "anna@example.org.example", "a_na@example.org"} {
+		if code, _, errs := g.run(t.Context(), "user", "add", address, "--link"); code != 0 {
+			t.Fatalf("%s: exit %d: %s", address, code, errs)
+		}
+		u, err := g.Users().ByAddress(t.Context(), address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids[address] = u.ID
+		if _, _, err := g.Users().NewSession(t.Context(), u.ID, address0, "browser of "+address); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, whose := range map[string]string{"anna@example.org": "anna@example.org", "Anna@EXAMPLE.org": "anna@example.org", "a_na@example.org": "a_na@example.org", "joanna@example.org": "joanna@example.org"} {
+		code, out, errs := g.run(t.Context(), "user", "sessions", name)
+		if code != 0 || strings.Count(out, "browser of ") != 1 || !strings.Contains(out, "browser of "+whose) {
+			t.Errorf("%s: exit %d: %s%s", name, code, out, errs)
+		}
+	}
+	for _, name := range []string{"nna@example.org", "%@example.org", "@example.org", "anna@example.or"} {
+		if code, out, errs := g.run(t.Context(), "user", "remove", name); code != 2 || !strings.Contains(errs, "no user") {
+			t.Errorf("%s: exit %d: %s%s", name, code, out, errs)
+		}
+	}
+	for address, id := range ids {
+		if u, err := g.Users().ByAddress(t.Context(), address); err != nil || u.ID != id {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
+// TestSuspendReason: why a customer was suspended stands in the journal and in the audit log; a reason that is too long suspends nobody.
+func TestSuspendReason(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	must := func(args ...string) {
+		t.Helper()
+		if code, _, errs := g.run(t.Context(), args...); code != 0 {
+			t.Fatalf("%v: exit %d: %s", args, code, errs)
+		}
+	}
+	suspended := func() bool {
+		t.Helper()
+		c, ok := g.Accounts().Customer("bakery")
+		if !ok {
+			t.Fatal("no customer")
+		}
+		return c.Suspended
+	}
+	must("customer", "add", "bakery", "--domain", "bakery.example")
+	if code, _, errs := g.run(t.Context(), "customer", "suspend", "bakery", "--reason", strings.Repeat("x", 201)); code != 2 || !strings.Contains(errs, "reason") || suspended() {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+	must("customer", "suspend", "bakery", "--reason", "its password leaked")
+	if !suspended() {
+		t.Error("it may send")
+	}
+	found, err := g.Journal().Look(t.Context(), journal.Query{Customer: "bakery"})
+	if err != nil || !slices.ContainsFunc(found.Facts, func(f journal.Fact) bool {
+		return strings.Contains(f.Text, "customer suspended: its password leaked") && f.Actor == "operator:alice"
+	}) {
+		t.Errorf("%+v %v", found.Facts, err)
+	}
+	page, err := g.Users().Entries(t.Context(), user.EntryQuery{Everybody: true, Act: "customer.suspend"})
+	if err != nil || !slices.ContainsFunc(page.Entries, func(e user.Entry) bool { return e.Subject == "bakery" && e.Text == "its password leaked" && !e.Failed }) {
+		t.Errorf("%+v %v", page.Entries, err)
 	}
 }
 
