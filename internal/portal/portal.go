@@ -87,24 +87,24 @@ type Options struct {
 	Now      func() time.Time // default time.Now; times are shown in its zone
 
 	// What the pages behind the sign-in show. Without Users there are none of them; with Users, all others are required but where it says so.
-	Users       *user.Ledger
-	SSO         *user.OIDC // the operators' identity provider; nil: none
-	Accounts    *account.Ledger
-	Journal     *journal.Journal
-	Spool       *spool.Spool
-	Delivery    *delivery.Delivery
-	Filter      *filter.Filter
-	Suppression *suppression.Ledger
-	Alarms      *alarm.Alarms              // nil: none stand
-	Knowledge   func() *provider.Knowledge // the receivers that are known now
-	Advisor     *checkup.Advisor
-	Checker     *checkup.Checker  // looks at anything from outside
-	Reputation  *reputation.Watch // nil: nothing is watched
-	Webhooks    *webhook.Webhooks
-	Postmaster  *postmaster.Postmaster // nil: nothing is known of what providers publish
-	Ways        Ways // how mail comes in
-	Reports       *aggregate.Ledger // what receivers report about domains; nil: nothing is kept
-	ReportAddress string            // where DMARC reports are taken; "": nowhere
+	Users         *user.Ledger
+	SSO           *user.OIDC // the operators' identity provider; nil: none
+	Accounts      *account.Ledger
+	Journal       *journal.Journal
+	Spool         *spool.Spool
+	Delivery      *delivery.Delivery
+	Filter        *filter.Filter
+	Suppression   *suppression.Ledger
+	Alarms        *alarm.Alarms              // nil: none stand
+	Knowledge     func() *provider.Knowledge // the receivers that are known now
+	Advisor       *checkup.Advisor
+	Checker       *checkup.Checker  // looks at anything from outside
+	Reputation    *reputation.Watch // nil: nothing is watched
+	Webhooks      *webhook.Webhooks
+	Postmaster    *postmaster.Postmaster // nil: nothing is known of what providers publish
+	Ways          Ways                   // how mail comes in
+	Reports       *aggregate.Ledger      // what receivers report about domains; nil: nothing is kept
+	ReportAddress string                 // where DMARC reports are taken; "": nowhere
 
 	// Reference finds one of our references in a text, such as that of a return address in a pasted bounce. nil: not looked for.
 	Reference func(text []byte) (mail.QueueID, bool)
