@@ -313,7 +313,7 @@ func (l *Ledger) beginReport(ctx context.Context, key string, x *report.Recognis
 	err = l.db.Write(ctx, func(tx *store.Tx) error {
 		done = 0
 		rows := tx.Query(sqlDone, key)
-		for rows.Next() {
+		if rows.Next() {
 			var n int64
 			if err := rows.Scan(&n); err != nil {
 				return err

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,12 @@ func TestSums(t *testing.T) {
 		rows, err := l.Rows(t.Context(), "shop.example", "192.0.2.1", day(27), day(0), 100)
 		if err != nil || len(rows) != 3 || rows[0].Messages != 10 || rows[0].Selector != "s1" {
 			t.Errorf("%+v %v", rows, err)
+		}
+		if seen, err := l.Selectors(t.Context(), "shop.example", 5); err != nil || !slices.Equal(seen, []string{"s1"}) {
+			t.Errorf("selectors %q %v", seen, err)
+		}
+		if seen, err := l.Selectors(t.Context(), "other.example", 5); err != nil || len(seen) != 0 {
+			t.Errorf("selectors of others %q %v", seen, err)
 		}
 		all, next, err := l.Reports(t.Context(), "shop.example", "", 2)
 		if err != nil || len(all) != 2 || next == "" {

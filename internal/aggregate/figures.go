@@ -266,6 +266,25 @@ func (l *Ledger) Rows(ctx context.Context, d mail.Domain, source string, from, t
 	return out, err
 }
 
+// Selectors are the DKIM selectors with which mail of a domain was signed so that receivers could verify it, those of the most messages first, at most limit. DNS cannot
+// list selectors: what traffic shows is the one way to learn them.
+func (l *Ledger) Selectors(ctx context.Context, d mail.Domain, limit int) (out []string, err error) {
+	err = l.db.Read(ctx, func(tx *store.Tx) error {
+		out = nil
+		rows := tx.Query(sqlSelectors, string(d), string(d), limit)
+		for rows.Next() {
+			var selector string
+			var messages int64
+			if err := rows.Scan(&selector, &messages); err != nil {
+				return err
+			}
+			out = append(out, selector)
+		}
+		return rows.Err()
+	})
+	return out, err
+}
+
 // Report is one that counts.
 type Report struct {
 	ID, Domain, Reporter, ReportID, Email string

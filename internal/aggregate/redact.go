@@ -62,17 +62,18 @@ func signerOf(f *report.Feedback) (domain, selector string) {
 	if f.DKIMDomain != "" {
 		return clip(f.DKIMDomain, 253), clip(f.Selector, 100)
 	}
-	for _, field := range f.Original.Header.All("DKIM-Signature") {
-		for _, t := range strings.Split(field.Value(), ";") {
-			name, value, _ := strings.Cut(strings.TrimSpace(t), "=")
-			switch strings.TrimSpace(name) {
-			case "d":
-				domain = clip(strings.ToLower(strings.TrimSpace(value)), 253)
-			case "s":
-				selector = clip(strings.TrimSpace(value), 100)
-			}
+	fields := f.Original.Header.All("DKIM-Signature")
+	if len(fields) == 0 {
+		return "", ""
+	}
+	for _, t := range strings.Split(fields[0].Value(), ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(t), "=")
+		switch strings.TrimSpace(name) {
+		case "d":
+			domain = clip(strings.ToLower(strings.TrimSpace(value)), 253)
+		case "s":
+			selector = clip(strings.TrimSpace(value), 100)
 		}
-		break
 	}
 	return domain, selector
 }

@@ -50,6 +50,8 @@ const (
  ORDER BY s.messages DESC, s.source LIMIT ?`
 	sqlRows = `SELECT day, disposition, dkim, spf, header_from, envelope_from, signer, selector, signature, path, path_result, reason, messages FROM aggregate_row
  WHERE domain = ? AND source = ? AND day >= ? AND day <= ? ORDER BY day DESC, messages DESC LIMIT ?`
+	sqlSelectors = `SELECT selector, sum(messages) FROM (SELECT selector, messages FROM aggregate_row WHERE domain = ? AND signer = ? AND signature = 'pass' AND selector <> '' ORDER BY source, day LIMIT 20000) AS r
+ GROUP BY selector ORDER BY sum(messages) DESC, selector LIMIT ?`
 	domainColumns = `domain, reversed, first, last, reports, tls_last, failures, policy, policied`
 	sqlAllDomains = `SELECT ` + domainColumns + ` FROM aggregate_domain WHERE reversed > ? ORDER BY reversed LIMIT ?`
 	sqlBelow      = `SELECT ` + domainColumns + ` FROM aggregate_domain WHERE (reversed = ? OR reversed >= ? AND reversed < ?) AND reversed > ? ORDER BY reversed LIMIT ?`

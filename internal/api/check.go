@@ -10,6 +10,9 @@ import (
 	"postern/internal/user"
 )
 
+// maxSelectors bounds the selectors that a check-up takes from what receivers reported.
+const maxSelectors = 8
+
 // addChecks registers the check-up of anything from outside.
 func (s *server) addChecks() {
 	add(s, http.MethodGet, "/v1/check", "check", "Look at a domain, an IP or a sender address as receivers do", over(user.SetupRead), s.check)
@@ -55,7 +58,7 @@ func (s *server) check(ctx context.Context, in *checkIn) (*body[checkup.CheckJSO
 		return nil, err
 	}
 	if t.Domain != "" {
-		ask.Selectors = append(ask.Selectors, s.knownSelectors(in.Customer, t.Domain)...)
+		ask.Selectors = append(ask.Selectors, s.knownSelectors(ctx, in.Customer, t.Domain)...)
 	}
 	r, err := s.o.Checker.Check(ctx, t, ask)
 	if err != nil {
@@ -64,9 +67,9 @@ func (s *server) check(ctx context.Context, in *checkIn) (*body[checkup.CheckJSO
 	return &body[checkup.CheckJSON]{r.JSON(s.texts, in.Language)}, nil
 }
 
-// knownSelectors are those of the keys that the gateway has for a domain; of a customer only those of his own domains, for nobody learns whose mail goes
+// knownSelectors are those of the keys that the gateway has for a domain, and those that receivers reported; of a customer only those of his own domains, for nobody learns whose mail goes
 // through here.
-func (s *server) knownSelectors(customer string, d mail.Domain) []string {
+func (s *server) knownSelectors(ctx context.Context, customer string, d mail.Domain) []string {
 	if customer != "" {
 		if c, ok := s.o.Accounts.Customer(customer); !ok || !s.o.Accounts.OwnsDomain(c, d) {
 			return nil
@@ -75,6 +78,13 @@ func (s *server) knownSelectors(customer string, d mail.Domain) []string {
 	var out []string
 	for _, k := range s.o.Accounts.SigningKeys(d) {
 		out = append(out, k.Selector)
+	}
+	if s.o.Reports != nil {
+		seen, err := s.o.Reports.Selectors(ctx, d, maxSelectors)
+		if err != nil {
+			s.o.Logger.Error("selectors not read", "domain", d, "error", err)
+		}
+		out = append(out, seen...)
 	}
 	return out
 }

@@ -217,15 +217,23 @@ func wordsOf(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == ';' })
 }
 
-// knownSelectors are those of the keys that the gateway has for a domain; of a customer only those of his own domains, for nobody learns whose mail goes
+// knownSelectors are those of the keys that the gateway has for a domain, and those that receivers reported; of a customer only those of his own domains, for nobody learns whose mail goes
 // through here.
 func (s *site) knownSelectors(v *visit, d mail.Domain) []string {
+	ctx := v.r.Context()
 	if d == "" || v.customer.ID != "" && !s.o.Accounts.OwnsDomain(v.customer, d) {
 		return nil
 	}
 	var out []string
 	for _, k := range s.o.Accounts.SigningKeys(d) {
 		out = append(out, k.Selector)
+	}
+	if s.o.Reports != nil {
+		seen, err := s.o.Reports.Selectors(ctx, d, maxSelectors)
+		if err != nil {
+			s.o.Logger.Error("selectors not read", "domain", d, "error", err)
+		}
+		out = append(out, seen...)
 	}
 	return out
 }
