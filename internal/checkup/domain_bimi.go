@@ -11,7 +11,7 @@ import (
 
 // Errors of BIMI records.
 var (
-	errBIMI     = errors.New("not of the form v=BIMI1; l=https://...; a=https://...")
+	errBIMI     = errors.New("not of the form v=BIMI1; l=URL; a=URL")
 	errBIMILogo = errors.New("the logo is not an https address of an SVG file")
 )
 

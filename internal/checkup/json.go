@@ -110,7 +110,7 @@ func (f Finding) json(c *locale.Catalog, lang string) FindingJSON {
 		out.Records = append(out.Records, RecordJSON{Name: r.Name, Type: r.Type, TTL: r.TTL, Value: r.Value, Replace: r.Replace, Choice: r.Choice, Zone: r.Zone()})
 	}
 	for _, q := range f.Evidence {
-		out.Evidence = append(out.Evidence, QuestionJSON{Name: q.Name, Type: q.Type, Server: q.Server, Status: q.Status, NoName: q.NoName, Values: q.Values, Why: q.Why})
+		out.Evidence = append(out.Evidence, QuestionJSON(q))
 	}
 	return out
 }

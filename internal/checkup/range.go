@@ -40,7 +40,6 @@ type neighbourhood struct {
 	ownZone                string
 	unanswered             string // why some gave no answer
 	first                  []Question
-	interrupted            bool
 }
 
 // neighbours looks at the range that receivers take an address together with: its /24, or its /64, of which a part is asked.

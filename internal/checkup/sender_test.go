@@ -207,8 +207,8 @@ func FuzzSender(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(_ *testing.T, text string) {
-		checkup.LooksMade(text)
-		checkup.OneSlip(text, "gmail.com")
+		_ = checkup.LooksMade(text)
+		_ = checkup.OneSlip(text, "gmail.com")
 		_, _ = checkup.ParseTarget(text)
 	})
 }

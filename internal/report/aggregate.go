@@ -102,7 +102,6 @@ type aggregateReader struct {
 	seen   map[string]bool   // elements of the head that may be there once
 	intern map[string]string // texts that occur again and again
 	ended  bool
-	weight int64 // bytes that the values of the records take
 }
 
 // readAggregate reads a DMARC report. The error is ErrNoReport, wraps ErrRefused, or is the reader's.

@@ -270,10 +270,8 @@ func TestWords(t *testing.T) {
 	for _, x := range reputation.States() {
 		keys = append(keys, "state."+string(x))
 	}
-	for _, x := range []string{"role.egress", "role.sending", "role.return-path", "role.host", "role.extra", "role.range", "who.operator", "who.customer", "who.network", "likelihood.likely", "likelihood.possible",
-		"likelihood.unlikely", "likelihood.unknown", "part.senders", "part.snds", "part.check", "part.neighbours", "part.listings", "stands.invalid", "stands.refused", "stands.complaints", "stands.score", "stands.volume"} {
-		keys = append(keys, x)
-	}
+	keys = append(keys, "role.egress", "role.sending", "role.return-path", "role.host", "role.extra", "role.range", "who.operator", "who.customer", "who.network", "likelihood.likely", "likelihood.possible",
+		"likelihood.unlikely", "likelihood.unknown", "part.senders", "part.snds", "part.check", "part.neighbours", "part.listings", "stands.invalid", "stands.refused", "stands.complaints", "stands.score", "stands.volume")
 	for _, k := range keys {
 		if !c.Has("reputation." + k) {
 			t.Errorf("no text reputation.%s", k)

@@ -267,11 +267,6 @@ func eventOf(kind EventKind, now time.Time, l Listing) Event {
 	return Event{ID: newID(now), At: now, Target: l.Target, Kind: kind, Zone: l.Zone, List: l.List, Operator: l.Operator, Weight: l.Weight, Names: l.Names, Text: l.Reason, Dossier: l.Dossier}
 }
 
-// inRanges reports whether an address belongs to a range that is gone through.
-func (w *Watch) inRanges(ip netip.Addr) bool {
-	return slices.ContainsFunc(w.o.Ranges, func(r netip.Prefix) bool { return r.Contains(ip) })
-}
-
 // Watches reports whether an address or a domain is watched here as ours. Until the first look it is not.
 func (w *Watch) Watches(name string) bool { return w.isOwn(name) }
 
