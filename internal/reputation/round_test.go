@@ -74,11 +74,21 @@ func TestDayOfARange(t *testing.T) {
 		if r.Position != 1024 || r.Last.Listed != 4 || r.Last.Unknown != 1 || r.Last.Silent["b.test"] != 1 {
 			t.Fatalf("after the day: %+v", r)
 		}
+		twice := 0 // a slow machine makes the resolver send a question again
 		for i := range 1024 {
 			ip := netip.AddrFrom4([4]byte{198, 51, byte(100 + i/256), byte(i)})
-			if want := 1; ip.String() != egress && s.dns.CountType(name(ip.String(), "a2.test"), dns.TypeA) != want {
-				t.Fatalf("%s was asked %d times", ip, s.dns.CountType(name(ip.String(), "a2.test"), dns.TypeA))
+			if ip.String() == egress {
+				continue
 			}
+			switch n := s.dns.CountType(name(ip.String(), "a2.test"), dns.TypeA); {
+			case n == 0 || n > 3:
+				t.Fatalf("%s was asked %d times", ip, n)
+			case n > 1:
+				twice++
+			}
+		}
+		if twice > 8 {
+			t.Errorf("%d addresses were asked more than once", twice)
 		}
 		if open := s.open(); len(open) != 4 || open[0].Own || open[0].Dossier != "" {
 			t.Fatalf("%+v", open)
