@@ -69,12 +69,14 @@ type seededGateway struct {
 	hooks               map[string]string // by customer; "" the gateway's
 	people              map[string]string // a user's id, by customer
 	links               map[string]string // secrets, by first part of the path
+	checks              map[string]string // the visitor's own check-ups, by the path of their form
+	dossier             string            // of the shop's domain, which a list has
 }
 
 // seed runs a gateway that has something to show on every page.
 func seed(t *testing.T) *seededGateway {
 	t.Helper()
-	g := &seededGateway{gateway: start(t, func(c *config.Config) { c.Webhooks.Private = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }), hooks: map[string]string{}, people: map[string]string{}, links: map[string]string{}}
+	g := &seededGateway{gateway: start(t, listing("seen.example.test"), func(c *config.Config) { c.Webhooks.Private = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }), hooks: map[string]string{}, people: map[string]string{}, links: map[string]string{}}
 	ok := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -125,6 +127,16 @@ func seed(t *testing.T) *seededGateway {
 	g.Alarms().Raise(alarm.Alarm{Key: "queue.lane orange 127.0.0.1", Severity: alarm.Critical, Code: "queue-lane", Args: map[string]string{"Name": "orange 127.0.0.1", "Count": "5", "Age": "1 h", "Why": "451"}, Since: now})
 	signals(t, g.Postmaster(), "shop.example.test", "")
 	reported(t, g.Reports(), "shop.example.test", "big.example")
+	waitFor(t, "the shop's domain is watched", func() bool {
+		_, err := g.Reputation().Target(ctx, "shop.example.test")
+		return err == nil
+	})
+	g.dossier = g.dossierOf(t, "shop.example.test")
+	ok(g.Reputation().Note(ctx, g.dossier, "operator:anna", "The form of the shop is closed."))
+	waitFor(t, "evidence for the dossier", func() bool {
+		x, err := g.Reputation().Dossier(ctx, g.dossier)
+		return err == nil && !x.Gathered.IsZero() && len(x.Checklist) > 0
+	})
 	g.links["reset"], err = g.Users().NewReset(ctx, g.member(t, "forgetful@people.example.test", user.CustomerReader, "shop").ID)
 	ok(err)
 	for _, customer := range []string{"", "shop"} {
@@ -152,7 +164,7 @@ func (g *seededGateway) addresses(t *testing.T, lang, pattern string) []string {
 		customer = "shop"
 	}
 	first := strings.Split(pattern, "/")[1]
-	values := map[string]string{"customer": customer, "id": string(g.held), "domain": "shop.example.test", "lane": "orange%20127.0.0.1", "name": "SPF_FAIL", "ip": "192.0.2.1", "hook": g.hooks[customer], "user": g.people[customer], "secret": g.links[first]}
+	values := map[string]string{"customer": customer, "id": string(g.held), "domain": "shop.example.test", "lane": "orange%20127.0.0.1", "name": "SPF_FAIL", "ip": "192.0.2.1", "target": "shop.example.test", "dossier": g.dossier, "hook": g.hooks[customer], "user": g.people[customer], "secret": g.links[first]}
 	switch {
 	case strings.Contains(pattern, "/credentials/"):
 		values["user"] = g.login
@@ -166,6 +178,8 @@ func (g *seededGateway) addresses(t *testing.T, lang, pattern string) []string {
 		values["id"] = string(g.waiting)
 	case pattern == "/c/{customer}/domains/add":
 		values["customer"] = "studio"
+	case strings.HasSuffix(pattern, "/check/{id}"):
+		values["id"] = g.checks[strings.TrimSuffix(pattern, "/{id}")]
 	}
 	path := wildcard.ReplaceAllStringFunc(pattern, func(w string) string {
 		v, there := values[strings.Trim(w, "{}")]
@@ -185,6 +199,10 @@ func (g *seededGateway) addresses(t *testing.T, lang, pattern string) []string {
 		return []string{path + "?address=inconnu%40free.fr"}
 	case "/c/{customer}/reports/{domain}/source", "/o/reports/{domain}/source":
 		return []string{path + "?ip=198.51.100.7"}
+	case "/o/reputation/range":
+		return []string{path + "?network=127.0.0.0%2F24"}
+	case "/o/dossiers/{dossier}/request":
+		return []string{path + "?in=" + lang}
 	case "/o/tests/{name}":
 		return []string{path + "?try=1"}
 	case "/o/snds/callback":
@@ -328,6 +346,25 @@ func (w *walker) enter(t *testing.T, role user.Role) {
 	w.cookie(t, "postern", secret)
 	for _, set := range (&http.Response{Header: c.ask(t, "POST", "/me/code/start", url.Values{}).header}).Cookies() {
 		w.cookie(t, set.Name, set.Value)
+	}
+	w.g.checkups(t, c)
+}
+
+// checkups makes a visitor's check-ups, which nobody else sees: the last one of each form is visited, all are in its list.
+func (g *seededGateway) checkups(t *testing.T, c *client) {
+	t.Helper()
+	g.checks = map[string]string{}
+	for base, at := range map[string]string{"/c/{customer}/check": "/c/shop/check", "/o/check": "/o/check"} {
+		if c.user.Customer != "" && at == "/o/check" {
+			continue
+		}
+		for _, target := range []string{"192.0.2.1", "news@shop.example.test", "shop.example.test"} {
+			a := c.ask(t, "POST", at, url.Values{"target": {target}})
+			if a.status != http.StatusSeeOther {
+				t.Fatalf("check-up of %s: %d", target, a.status)
+			}
+			g.checks[base] = strings.TrimPrefix(a.header.Get("Location"), at+"/")
+		}
 	}
 }
 

@@ -90,14 +90,14 @@ func (x *things) watched(t *testing.T, g *gateway, domain mail.Domain) {
 		target, err := g.Reputation().Target(t.Context(), string(domain))
 		return err == nil && target.Customer == x.owner
 	})
-	dossier := g.dossier(t, domain)
+	dossier := g.dossierOf(t, domain)
 	for pattern, value := range map[string]string{"/c/{customer}/reputation/{target}": string(domain), "/o/reputation/target/{target}": string(domain), "/o/dossiers/{dossier}": dossier} {
 		x.paths[pattern] = value
 	}
 }
 
-// dossier looks at a domain that a list has, and returns the ID of its dossier.
-func (g *gateway) dossier(t *testing.T, domain mail.Domain) string {
+// dossierOf looks at a domain that a list has, and returns the ID of its dossier.
+func (g *gateway) dossierOf(t *testing.T, domain mail.Domain) string {
 	t.Helper()
 	if err := g.Reputation().LookNow(t.Context(), string(domain)); err != nil {
 		t.Fatal(err)
