@@ -38,6 +38,9 @@ func TestReputationPages(t *testing.T) {
 	if page := operator.get(t, "/o/reputation"); !strings.Contains(page, target.Name) || !strings.Contains(page, "Blocklists") {
 		t.Errorf("%s", page)
 	}
+	if page := operator.get(t, "/o"); !strings.Contains(page, "On blocklists") {
+		t.Error("today does not say how many are listed")
+	}
 	one := "/o/reputation/target/" + url.PathEscape(target.Name)
 	operator.must(t, one+"/look", nil)
 	page := operator.get(t, one)

@@ -88,6 +88,15 @@ func (s *site) today(v *visit) {
 	if stats.Full {
 		t.Tiles = append(t.Tiles, tile{Label: p.T("today.tile.full"), Value: locale.Bytes(p.Lang, stats.Free), Hint: p.T("today.tile.full.hint"), Bad: true})
 	}
+	if s.o.Reputation != nil {
+		sum, err := s.o.Reputation.Summary(ctx)
+		if err != nil {
+			v.broken("watch not read", err)
+			return
+		}
+		listed := sum.EgressListed + sum.DomainsListed
+		t.Tiles = append(t.Tiles, tile{Label: p.T("today.tile.listed"), Value: number(listed), Hint: p.T("today.tile.listed.hint", "Of", sum.Egress+sum.Domains, "Unlooked", sum.Unlooked), URL: p.URL("/o/reputation"), Bad: listed > 0})
+	}
 	s.todayLanes(&t)
 	if err := s.todayCustomers(v, &t, now); err != nil {
 		v.broken("figures not read", err)
