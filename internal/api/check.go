@@ -10,9 +10,6 @@ import (
 	"postern/internal/user"
 )
 
-// maxSelectors bounds the selectors that a check-up takes from what receivers reported.
-const maxSelectors = 8
-
 // addChecks registers the check-up of anything from outside.
 func (s *server) addChecks() {
 	add(s, http.MethodGet, "/v1/check", "check", "Look at a domain, an IP or a sender address as receivers do", over(user.SetupRead), s.check)
@@ -35,14 +32,14 @@ func (s *server) check(ctx context.Context, in *checkIn) (*body[checkup.CheckJSO
 	if err != nil {
 		return nil, invalid("target: " + plain(err))
 	}
-	ask := checkup.Ask{HELO: in.HELO}
+	ask := checkup.Ask{HELO: in.HELO, Customer: in.Customer}
 	if in.HELO != "" {
 		if _, err := mail.ParseDomain(in.HELO); err != nil {
 			return nil, invalid("helo: " + plain(err))
 		}
 	}
 	for _, x := range in.Selectors {
-		if _, err := mail.ParseDomain(x + ".x.test"); err != nil {
+		if err := checkup.CheckSelector(x); err != nil {
 			return nil, invalid("selectors: " + plain(err))
 		}
 		ask.Selectors = append(ask.Selectors, x)
@@ -57,34 +54,9 @@ func (s *server) check(ctx context.Context, in *checkIn) (*body[checkup.CheckJSO
 	if err := s.mayLook(ctx); err != nil {
 		return nil, err
 	}
-	if t.Domain != "" {
-		ask.Selectors = append(ask.Selectors, s.knownSelectors(ctx, in.Customer, t.Domain)...)
-	}
 	r, err := s.o.Checker.Check(ctx, t, ask)
 	if err != nil {
 		return nil, s.fail(err)
 	}
 	return &body[checkup.CheckJSON]{r.JSON(s.texts, in.Language)}, nil
-}
-
-// knownSelectors are those of the keys that the gateway has for a domain, and those that receivers reported; of a customer only those of his own domains, for nobody learns whose mail goes
-// through here.
-func (s *server) knownSelectors(ctx context.Context, customer string, d mail.Domain) []string {
-	if customer != "" {
-		if c, ok := s.o.Accounts.Customer(customer); !ok || !s.o.Accounts.OwnsDomain(c, d) {
-			return nil
-		}
-	}
-	var out []string
-	for _, k := range s.o.Accounts.SigningKeys(d) {
-		out = append(out, k.Selector)
-	}
-	if s.o.Reports != nil {
-		seen, err := s.o.Reports.Selectors(ctx, d, maxSelectors)
-		if err != nil {
-			s.o.Logger.Error("selectors not read", "domain", d, "error", err)
-		}
-		out = append(out, seen...)
-	}
-	return out
 }

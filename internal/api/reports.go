@@ -313,14 +313,23 @@ func (s *server) reportIsOf(customer, domain string) bool {
 	return ok && s.o.Accounts.OwnsDomain(c, mail.Domain(domain))
 }
 
-func (s *server) showReportDomain(ctx context.Context, in *reportDomainIn) (*body[ReportOverview], error) {
+// reportsOn is the room, and the domain that a path names.
+func (s *server) reportsOn(domain string) (*aggregate.Ledger, mail.Domain, error) {
 	l, err := s.reports()
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	d, err := mail.ParseDomain(in.Domain)
+	d, err := mail.ParseDomain(domain)
 	if err != nil {
-		return nil, invalid("domain: " + plain(err))
+		return nil, "", invalid("domain: " + plain(err))
+	}
+	return l, d, nil
+}
+
+func (s *server) showReportDomain(ctx context.Context, in *reportDomainIn) (*body[ReportOverview], error) {
+	l, d, err := s.reportsOn(in.Domain)
+	if err != nil {
+		return nil, err
 	}
 	from, to := s.reportSpan(in.Days)
 	o, err := l.Overview(ctx, d, from, to)
@@ -364,13 +373,9 @@ func reportOverview(o *aggregate.Overview, a aggregate.Advice) ReportOverview {
 }
 
 func (s *server) showReportTLS(ctx context.Context, in *reportDomainIn) (*body[ReportTLS], error) {
-	l, err := s.reports()
+	l, d, err := s.reportsOn(in.Domain)
 	if err != nil {
 		return nil, err
-	}
-	d, err := mail.ParseDomain(in.Domain)
-	if err != nil {
-		return nil, invalid("domain: " + plain(err))
 	}
 	from, to := s.reportSpan(in.Days)
 	o, err := l.TLS(ctx, d, from, to)
@@ -450,13 +455,9 @@ func (s *server) importReport(ctx context.Context, in *customerBody[ReportImport
 func (in *reportMarkIn) kind() string { return "not-found" }
 
 func (s *server) markReportSource(ctx context.Context, in *reportMarkIn) (*body[Done], error) {
-	l, err := s.reports()
+	l, d, err := s.reportsOn(in.Domain)
 	if err != nil {
 		return nil, err
-	}
-	d, err := mail.ParseDomain(in.Domain)
-	if err != nil {
-		return nil, invalid("domain: " + plain(err))
 	}
 	about(ctx, string(d)+" "+clip(in.Body.Source, 60), in.Body.Mark)
 	if err := l.Mark(ctx, d, in.Body.Source, in.Body.Mark, actor(ctx)); err != nil {

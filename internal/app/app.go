@@ -201,11 +201,21 @@ func (a *App) openStores(ctx context.Context, c *config.Config) (err error) {
 	return err
 }
 
-func (a *App) openResolver(_ context.Context, c *config.Config) (err error) {
-	o := dns.Options{Timeout: c.DNS.Timeout, Attempts: c.DNS.Attempts, CacheEntries: c.DNS.CacheEntries, Logger: a.log}
+// dnsOptions are the settings of a resolver.
+func dnsOptions(c *config.Config, log *slog.Logger) dns.Options {
+	return dns.Options{Servers: dnsServers(c), Timeout: c.DNS.Timeout, Attempts: c.DNS.Attempts, CacheEntries: c.DNS.CacheEntries, Logger: log}
+}
+
+// dnsServers are the name servers that are asked; none: those of the system.
+func dnsServers(c *config.Config) (out []string) {
 	for _, s := range c.DNS.Servers {
-		o.Servers = append(o.Servers, s.String())
+		out = append(out, s.String())
 	}
+	return out
+}
+
+func (a *App) openResolver(_ context.Context, c *config.Config) (err error) {
+	o := dnsOptions(c, a.log)
 	if a.resolver, err = dns.New(o); err != nil {
 		return err
 	}

@@ -22,10 +22,7 @@ import (
 // take the places of questions that mail waits for.
 func newPanel(c *config.Config, guard *dnsbl.Guard, log *slog.Logger) (*dnsbl.Panel, error) {
 	b := c.Blocklists
-	o := dns.Options{Timeout: b.Timeout / 2, Attempts: 2, Total: b.Timeout, Concurrency: b.Parallel + 64, CacheEntries: c.DNS.CacheEntries, Logger: log}
-	for _, s := range c.DNS.Servers {
-		o.Servers = append(o.Servers, s.String())
-	}
+	o := dns.Options{Servers: dnsServers(c), Timeout: b.Timeout / 2, Attempts: 2, Total: b.Timeout, Concurrency: b.Parallel + 64, CacheEntries: c.DNS.CacheEntries, Logger: log}
 	resolver, err := dns.New(o)
 	if err != nil {
 		return nil, err

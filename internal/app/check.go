@@ -32,10 +32,7 @@ const examineFor = 8 * time.Second
 
 // NewCheck makes the check-up of a configuration. It asks nothing yet.
 func NewCheck(c *config.Config, o CheckOptions) (*Check, error) {
-	r := dns.Options{Timeout: c.DNS.Timeout, Attempts: c.DNS.Attempts, CacheEntries: c.DNS.CacheEntries, Logger: o.Logger}
-	for _, s := range c.DNS.Servers {
-		r.Servers = append(r.Servers, s.String())
-	}
+	r := dnsOptions(c, o.Logger)
 	resolver, err := dns.New(r)
 	if err != nil {
 		return nil, err

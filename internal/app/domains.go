@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"net/netip"
 
 	"postern/internal/checkup"
@@ -30,9 +31,34 @@ func proposedReports(c *config.Config) mail.Address {
 
 // openChecker makes what looks at anything from outside.
 func (a *App) openChecker() (err error) {
-	o := checkup.CheckerOptions{Resolver: a.fresh, Panel: a.panel, Probes: checkup.Probes{Hostname: a.host}, Egress: checkupEgress(a.accounts.Pools(), a.host)}
+	o := checkup.CheckerOptions{Resolver: a.fresh, Panel: a.panel, Probes: checkup.Probes{Hostname: a.host}, Egress: checkupEgress(a.accounts.Pools(), a.host), Selectors: a.selectors}
 	a.checker, err = checkup.NewChecker(o)
 	return err
+}
+
+// mostReported bounds the selectors that a check-up takes from what receivers reported.
+const mostReported = 8
+
+// selectors are those of the keys that the gateway has for a domain, and those that receivers reported; for a customer only those of his own domains, for nobody learns
+// whose mail goes through here.
+func (a *App) selectors(ctx context.Context, customer string, d mail.Domain) []string {
+	if customer != "" {
+		if c, ok := a.accounts.Customer(customer); !ok || !a.accounts.OwnsDomain(c, d) {
+			return nil
+		}
+	}
+	var out []string
+	for _, k := range a.accounts.SigningKeys(d) {
+		out = append(out, k.Selector)
+	}
+	if a.reports == nil {
+		return out
+	}
+	seen, err := a.reports.Selectors(ctx, d, mostReported)
+	if err != nil {
+		a.log.Error("selectors not read", "domain", d, "error", err)
+	}
+	return append(out, seen...)
 }
 
 // Checker returns what looks at anything from outside.

@@ -53,10 +53,7 @@ func NewScanner(c *config.Config, local bool, classify filter.Classify, log *slo
 	if local {
 		o.Lists, o.Opinions, o.Offline = []dnsbl.List{}, nil, true
 	} else {
-		r := dns.Options{Timeout: c.DNS.Timeout, Attempts: c.DNS.Attempts, CacheEntries: c.DNS.CacheEntries, Logger: log}
-		for _, s := range c.DNS.Servers {
-			r.Servers = append(r.Servers, s.String())
-		}
+		r := dnsOptions(c, log)
 		resolver, err := dns.New(r)
 		if err != nil {
 			return nil, err

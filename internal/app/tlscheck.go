@@ -33,10 +33,7 @@ type TLSExchanger struct {
 
 // CheckTLS asks DNS and the domain's policy host. It keeps nothing, so that a policy which a gateway has kept is not known here.
 func CheckTLS(ctx context.Context, c *config.Config, domain mail.Domain, log *slog.Logger) (TLSCheck, error) {
-	o := dns.Options{Timeout: c.DNS.Timeout, Attempts: c.DNS.Attempts, CacheEntries: c.DNS.CacheEntries, Logger: log}
-	for _, s := range c.DNS.Servers {
-		o.Servers = append(o.Servers, s.String())
-	}
+	o := dnsOptions(c, log)
 	r, err := dns.New(o)
 	if err != nil {
 		return TLSCheck{}, err

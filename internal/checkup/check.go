@@ -62,6 +62,15 @@ func ParseTarget(text string) (Target, error) {
 	return Target{Kind: OfDomain, Domain: d}, nil
 }
 
+// CheckSelector says what is wrong with the name of a DKIM selector: it is made of labels, as a domain is (RFC 6376 3.1).
+func CheckSelector(name string) error {
+	if len(name) > 100 {
+		return fmt.Errorf("%.20q…: too long for a selector", name)
+	}
+	_, err := mail.ParseDomain(name + ".x.test")
+	return err
+}
+
 // String is the target as a person writes it.
 func (t Target) String() string {
 	switch t.Kind {
@@ -81,8 +90,8 @@ type CheckerOptions struct {
 	Egress []EgressAddress
 	// Probes says how servers are connected to: name servers and policy hosts of a domain, and with Ask.Probe mail servers.
 	Probes Probes
-	// Selectors are the DKIM selectors that a domain is known to sign with, from traffic or keys; nil: only those of Ask.
-	Selectors func(ctx context.Context, d mail.Domain) []string
+	// Selectors are the DKIM selectors that a domain is known to sign with, from traffic or keys, as far as the customer of Ask may know them; nil: only those of Ask.
+	Selectors func(ctx context.Context, customer string, d mail.Domain) []string
 	Now       func() time.Time
 }
 
@@ -96,6 +105,7 @@ type EgressAddress struct {
 type Ask struct {
 	HELO       string             // name that the IP gives in EHLO; "": not known, or that of CheckerOptions.Egress
 	ReturnPath mail.Domain        // domain that bounces to the sender's mail return to; "": not known
+	Customer   string             // who asks; "": the gateway, which may know of everybody's domains
 	Selectors  []string           // DKIM selectors to look at, beside those known
 	IPs        []netip.Addr       // addresses that the domain's mail leaves from, beside CheckerOptions.Egress
 	Progress   func(done, of int) // told of lists as they answer, from one goroutine at a time; nil: nobody is

@@ -160,7 +160,7 @@ func TestCheckDeadline(t *testing.T) {
 func TestSelectors(t *testing.T) {
 	t.Parallel()
 	known := func(o *checkup.CheckerOptions) {
-		o.Selectors = func(_ context.Context, d mail.Domain) []string {
+		o.Selectors = func(_ context.Context, _ string, d mail.Domain) []string {
 			if d != "shop.test" {
 				t.Errorf("asked for %s", d)
 			}

@@ -24,7 +24,7 @@ const (
 func (v *view) selectors() []string {
 	all := slices.Clone(v.ask.Selectors)
 	if v.o.Selectors != nil {
-		all = append(all, v.o.Selectors(v.ctx, v.domain)...)
+		all = append(all, v.o.Selectors(v.ctx, v.ask.Customer, v.domain)...)
 	}
 	var out []string
 	for _, s := range all {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -164,7 +165,6 @@ func (s *site) runCheckup(v *visit) {
 		s.busy(v.w, v.r, wait)
 		return
 	}
-	ask.Selectors = append(ask.Selectors, s.knownSelectors(v, target.Domain)...)
 	ctx, cancel := context.WithTimeout(v.r.Context(), actTime)
 	defer cancel()
 	report, err := s.o.Checker.Check(ctx, target, ask)
@@ -193,7 +193,7 @@ func (v *visit) checkupAsk(typed checkupTyped) (t checkup.Target, ask checkup.As
 		ask.HELO = string(d)
 	}
 	ask.Selectors = wordsOf(typed.selectors)
-	if len(ask.Selectors) > maxSelectors || slices.ContainsFunc(ask.Selectors, badSelector) {
+	if len(ask.Selectors) > maxSelectors || slices.ContainsFunc(ask.Selectors, func(x string) bool { return checkup.CheckSelector(x) != nil }) {
 		faults["selectors"] = v.page.T("check.fault.selectors", "Most", maxSelectors)
 	}
 	for _, text := range wordsOf(typed.ip) {
@@ -204,38 +204,12 @@ func (v *visit) checkupAsk(typed checkupTyped) (t checkup.Target, ask checkup.As
 		}
 		ask.IPs = append(ask.IPs, ip.Unmap())
 	}
-	ask.Probe = typed.probe
+	ask.Probe, ask.Customer = typed.probe, v.customer.ID
 	return t, ask, faults
-}
-
-func badSelector(x string) bool {
-	_, err := mail.ParseDomain(x + ".x.test")
-	return err != nil || len(x) > 100
 }
 
 func wordsOf(s string) []string {
 	return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == ',' || r == ';' })
-}
-
-// knownSelectors are those of the keys that the gateway has for a domain, and those that receivers reported; of a customer only those of his own domains, for nobody learns whose mail goes
-// through here.
-func (s *site) knownSelectors(v *visit, d mail.Domain) []string {
-	ctx := v.r.Context()
-	if d == "" || v.customer.ID != "" && !s.o.Accounts.OwnsDomain(v.customer, d) {
-		return nil
-	}
-	var out []string
-	for _, k := range s.o.Accounts.SigningKeys(d) {
-		out = append(out, k.Selector)
-	}
-	if s.o.Reports != nil {
-		seen, err := s.o.Reports.Selectors(ctx, d, maxSelectors)
-		if err != nil {
-			s.o.Logger.Error("selectors not read", "domain", d, "error", err)
-		}
-		out = append(out, seen...)
-	}
-	return out
 }
 
 // checkupPage is one report.
@@ -318,7 +292,7 @@ func (s *site) checkup(v *visit) {
 		step := domainStep{ID: "s-" + string(g), State: p.stateWord(r.StateOf(g)), Class: stateClass(r.StateOf(g))}
 		step.Name, step.Why = checkup.GroupName(s.o.Catalog, p.Lang, g)
 		for i, f := range found {
-			f.Args = copied(f.Args)
+			f.Args = maps.Clone(f.Args) // the report stays as it is while the page cleans what it shows
 			step.Findings = append(step.Findings, s.findingView(v, "", f, false, string(g)+"-"+locale.Number("en", float64(i))))
 		}
 		p.Groups = append(p.Groups, step)
@@ -326,15 +300,6 @@ func (s *site) checkup(v *visit) {
 	p.Lists = p.page.listsOf(r.Listings)
 	p.SPF = p.page.spfOf(r.SPF)
 	v.show(http.StatusOK, "check.one", p)
-}
-
-// copied keeps a report as it is while a page cleans what it shows.
-func copied(args map[string]any) map[string]any {
-	out := make(map[string]any, len(args))
-	for k, x := range args {
-		out[k] = x
-	}
-	return out
 }
 
 func seconds(lang string, d time.Duration) string {

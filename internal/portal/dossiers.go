@@ -2,6 +2,7 @@ package portal
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
@@ -398,7 +399,7 @@ func (p page) dossierEvidence(d *dossierPage, v *visit, x reputation.Dossier) {
 		if f.State == string(checkup.Fine) || !aboutSending[checkup.Group(f.Group)] {
 			continue
 		}
-		d.Findings = append(d.Findings, v.s.findingView(v, "", checkup.Finding{Group: checkup.Group(f.Group), Code: f.Code, State: checkup.State(f.State), Subject: f.Subject, Args: copied(f.Args)}, false, "f"))
+		d.Findings = append(d.Findings, v.s.findingView(v, "", checkup.Finding{Group: checkup.Group(f.Group), Code: f.Code, State: checkup.State(f.State), Subject: f.Subject, Args: maps.Clone(f.Args)}, false, "f"))
 	}
 }
 

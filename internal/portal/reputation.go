@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"cmp"
 	"errors"
 	"math"
 	"net/http"
@@ -587,6 +586,5 @@ func (p page) ownerName(customer string) string {
 	if customer == "" {
 		return p.T("watch.ours")
 	}
-	c, _ := p.site.o.Accounts.Customer(customer)
-	return clean(cmp.Or(c.Name, customer), 100)
+	return p.opCustomer(customer)
 }
