@@ -56,6 +56,7 @@ func freeAddr() (string, error) {
 
 const gatewayConfig = `hostname: ` + host + `
 data_dir: %s
+storage: {reserve: 16MiB}
 log: {level: error}
 listen:
   relay: {address: %s}

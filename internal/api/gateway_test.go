@@ -79,6 +79,7 @@ func start(t testing.TB, change ...func(*config.Config)) *gateway {
 	text := fmt.Sprintf(`
 hostname: mx.example.org
 data_dir: %s
+storage: {reserve: 16MiB}
 listen:
   relay: {address: []}
   submission: {address: []}

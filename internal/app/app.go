@@ -263,7 +263,7 @@ func (a *App) openLedgers(ctx context.Context, c *config.Config) (err error) {
 	if a.learn, err = learn.New(learn.Options{DB: a.mainDB, Logger: a.log, Node: a.host}); err != nil {
 		return err
 	}
-	o := spool.Options{DB: a.spoolDB, Dir: filepath.Join(c.DataDir, "bodies"), Node: a.host, Logger: a.log, HoldFor: c.Held.Keep}
+	o := spool.Options{DB: a.spoolDB, Dir: filepath.Join(c.DataDir, "bodies"), Node: a.host, Logger: a.log, HoldFor: c.Held.Keep, Reserve: int64(c.Storage.Reserve)}
 	if c.Storage.URL != "" {
 		o.InlineBytes = -1 // another node that adopts our mail must find the bodies in the database
 	}

@@ -124,7 +124,7 @@ delivery:
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// The kernel chooses the ports: tests run beside each other.
+	// The kernel chooses the ports: tests run beside each other. Room on the disk is another test's matter.
 	load := func() (*config.Config, error) {
 		c, err := config.Load(file)
 		if err != nil {
@@ -134,6 +134,9 @@ delivery:
 		c.Listen.Relay.Address, c.Listen.Submission.Address, c.Listen.Submissions.Address, c.Listen.Web, c.Listen.Metrics = any, any, any, any, any
 		if len(c.Listen.Bounces) > 0 {
 			c.Listen.Bounces = any
+		}
+		if c.Storage.Reserve == 0 {
+			c.Storage.Reserve = 16 << 20
 		}
 		return c, nil
 	}
@@ -282,6 +285,23 @@ func TestHealth(t *testing.T) {
 			return resp.StatusCode == 200 && strings.Contains(b.String(), want)
 		})
 	}
+}
+
+// TestReserve: a disk with less room than storage.reserve takes no mail, which the client and the health page hear.
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	a, _, _, _ := gateway(t, "storage: {reserve: 1TiB}\n"+customer)
+	if res := submit(t, a.Addresses("relay"), "news@customer.test", "someone@receiver.test", letter("Hello")); res.Data.Code != 452 {
+		t.Errorf("taken without room: %+v", res)
+	}
+	waitFor(t, "/readyz says 503", func() bool {
+		resp, err := http.Get("http://" + a.Addresses("metrics") + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusServiceUnavailable
+	})
 }
 
 // TestBounce: an unknown user is given up at once, with a notification to the sender in his language.

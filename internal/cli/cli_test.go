@@ -64,6 +64,7 @@ func start(t *testing.T) *gateway {
 	c, err := config.Source{}.Parse(config.File{Name: "test.yaml", Data: fmt.Appendf(nil, `
 hostname: mx.example.org
 data_dir: %s
+storage: {reserve: 16MiB}
 listen: {relay: {address: []}, submission: {address: []}, submissions: {address: []}, web: [], metrics: []}
 dns: {servers: ["%s"], timeout: 1s, attempts: 1}
 customers:

@@ -114,6 +114,7 @@ mx.there.example. 300 IN A 127.0.0.1
 	c, err := config.Source{}.Parse(config.File{Name: "test.yaml", Data: fmt.Appendf(nil, `
 hostname: mx.example.org
 data_dir: %s
+storage: {reserve: 16MiB}
 listen: {relay: {address: ["127.0.0.1:2525"]}, submission: {address: []}, submissions: {address: []}, web: [], metrics: [], bounces: ["127.0.0.1:2526"]}
 dns: {servers: ["%s"], timeout: 1s, attempts: 1}
 filter: {dnsbl: {zones: {zen.spamhaus.org: false, dbl.spamhaus.org: false, multi.surbl.org: false, multi.uribl.com: false, bl.spamcop.net: false, psbl.surriel.com: false, bl.mailspike.net: false, list.dnswl.org: false}}}

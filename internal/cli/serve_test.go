@@ -102,6 +102,7 @@ func TestServe(t *testing.T) {
 		text := fmt.Sprintf(`
 hostname: mx.example.org
 data_dir: %s
+storage: {reserve: 16MiB}
 listen: {relay: {address: ["%s"]}, submission: {address: []}, submissions: {address: []}, web: [], metrics: []}
 dns: {servers: ["%s"], timeout: 1s, attempts: 1}
 %s

@@ -107,6 +107,7 @@ type Config struct {
 type Storage struct {
 	URL      string `key:"url"` // "" = SQLite files in DataDir
 	Password Secret `key:"password_file"`
+	Reserve  Size   `key:"reserve"` // 0 = spool.Options.Reserve's default
 }
 
 // Log says what the operator's log looks like.

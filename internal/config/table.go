@@ -44,6 +44,7 @@ func generalKeys() []Key {
 		{Path: "storage", Doc: "Where state is kept."},
 		{Path: "storage.url", Unit: "URL without password", Sample: "postgres://postern@db.example.org/postern", Restart: true, Doc: "Empty: SQLite files in data_dir, the right choice for one machine. Or a PostgreSQL database, for several."},
 		{Path: "storage.password_file", Unit: "file", Sample: "/etc/postern/db-password", Restart: true, Doc: "File with the database password."},
+		{Path: "storage.reserve", Default: "0B", Unit: sizeUnit, Min: "0B", Max: "1TiB", Restart: true, Doc: "Free space of data_dir's file system below which new mail is refused for a while (452), so that deliveries and databases keep room; taken again at twice that. 0B: 5 % of the file system, at least 1 GiB, at most 4 GiB."},
 		{Path: "log", Doc: "The operator's log, on standard error."},
 		{Path: "log.level", Default: "info", Enum: []string{"debug", "info", "warn", "error"}, Doc: "The least that is written. debug contains mail addresses."},
 		{Path: "log.format", Default: "text", Enum: []string{"text", "json"}, Restart: true, Doc: "One line each, for people or for machines."},

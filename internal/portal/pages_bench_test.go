@@ -141,7 +141,7 @@ func newPast(b *testing.B) *past {
 	}
 	must(b, os.MkdirAll(dir, 0o755))
 	file := filepath.Join(dir, "postern.yaml")
-	must(b, os.WriteFile(file, fmt.Appendf(nil, "hostname: gate.example.test\ndata_dir: %s\ndns: {servers: [\"127.0.0.1:9\"]}\ndelivery: {pools: {default: [{ip: 127.0.0.1, helo: gate.example.test}]}}\n", dir), 0o600))
+	must(b, os.WriteFile(file, fmt.Appendf(nil, "hostname: gate.example.test\ndata_dir: %s\nstorage: {reserve: 16MiB}\ndns: {servers: [\"127.0.0.1:9\"]}\ndelivery: {pools: {default: [{ip: 127.0.0.1, helo: gate.example.test}]}}\n", dir), 0o600))
 	c, err := config.Load(file)
 	must(b, err)
 	free := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}

@@ -257,7 +257,7 @@ func (s *Spool) measureSpace() {
 	}
 	reserve := s.o.Reserve
 	if reserve == 0 {
-		reserve = min(max(total/20, 2<<30), 20<<30)
+		reserve = min(max(total/20, 1<<30), 4<<30)
 	}
 	p.free.Store(free)
 	p.reserve.Store(reserve)

@@ -110,8 +110,8 @@ type Options struct {
 	// InlineBytes is the size above which a body is kept beside. Default 256 KiB; negative: never (a cluster without
 	// a shared Dir).
 	InlineBytes int
-	// Reserve is the free space in bytes below which Put refuses. Default: 5 % of the file system, at least 2 GiB, at
-	// most 20 GiB; negative: not watched. Put accepts again at twice the reserve.
+	// Reserve is the free space in bytes below which Put refuses. Default: 5 % of the file system, at least 1 GiB, at
+	// most 4 GiB; negative: not watched. Put accepts again at twice the reserve.
 	Reserve    int64
 	Logger     *slog.Logger  // for the operator; default: none
 	HoldFor    time.Duration // length of a hold without HoldUntil. Default 7 days

@@ -37,6 +37,7 @@ type gateway struct {
 const configuration = `# Written by postern demo.
 hostname: %[1]s
 data_dir: %[2]s
+storage: {reserve: 64MiB}
 dns: {servers: ["%[3]s"]}
 notice: {operator: operator@postern.example}
 delivery:
