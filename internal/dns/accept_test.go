@@ -54,6 +54,9 @@ func FuzzAnswer(f *testing.F) {
 			}
 			return
 		}
+		if d := delegation(m, "mx1.example.org."); (d.Status == TryLater) != (d.Err != nil) || d.Status == Found && len(d.Servers) == 0 {
+			t.Fatalf("delegation %+v", d)
+		}
 		if verdict(m) != nil {
 			return
 		}

@@ -76,6 +76,8 @@ type Server struct {
 	total  int
 	secure bool
 	hook   Hook
+
+	authority bool
 }
 
 type order struct {

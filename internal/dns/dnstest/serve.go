@@ -24,7 +24,7 @@ func (s *Server) serve(w mdns.ResponseWriter, q *mdns.Msg) {
 	s.total++
 	s.counts[order{name, 0}]++
 	s.counts[order{name, question.Qtype}]++
-	hook, gate, mode, delay, data, secure := s.hook, s.holds[name], s.mode(name, question.Qtype), s.delay(name), s.data, s.secure
+	hook, gate, mode, delay, data, secure, authority := s.hook, s.holds[name], s.mode(name, question.Qtype), s.delay(name), s.data, s.secure, s.authority
 	s.mu.Unlock()
 
 	if hook != nil {
@@ -54,7 +54,11 @@ func (s *Server) serve(w mdns.ResponseWriter, q *mdns.Msg) {
 			return
 		}
 	}
-	raw := spoil(mode, network, q, data, secure)
+	answer := data.answer
+	if authority {
+		answer = data.authoritative
+	}
+	raw := spoil(mode, network, q, data, answer, secure)
 	if raw != nil {
 		_, _ = w.Write(raw)
 	}
@@ -98,7 +102,7 @@ func (s *Server) delay(name string) time.Duration {
 }
 
 // spoil makes the packet that the mode asks for; nil is no answer.
-func spoil(mode Mode, network string, q *mdns.Msg, data *zones, secure bool) []byte {
+func spoil(mode Mode, network string, q *mdns.Msg, data *zones, answer func(*mdns.Msg) *mdns.Msg, secure bool) []byte {
 	switch mode {
 	case Timeout:
 		return nil
@@ -135,7 +139,7 @@ func spoil(mode Mode, network string, q *mdns.Msg, data *zones, secure bool) []b
 			return pack(m, network, q)
 		}
 	}
-	m := data.answer(q)
+	m := answer(q)
 	m.AuthenticatedData = secure && mode != Unsigned
 	switch mode {
 	case WrongID:
