@@ -121,6 +121,7 @@ type Ledger struct {
 	state        atomic.Pointer[snapshot]
 	gate         *password.Gate
 	uses         *usage
+	watchers     watchers
 }
 
 // New checks the options and makes a ledger. It does not read the database: Refresh, SyncConfig and Run do.
@@ -165,6 +166,7 @@ func (l *Ledger) Refresh(ctx context.Context) error {
 	}
 	r.file, r.fileSource = l.tuning, l.tuningSource
 	l.state.Store(newSnapshot(r))
+	l.watchers.wake()
 	return l.refreshUse(ctx)
 }
 

@@ -53,18 +53,6 @@ func scanDossier(r scanner, more ...any) (d Dossier, err error) {
 	return d, err
 }
 
-func queryDossiers(tx *store.Tx, where string, args ...any) (out []Dossier, err error) {
-	rows := tx.Query(`SELECT `+dossierColumns+` FROM reputation_dossier WHERE `+where, args...)
-	for rows.Next() {
-		d, err := scanDossier(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, d)
-	}
-	return out, rows.Err()
-}
-
 // lockDossier reads a dossier to change it.
 func lockDossier(tx *store.Tx, id string) (Dossier, error) {
 	all, err := queryDossiers(tx, `id = ? FOR UPDATE`, id)

@@ -39,22 +39,21 @@ func (w *Watch) LookNow(ctx context.Context, name string) error {
 	return w.lookAt(ctx, []claimed{{t.Name, t.Kind, t.Roles, t.Customer, !slices.Equal(t.Roles, []Role{Ranged})}})
 }
 
-// lookDue looks at the targets whose time has come, one batch of them; more says that there are others.
-func (w *Watch) lookDue(ctx context.Context) (more bool, err error) {
+// lookDue looks at the targets whose time has come, one batch of them, or only at those of some names; more says that there are others.
+func (w *Watch) lookDue(ctx context.Context, only ...string) (more bool, err error) {
 	now := w.o.Now()
 	var batch []claimed
+	condition, args := `next > 0 AND next <= ?`, []any{now}
+	if len(only) > 0 {
+		condition += ` AND target IN (?` + strings.Repeat(", ?", len(only)-1) + `)`
+		for _, name := range only {
+			args = append(args, name)
+		}
+	}
 	err = w.db.Write(ctx, func(tx *store.Tx) error {
 		batch = nil
-		var due []Target
-		rows := tx.Query(`SELECT `+targetColumns+` FROM reputation_target WHERE next > 0 AND next <= ? ORDER BY next LIMIT ? FOR UPDATE SKIP LOCKED`, now, lookBatch)
-		for rows.Next() {
-			t, err := scanTarget(rows)
-			if err != nil {
-				return err
-			}
-			due = append(due, t)
-		}
-		if err := rows.Err(); err != nil {
+		due, err := query(tx, scanTarget, `SELECT `+targetColumns+` FROM reputation_target WHERE `+condition+` ORDER BY next LIMIT ? FOR UPDATE SKIP LOCKED`, append(slices.Clone(args), lookBatch)...)
+		if err != nil {
 			return err
 		}
 		for _, t := range due {

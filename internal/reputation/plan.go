@@ -131,27 +131,42 @@ func rangeSize(r netip.Prefix) (int, bool) {
 
 // sync compares what should be watched with what is, at most once a minute.
 func (w *Watch) sync(ctx context.Context) error {
+	_, err := w.compare(ctx, false)
+	return err
+}
+
+// compare compares what should be watched with what is, where it is time or at once, and returns the names of what was not watched here before. Of the first
+// comparison of a process it returns none: everything is looked at in its time.
+func (w *Watch) compare(ctx context.Context, atOnce bool) (fresh []string, err error) {
+	w.syncing.Lock()
+	defer w.syncing.Unlock()
 	now := w.o.Now()
 	w.mu.Lock()
-	due, former := now.Sub(w.synced) >= syncEvery || w.synced.IsZero(), w.targets
-	hourly := w.synced.IsZero() || now.Truncate(time.Hour).After(w.synced.Truncate(time.Hour))
+	first, due, former := w.synced.IsZero(), now.Sub(w.synced) >= syncEvery, w.targets
+	hourly := first || now.Truncate(time.Hour).After(w.synced.Truncate(time.Hour))
 	w.mu.Unlock()
-	if !due {
-		return nil
+	if !first && !due && !atOnce {
+		return nil, nil
 	}
 	want := w.wanted()
 	if err := w.join(ctx, now, want, former, hourly); err != nil {
-		return err
+		return nil, err
 	}
 	if hourly {
 		if err := w.unwatch(ctx, now, want); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	w.mu.Lock()
 	w.synced, w.targets = now, want
 	w.mu.Unlock()
-	return nil
+	for name := range want {
+		if _, known := former[name]; !known && !first {
+			fresh = append(fresh, name)
+		}
+	}
+	slices.Sort(fresh)
+	return fresh, nil
 }
 
 // join writes down targets that are new or changed, and hourly that the others are still watched.

@@ -66,17 +66,9 @@ func (w *Watch) readTargets(ctx context.Context, q TargetQuery) (p TargetPage, e
 	if q.Cursor != "" {
 		c.add("target > ?", q.Cursor)
 	}
-	err = w.db.Read(ctx, func(tx *store.Tx) error {
-		p.Targets = nil
-		rows := tx.Query(`SELECT `+targetColumns+` FROM reputation_target WHERE `+c.where()+` ORDER BY target LIMIT ?`, append(slices.Clone(c.args), limit+1)...)
-		for rows.Next() {
-			t, err := scanTarget(rows)
-			if err != nil {
-				return err
-			}
-			p.Targets = append(p.Targets, t)
-		}
-		return rows.Err()
+	err = w.db.Read(ctx, func(tx *store.Tx) (err error) {
+		p.Targets, err = query(tx, scanTarget, `SELECT `+targetColumns+` FROM reputation_target WHERE `+c.where()+` ORDER BY target LIMIT ?`, append(slices.Clone(c.args), limit+1)...)
+		return err
 	})
 	if err != nil {
 		return p, fmt.Errorf("reputation: targets: %w", err)
@@ -111,10 +103,7 @@ func (w *Watch) readTarget(ctx context.Context, name string) (t Target, err erro
 	case !found:
 		return t, fmt.Errorf("%w: target %.100q", ErrNotFound, name)
 	}
-	lists := map[string]dnsbl.List{}
-	for _, z := range w.o.Panel.Zones() {
-		lists[z.List.Zone] = z.List
-	}
+	lists := w.lists()
 	for zone, n := range notes {
 		z := Zone{Zone: zone, List: zone, State: n.State, Since: moment(n.Since), Codes: n.Codes, Names: n.Names, Reason: n.Reason, Why: n.Why, Last: n.Last, Answered: moment(n.Answered), Clean: moment(n.Clean)}
 		if l, known := lists[zone]; known {
@@ -319,18 +308,6 @@ func (w *Watch) readTimeline(ctx context.Context, target string, before time.Tim
 	}
 	slices.SortStableFunc(out, func(a, b Moment) int { return b.At.Compare(a.At) })
 	return out[:min(len(out), limit)], nil
-}
-
-func queryActs(tx *store.Tx, where string, args ...any) (out []Act, err error) {
-	rows := tx.Query(`SELECT `+actColumns+` FROM reputation_act WHERE `+where, args...)
-	for rows.Next() {
-		a, err := scanAct(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, a)
-	}
-	return out, rows.Err()
 }
 
 func (w *Watch) readActs(ctx context.Context, id, cursor string, limit int) (acts []Act, next string, err error) {

@@ -4,7 +4,7 @@
 // # What is watched
 //
 // Every egress address of the pools and every name that stands for us (customers' domains, domains of return addresses, host and EHLO names, Options.Domains) is
-// looked up in all lists of the panel every Options.Every and Options.DomainsEvery. The ranges of Options.Ranges are gone through once a day, spread evenly over it:
+// looked up in all lists of the panel every Options.Every and Options.DomainsEvery, and a new one as soon as the accounts know it. The ranges of Options.Ranges are gone through once a day, spread evenly over it:
 // a round. How far a round has come is stored, so that a restart goes on where it was. Of several nodes one at a time goes through a range, and each target is
 // looked at by whoever comes first.
 //
@@ -137,6 +137,8 @@ type Watch struct {
 	wake  chan struct{} // a dossier waits to be gathered
 
 	counts counters
+
+	syncing sync.Mutex // held while the targets are compared
 
 	mu      sync.Mutex
 	synced  time.Time             // when the targets were last compared

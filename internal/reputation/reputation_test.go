@@ -82,12 +82,36 @@ func (a *alarms) keys() []string {
 	return out
 }
 
+// asked counts the questions of a panel. On the wire there may be more: a resolver sends a question again when its answer is late.
+type asked struct {
+	dns.Resolver
+	mu    sync.Mutex
+	names map[string]int
+}
+
+// Query is dns.Resolver's.
+func (a *asked) Query(ctx context.Context, name string, typ dns.Type) dns.Answer {
+	if typ == dns.TypeA {
+		a.mu.Lock()
+		a.names[strings.TrimSuffix(name, ".")]++
+		a.mu.Unlock()
+	}
+	return a.Resolver.Query(ctx, name, typ)
+}
+
+func (a *asked) count(name string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.names[name]
+}
+
 // scene is a gateway with one egress address, one customer, some lists, and a DNS that a test changes.
 type scene struct {
 	t        *testing.T
 	db       *store.DB
 	clock    *clock
 	dns      *dnstest.Server
+	asked    *asked
 	panel    *dnsbl.Panel
 	accounts *account.Ledger
 	journal  *journal.Journal
@@ -125,8 +149,9 @@ func newScene(t *testing.T, db *store.DB, change ...func(*reputation.Options)) *
 	t.Helper()
 	s := &scene{t: t, db: db, clock: &clock{now: time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)}, alarms: &alarms{raised: map[string]reputation.Alarm{}}, records: map[string]string{}}
 	s.dns = dnstest.Start(t, "")
+	s.asked = &asked{Resolver: s.dns.Resolver(t), names: map[string]int{}}
 	var err error
-	if s.panel, err = dnsbl.NewPanel(dnsbl.PanelOptions{Resolver: s.dns.Resolver(t), Lists: testLists(), Now: s.clock.Now}); err != nil {
+	if s.panel, err = dnsbl.NewPanel(dnsbl.PanelOptions{Resolver: s.asked, Lists: testLists(), Now: s.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
 	pools := []account.Pool{{Name: "default", Egress: []account.Egress{{IP: netip.MustParseAddr(egress), HELO: "gate.example.org"}}}}

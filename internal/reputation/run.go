@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,14 +15,17 @@ import (
 const (
 	lookTurn   = 15 * time.Second
 	followTurn = time.Minute
+	// arrivalPause is the least time between two comparisons of what is watched: an import of customers changes the accounts many times a second.
+	arrivalPause = time.Second
 )
 
-// Run watches until ctx ends: own targets, ranges and dossiers each in their own time.
+// Run watches until ctx ends: own targets, ranges, dossiers and what is new each in their own time.
 func (w *Watch) Run(ctx context.Context) error {
 	var work sync.WaitGroup
 	defer work.Wait()
 	work.Go(func() { w.runRounds(ctx) })
 	work.Go(func() { w.runDossiers(ctx) })
+	work.Go(func() { w.runArrivals(ctx) })
 	for {
 		if err := w.lookTurn(ctx); err != nil && ctx.Err() == nil {
 			w.counts.failed.Add(1)
@@ -44,6 +48,43 @@ func (w *Watch) lookTurn(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// runArrivals looks at what is new as soon as the accounts know it, beside the looks that are under way: a customer's first mail must not be what tells of a listing.
+func (w *Watch) runArrivals(ctx context.Context) {
+	if w.o.Accounts == nil {
+		return
+	}
+	changed, stop := w.o.Accounts.Watch()
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		}
+		if err := w.arrivals(ctx); err != nil && ctx.Err() == nil {
+			w.counts.failed.Add(1)
+			w.log.Warn("what is new has not been looked at yet", "error", err) // the next turn does
+		}
+		if !sleep(ctx, arrivalPause) {
+			return
+		}
+	}
+}
+
+// arrivals looks at what has come since what is watched was last compared. Of many that come together, those whose time is spread wait for it.
+func (w *Watch) arrivals(ctx context.Context) error {
+	fresh, err := w.compare(ctx, true)
+	if err != nil {
+		return err
+	}
+	for names := range slices.Chunk(fresh, lookBatch) {
+		if _, err := w.lookDue(ctx, names...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // runDossiers gathers, follows up and tidies.

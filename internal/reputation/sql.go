@@ -118,17 +118,34 @@ func updateListing(tx *store.Tx, l Listing) error {
 	return err
 }
 
-// queryListings reads listings that meet a condition.
-func queryListings(tx *store.Tx, where string, args ...any) (out []Listing, err error) {
-	rows := tx.Query(`SELECT `+listingColumns+` FROM reputation_listing WHERE `+where, args...)
+// query reads all rows of a question.
+func query[T any](tx *store.Tx, scan func(scanner) (T, error), sql string, args ...any) (out []T, err error) {
+	rows := tx.Query(sql, args...)
 	for rows.Next() {
-		l, err := scanListing(rows)
+		x, err := scan(rows)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, l)
+		out = append(out, x)
 	}
 	return out, rows.Err()
+}
+
+// queryListings reads listings that meet a condition; queryEvents, queryDossiers and queryActs do the same for theirs.
+func queryListings(tx *store.Tx, where string, args ...any) ([]Listing, error) {
+	return query(tx, scanListing, `SELECT `+listingColumns+` FROM reputation_listing WHERE `+where, args...)
+}
+
+func queryEvents(tx *store.Tx, where string, args ...any) ([]Event, error) {
+	return query(tx, scanEvent, `SELECT `+eventColumns+` FROM reputation_event WHERE `+where, args...)
+}
+
+func queryDossiers(tx *store.Tx, where string, args ...any) ([]Dossier, error) {
+	return query(tx, func(r scanner) (Dossier, error) { return scanDossier(r) }, `SELECT `+dossierColumns+` FROM reputation_dossier WHERE `+where, args...)
+}
+
+func queryActs(tx *store.Tx, where string, args ...any) ([]Act, error) {
+	return query(tx, scanAct, `SELECT `+actColumns+` FROM reputation_act WHERE `+where, args...)
 }
 
 func insertEvent(tx *store.Tx, e Event) error {
@@ -142,18 +159,6 @@ func scanEvent(r scanner) (e Event, err error) {
 	err = r.Scan(&e.ID, &e.At, &e.Target, (*string)(&e.Kind), &e.Zone, &e.List, &e.Operator, &e.Weight, &names, &e.Text, &e.Dossier)
 	e.Names = strings.Fields(names)
 	return e, err
-}
-
-func queryEvents(tx *store.Tx, where string, args ...any) (out []Event, err error) {
-	rows := tx.Query(`SELECT `+eventColumns+` FROM reputation_event WHERE `+where, args...)
-	for rows.Next() {
-		e, err := scanEvent(rows)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, e)
-	}
-	return out, rows.Err()
 }
 
 // Of a target, what lists say is kept in one row as JSON: 60 lists say little of a clean one.
@@ -229,7 +234,7 @@ func blockPrefix(ip netip.Addr) netip.Prefix {
 	return p
 }
 
-// text0 bounds text that comes from outside.
+// bound bounds text that comes from outside.
 func bound(s string, most int) string {
 	if len(s) > most {
 		s = s[:most]
