@@ -8,13 +8,17 @@
 // taken yet is kept in the database, so that a restart neither repeats nor forgets it; without the database both go on from memory, because
 // that the database is out is a thing to tell.
 //
+// # History
+//
+// What was told stands in the history (History) for Options.Keep: the words, to whom, when it ended, how often it was told again.
+//
 // # What it does not
 //
 // It finds nothing out by itself but what the queue's figures say (Watch). It decides no measure.
 //
 // # Who calls it
 //
-// app raises and clears; api and cli show Raised.
+// app raises and clears; portal, api and cli show Raised and History.
 //
 // # How it fails
 //
@@ -49,11 +53,12 @@ const (
 
 // Alarm is a state that the operator must know of.
 type Alarm struct {
-	Key      string            `json:"key"` // what it is about, stable: "queue.lane orange 192.0.2.10"
-	Severity Severity          `json:"severity"`
-	Code     string            `json:"code"` // the sentences: locale alarm.CODE.title and alarm.CODE.text
-	Args     map[string]string `json:"args,omitempty"`
-	Since    time.Time         `json:"since"`
+	Key      string   `json:"key"` // what it is about, stable: "queue.lane orange 192.0.2.10"
+	Severity Severity `json:"severity"`
+	Code     string   `json:"code"` // the sentences: locale alarm.CODE.title and alarm.CODE.text
+	// Args are what the sentences are filled with. One that is a sentence itself may have its French beside it: "Why" and "Why.fr".
+	Args  map[string]string `json:"args,omitempty"`
+	Since time.Time         `json:"since"`
 }
 
 // Options is what New needs.
@@ -63,8 +68,11 @@ type Options struct {
 	Host    string // the gateway's name, for posts
 	// Mail tells the operator by mail. nil: no mail.
 	Mail   func(ctx context.Context, key, subject, text string) error
+	To     string // the address that Mail writes to, for the history
 	Hooks  []Hook
 	Remind time.Duration   // default 24 h
+	Keep   time.Duration   // how long the history is kept; default 365 days
+	Most   int             // lines of the history at most; default and maximum 100,000
 	Client *webhook.Client // posts; nil: one that may go where CheckURL says
 	Logger *slog.Logger
 	Now    func() time.Time
@@ -82,6 +90,9 @@ type Alarms struct {
 	dirty  map[string]bool      // keys whose row is not as memory has it
 	todo   []telling
 	loaded bool
+
+	unwritten []record  // of the history
+	forgot    time.Time // when old lines were removed last; Run's alone
 }
 
 // standing is an alarm that is raised.
@@ -110,6 +121,12 @@ func New(o Options) (*Alarms, error) {
 	}
 	if o.Remind == 0 {
 		o.Remind = 24 * time.Hour
+	}
+	if o.Keep == 0 {
+		o.Keep = 365 * 24 * time.Hour
+	}
+	if o.Most <= 0 || o.Most > mostLines {
+		o.Most = mostLines
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -219,17 +236,21 @@ func (a *Alarms) Raised() []Alarm {
 
 // Title is the alarm in one line.
 func (a *Alarms) Title(lang string, x Alarm) string {
-	return a.o.Catalog.Text(lang, "alarm."+x.Code+".title", args(x))
+	return a.o.Catalog.Text(lang, "alarm."+x.Code+".title", args(lang, x))
 }
 
 // Text is what it means and what to do.
 func (a *Alarms) Text(lang string, x Alarm) string {
-	return a.o.Catalog.Text(lang, "alarm."+x.Code+".text", args(x))
+	return a.o.Catalog.Text(lang, "alarm."+x.Code+".text", args(lang, x))
 }
 
-func args(x Alarm) map[string]any {
+// args are the arguments in a language.
+func args(lang string, x Alarm) map[string]any {
 	out := make(map[string]any, len(x.Args))
 	for k, v := range x.Args {
+		if own, ok := x.Args[k+"."+lang]; ok {
+			v = own
+		}
 		out[k] = v
 	}
 	return out
@@ -248,6 +269,7 @@ func (a *Alarms) Run(ctx context.Context) error {
 	for {
 		a.load(ctx)
 		a.work(ctx)
+		a.forget(ctx)
 		select {
 		case <-ctx.Done():
 			a.work(ctx) // what came last is written down and waits for the next start
@@ -265,6 +287,13 @@ func (a *Alarms) load(ctx context.Context) {
 		return
 	}
 	rows, err := readStanding(ctx, a.o.DB)
+	var once map[string]time.Time
+	if err == nil {
+		err = a.o.DB.Read(ctx, func(tx *store.Tx) (err error) {
+			once, err = readOnce(tx, a.o.Now().Add(-a.o.Remind))
+			return err
+		})
+	}
 	if err != nil {
 		a.o.Logger.Warn("alarms of before are not known yet", "error", err)
 		return
@@ -272,8 +301,14 @@ func (a *Alarms) load(ctx context.Context) {
 	a.loaded = true
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	for key, at := range once {
+		if _, told := a.once[key]; !told {
+			a.once[key] = at
+		}
+	}
 	for _, s := range rows {
-		if now := a.raised[s.Key]; now != nil { // raised anew before the database answered
+		a.keepLocked(record{telling: telling{s.Alarm, "raised", s.told}}) // of a version without a history, or written down halfway
+		if now := a.raised[s.Key]; now != nil {                           // raised anew before the database answered
 			now.Since = s.Since
 			a.todo = slices.DeleteFunc(a.todo, func(t telling) bool { return t.Key == s.Key && t.event == "raised" && t.Severity == s.Severity })
 			continue
@@ -316,27 +351,51 @@ func (a *Alarms) work(ctx context.Context) {
 		}
 	}
 	a.mu.Unlock()
+	var records []record
 	for _, t := range todo {
-		for _, l := range a.lanes {
-			l.post(ctx, a.compose(t))
-		}
-		if a.o.Mail == nil || t.event == "cleared" || t.event == "test" {
-			continue
-		}
-		key := t.Key + " " + t.event + " " + t.at.UTC().Format(time.RFC3339)
-		if err := a.o.Mail(ctx, key, a.Title(locale.English, t.Alarm), a.Text(locale.English, t.Alarm)); err != nil && ctx.Err() == nil {
-			a.o.Logger.Error("operator not told by mail", "alarm", t.Key, "error", err)
+		if told := a.tell(ctx, t); t.event != "test" {
+			records = append(records, record{t, told})
 		}
 	}
-	if len(changed) == 0 {
+	a.mu.Lock()
+	a.keepLocked(records...)
+	records, a.unwritten = a.unwritten, nil
+	a.mu.Unlock()
+	if len(changed) == 0 && len(records) == 0 {
 		return
 	}
-	if err := writeStanding(ctx, a.o.DB, changed); err != nil {
+	err := a.o.DB.Write(context.WithoutCancel(ctx), func(tx *store.Tx) error {
+		if err := writeStanding(tx, changed); err != nil {
+			return err
+		}
+		return writeRecords(tx, records, a.o.Remind)
+	})
+	if err != nil {
 		a.o.Logger.Warn("alarms not written down, trying again", "error", err)
 		a.mu.Lock()
+		a.unwritten = records
 		for key := range changed {
 			a.dirty[key] = true
 		}
 		a.mu.Unlock()
 	}
+}
+
+// tell posts to every webhook and writes to the operator, and returns to whom.
+func (a *Alarms) tell(ctx context.Context, t telling) (told []string) {
+	for _, l := range a.lanes {
+		l.post(ctx, a.compose(t))
+		told = append(told, "webhook:"+l.Name)
+	}
+	if a.o.Mail == nil || t.event == "cleared" || t.event == "test" {
+		return told
+	}
+	key := t.Key + " " + t.event + " " + t.at.UTC().Format(time.RFC3339)
+	if err := a.o.Mail(ctx, key, a.Title(locale.English, t.Alarm), a.Text(locale.English, t.Alarm)); err != nil {
+		if ctx.Err() == nil {
+			a.o.Logger.Error("operator not told by mail", "alarm", t.Key, "error", err)
+		}
+		return told
+	}
+	return append(told, "mail:"+a.o.To)
 }

@@ -110,12 +110,19 @@ func (d *desk) await(n int) {
 // open makes alarms on db; it runs until the returned function is called.
 func (d *desk) open(db *store.DB) (*alarm.Alarms, func()) {
 	d.t.Helper()
+	return d.openWith(db, func(*alarm.Options) {})
+}
+
+func (d *desk) openWith(db *store.DB, change func(*alarm.Options)) (*alarm.Alarms, func()) {
+	d.t.Helper()
 	catalog, err := locale.New()
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	a, err := alarm.New(alarm.Options{DB: db, Catalog: catalog, Host: "gate.test", Mail: d.mail, Now: d.clock, Logger: storetest.Logger(d.t),
-		Hooks: []alarm.Hook{{Name: "desk", URL: d.http.URL, Secret: secret}}})
+	o := alarm.Options{DB: db, Catalog: catalog, Host: "gate.test", Mail: d.mail, To: "noc@example.test", Now: d.clock, Logger: storetest.Logger(d.t),
+		Hooks: []alarm.Hook{{Name: "desk", URL: d.http.URL, Secret: secret}}}
+	change(&o)
+	a, err := alarm.New(o)
 	if err != nil {
 		d.t.Fatal(err)
 	}

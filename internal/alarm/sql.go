@@ -32,26 +32,25 @@ func readStanding(ctx context.Context, db *store.DB) (out []standing, err error)
 }
 
 // writeStanding makes rows follow memory; nil: the alarm is over.
-func writeStanding(ctx context.Context, db *store.DB, changed map[string]*standing) error {
-	return db.Write(context.WithoutCancel(ctx), func(tx *store.Tx) error {
-		for key, s := range changed {
+func writeStanding(tx *store.Tx, changed map[string]*standing) error {
+	for key, s := range changed {
+		if s == nil {
 			if _, err := tx.Exec(`DELETE FROM alarm_raised WHERE key = ?`, key); err != nil {
 				return err
 			}
-			if s == nil {
-				continue
-			}
-			list, err := json.Marshal(s.Args)
-			if err != nil {
-				return err
-			}
-			if _, err := tx.Exec(`INSERT INTO alarm_raised (key, severity, code, args, since, told) VALUES (?, ?, ?, ?, ?, ?)`,
-				key, string(s.Severity), s.Code, string(list), s.Since.UnixMicro(), s.told.UnixMicro()); err != nil {
-				return err
-			}
+			continue
 		}
-		return nil
-	})
+		list, err := json.Marshal(s.Args)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec(`INSERT INTO alarm_raised (key, severity, code, args, since, told) VALUES (?, ?, ?, ?, ?, ?)
+ ON CONFLICT (key) DO UPDATE SET severity = excluded.severity, code = excluded.code, args = excluded.args, since = excluded.since, told = excluded.told`,
+			key, string(s.Severity), s.Code, string(list), s.Since.UnixMicro(), s.told.UnixMicro()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func writePost(ctx context.Context, db *store.DB, hook string, w waiting) error {
