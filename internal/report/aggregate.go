@@ -2,10 +2,7 @@ package report
 
 import (
 	"errors"
-	"io"
-	"math"
 	"net/netip"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -24,6 +21,8 @@ type Aggregate struct {
 	Errors    []string  // what went wrong on the receiver's side, in his words
 	Policy    PublishedPolicy
 	Records   []AggregateRecord
+
+	times string // begin and end as they stand there
 }
 
 // PublishedPolicy is the policy that the receiver found. Values are in lower case; "" is not told.
@@ -105,9 +104,10 @@ type aggregateReader struct {
 }
 
 // readAggregate reads a DMARC report. The error is ErrNoReport, wraps ErrRefused, or is the reader's.
-func readAggregate(r io.Reader, w *warnings, l ReadLimits) (*Aggregate, error) {
-	a := &aggregateReader{x: newXML(r, w), w: w, limits: l, seen: map[string]bool{}, intern: map[string]string{}}
-	feedback, elements := false, 0
+func readAggregate(x *xmlReader, l ReadLimits) (*Aggregate, error) {
+	a := &aggregateReader{x: x, w: x.w, limits: l, seen: map[string]bool{}, intern: map[string]string{}}
+	x.space = ""
+	feedback, elements, skipped := false, 0, 0
 	for !a.ended {
 		kind, name, value, err := a.x.next()
 		switch {
@@ -116,13 +116,16 @@ func readAggregate(r io.Reader, w *warnings, l ReadLimits) (*Aggregate, error) {
 		case err != nil && feedback:
 			return nil, err
 		case err != nil:
-			if errors.Is(err, ErrRefused) {
-				return nil, err
-			}
-			return nil, ErrNoReport
+			return nil, err
 		}
 		if kind == xmlEnd {
 			break
+		}
+		if skipped > 0 {
+			if len(x.stack) < skipped {
+				skipped = 0
+			}
+			continue
 		}
 		if !feedback {
 			if elements++; elements > 50 {
@@ -131,9 +134,12 @@ func readAggregate(r io.Reader, w *warnings, l ReadLimits) (*Aggregate, error) {
 			feedback = kind == xmlOpen && name == "feedback"
 			continue
 		}
-		if kind == xmlOpen {
+		switch {
+		case kind == xmlOpen && (name == "extension" || name == "extensions"):
+			skipped = len(x.stack) // RFC 9990 3.1.1.5: what others add may be called as our elements are
+		case kind == xmlOpen:
 			err = a.open(name)
-		} else {
+		default:
 			err = a.closed(name, value)
 		}
 		if err != nil {
@@ -147,7 +153,7 @@ func readAggregate(r io.Reader, w *warnings, l ReadLimits) (*Aggregate, error) {
 		if a.record != nil || len(a.out.Records) == 0 {
 			return nil, refusedf("the report ends in the middle: %d records were read", len(a.out.Records))
 		}
-		w.add(WarnTruncated, "")
+		a.w.add(WarnTruncated, "")
 	}
 	a.out.Namespace = a.x.space
 	return &a.out, a.check()
@@ -167,8 +173,15 @@ func (a *aggregateReader) open(name string) error {
 		if len(a.out.Records) >= a.limits.Records {
 			return refusedf("a DMARC report with more than %d records", a.limits.Records)
 		}
+		if a.record != nil { // the one before was not closed
+			a.w.add(WarnNesting, "record")
+			a.finish(a.record)
+			a.out.Records = append(a.out.Records, *a.record)
+		}
 		a.record = &AggregateRecord{}
 	case a.record == nil:
+	case name == "row" && a.record.SourceText != "":
+		a.w.add(WarnRepeated, "row")
 	case outer == "auth_results" && name == "dkim":
 		if len(a.record.Signatures) >= maxSignatures {
 			a.w.add(WarnTooMany, "dkim")
@@ -304,14 +317,13 @@ func (a *aggregateReader) row(r *AggregateRecord, outer, name, value string) {
 }
 
 func (a *aggregateReader) source(r *AggregateRecord, value string) {
-	text := strings.Trim(value, "[] \t\r\n")
-	r.SourceText = a.kept(text, 100)
-	ip, err := netip.ParseAddr(text)
-	if err != nil {
-		a.w.add(WarnAddress, text)
+	r.SourceText = a.kept(value, 100)
+	ip, _ := looseAddress(value)
+	if !ip.IsValid() {
+		a.w.add(WarnAddress, value)
 		return
 	}
-	r.Source = ip.Unmap().WithZone("")
+	r.Source = ip
 	r.SourceText = r.Source.String()
 }
 
@@ -443,6 +455,7 @@ func (a *aggregateReader) check() error {
 		}
 	}
 	o.Begin, o.End = moment(a.begin), moment(a.end)
+	o.times = strings.TrimSpace(clipped(a.begin, 40) + " " + clipped(a.end, 40))
 	if o.Policy.Domain == "" {
 		for i := range o.Records {
 			if o.Records[i].HeaderFrom != "" {
@@ -456,73 +469,6 @@ func (a *aggregateReader) check() error {
 		a.w.add(WarnMissing, "record")
 	}
 	return nil
-}
-
-// moment reads a time: seconds since 1970, with a fraction or without, or a date.
-func moment(s string) time.Time {
-	s = strings.TrimSpace(s)
-	var t time.Time
-	if f, err := strconv.ParseFloat(s, 64); err == nil && f > 0 && f < 1e11 && !math.IsNaN(f) {
-		t = time.Unix(int64(f), 0).UTC()
-	} else {
-		for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02 15:04:05", "2006-01-02T15:04:05-0700", "2006-01-02"} {
-			if at, err := time.Parse(layout, s); err == nil {
-				t = at.UTC()
-				break
-			}
-		}
-	}
-	if !plausible(t) {
-		return time.Time{}
-	}
-	return t
-}
-
-// number reads a count.
-func number(s string) (int64, bool) {
-	s = strings.TrimSpace(s)
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil {
-		f, err := strconv.ParseFloat(s, 64)
-		if err != nil || f != math.Trunc(f) || math.Abs(f) > float64(maxCount) {
-			return 0, false
-		}
-		n = int64(f)
-	}
-	if n < 0 || n > maxCount {
-		return 0, false
-	}
-	return n, true
-}
-
-// reportName is what a DMARC or TLS report's file name says (RFC 7489 7.2.1.1, RFC 8460 5.1): receiver!domain!begin!end[!id].xml.gz.
-type reportName struct {
-	Receiver, Domain string
-	Begin, End       time.Time
-	ID               string
-}
-
-func parseName(name string) (n reportName, ok bool) {
-	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
-		name = name[i+1:]
-	}
-	for _, end := range []string{".gz", ".zip", ".xml", ".json", ".eml"} {
-		if len(name) > len(end) && strings.EqualFold(name[len(name)-len(end):], end) {
-			name = name[:len(name)-len(end)]
-			if end == ".gz" || end == ".zip" {
-				continue
-			}
-		}
-	}
-	f := strings.Split(clipped(name, 500), "!")
-	if len(f) < 4 || len(f) > 6 {
-		return n, false
-	}
-	n = reportName{Receiver: f[0], Domain: strings.ToLower(f[1]), Begin: moment(f[2]), End: moment(f[3])}
-	if len(f) > 4 {
-		n.ID = f[4]
-	}
-	return n, n.Domain != "" && !n.Begin.IsZero() && !n.End.IsZero()
 }
 
 // named fills in what the report leaves out and its file's name tells, and holds the two against each other.
@@ -543,7 +489,7 @@ func (a *Aggregate) named(name string, w *warnings) {
 	}
 	switch {
 	case a.Begin.IsZero() || a.End.IsZero():
-		if ok {
+		if a.Begin, a.End = wholeDay(a.Begin, a.End); ok {
 			a.Begin, a.End = n.Begin, n.End
 		}
 		w.add(WarnNoRange, "")

@@ -50,7 +50,7 @@ const (
 )
 
 // readFeedbackMail reads a complaint or a failure report from a mail. ok is false when it is none.
-func readFeedbackMail(m *mail.Message, _ []byte) (Recognised, bool) {
+func readFeedbackMail(m *mail.Message) (Recognised, bool) {
 	w := &warnings{}
 	if p := feedbackPart(m.Root); p != nil {
 		f := readFeedback(p.Decoded(), w)
@@ -117,9 +117,12 @@ func feedbackPart(root *mail.Part) *mail.Part {
 	return loose
 }
 
+// emptyLines are those that some write between fields.
+var emptyLines = regexp.MustCompile(`\r?\n(?:[ \t]*\r?\n)+`)
+
 // readFeedback reads the fields of the part for machines.
 func readFeedback(raw []byte, w *warnings) *Feedback {
-	raw = bytes.TrimLeft(raw[:min(len(raw), maxFeedback)], " \t\r\n")
+	raw = emptyLines.ReplaceAll(bytes.TrimLeft(raw[:min(len(raw), maxFeedback)], " \t\r\n"), []byte("\n"))
 	h := mail.Parse(append(append([]byte(nil), raw...), "\r\n\r\n"...), mail.Limits{HeaderFields: 500}).Header
 	f := &Feedback{Incidents: 1}
 	get := func(name string, n int) string { return clipped(h.Get(name), n) }
@@ -192,19 +195,12 @@ func (f *Feedback) source(s string) {
 	if s == "" {
 		return
 	}
-	word, _, _ := strings.Cut(s, " ")
-	word = strings.Trim(word, "[]();,")
-	word = strings.TrimPrefix(word, "IPv6:")
-	f.SourceText = clipped(word, 100)
-	ip, err := netip.ParseAddr(word)
-	if err != nil {
-		if ap, err := netip.ParseAddrPort(word); err == nil {
-			ip, f.SourcePort = ap.Addr(), int(ap.Port())
+	f.SourceText = clipped(s, 100)
+	if ip, port := looseAddress(s); ip.IsValid() {
+		f.Source, f.SourceText = ip, ip.String()
+		if port != 0 {
+			f.SourcePort = port
 		}
-	}
-	if ip.IsValid() {
-		f.Source = ip.Unmap().WithZone("")
-		f.SourceText = f.Source.String()
 	}
 }
 

@@ -3,6 +3,8 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -148,6 +150,7 @@ type tlsOnPolicy struct {
 	Summary struct {
 		Successful looseText `json:"total-successful-session-count"`
 		Failed     looseText `json:"total-failure-session-count"`
+		Failed2    looseText `json:"total-failed-session-count"` // of some that mixed the two names up
 	} `json:"summary"`
 	Failures looseList[tlsOnFailure] `json:"failure-details"`
 }
@@ -170,7 +173,7 @@ func (r *reader) json(raw []byte, w *warnings, name string, path []string) {
 		r.refuse(refusedf("%sJSON of more than %s, the most that is read", about(name), bytesText(r.limits.JSON)))
 		return
 	}
-	raw = bytes.TrimSpace(bytes.TrimPrefix(raw, []byte("\xEF\xBB\xBF")))
+	raw = bytes.TrimSpace(narrow(raw))
 	if err := measured(raw); err != nil {
 		r.refuse(named(err, name))
 		return
@@ -179,6 +182,40 @@ func (r *reader) json(raw []byte, w *warnings, name string, path []string) {
 		raw = bytes.ToValidUTF8(raw, []byte("\uFFFD"))
 		w.add(WarnEncoding, "")
 	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	for n := 0; n < maxReports; n++ { // some write several, one behind the other
+		var one json.RawMessage
+		switch err := d.Decode(&one); {
+		case errors.Is(err, io.EOF):
+			return
+		case err != nil && n > 0:
+			if last := len(r.out.Reports) - 1; last >= 0 {
+				r.out.Reports[last].Warnings = append(r.out.Reports[last].Warnings, Warning{WarnTrailing, "", 1})
+			}
+			return
+		case err != nil:
+			if raw[0] == '{' && (bytes.Contains(raw, []byte(`"policies"`)) || bytes.Contains(raw, []byte(`"xarf_version"`)) || bytes.Contains(raw, []byte(`"report-id"`))) {
+				r.refuse(refusedf("%sJSON that cannot be read at byte %d: %v; fetch it from the mail again", about(name), d.InputOffset(), err))
+			}
+			return
+		}
+		list := []json.RawMessage{one}
+		if one[0] == '[' && json.Unmarshal(one, &list) != nil {
+			return
+		}
+		for i, x := range list {
+			if n > 0 || i > 0 {
+				w = &warnings{}
+			}
+			if len(x) > 0 && x[0] == '{' {
+				r.object(x, w, name, path)
+			}
+		}
+	}
+}
+
+// object recognises one report.
+func (r *reader) object(raw []byte, w *warnings, name string, path []string) {
 	var which struct {
 		XARF     json.RawMessage `json:"xarf_version"`
 		Version  json.RawMessage `json:"Version"`
@@ -189,10 +226,7 @@ func (r *reader) json(raw []byte, w *warnings, name string, path []string) {
 		Range    json.RawMessage `json:"date-range"`
 		Name     json.RawMessage `json:"organization-name"`
 	}
-	if err := json.Unmarshal(raw, &which); err != nil {
-		if raw[0] == '{' && (bytes.Contains(raw, []byte(`"policies"`)) || bytes.Contains(raw, []byte(`"xarf_version"`)) || bytes.Contains(raw, []byte(`"report-id"`))) {
-			r.refuse(refusedf("%sJSON that cannot be read: %v", about(name), err))
-		}
+	if json.Unmarshal(raw, &which) != nil {
 		return
 	}
 	switch {
@@ -273,7 +307,7 @@ func readTLS(raw []byte, name string, w *warnings) (*TLSReport, error) {
 	n, known := parseName(name)
 	switch {
 	case t.Begin.IsZero() || t.End.IsZero():
-		if known {
+		if t.Begin, t.End = wholeDay(t.Begin, t.End); known {
 			t.Begin, t.End = n.Begin, n.End
 		}
 		w.add(WarnNoRange, "")
@@ -282,7 +316,7 @@ func readTLS(raw []byte, name string, w *warnings) (*TLSReport, error) {
 		w.add(WarnNoRange, "")
 	}
 	if t.Begin.IsZero() {
-		return nil, refusedf("the TLS report does not say of which time it speaks")
+		return nil, refusedf("the TLS report does not say of which time it speaks%s; a file called receiver!domain!begin!end.json would", quoted(strings.TrimSpace(j.Range.Start.clipped(40)+" "+j.Range.End.clipped(40))))
 	}
 	if t.End.Sub(t.Begin) > 25*time.Hour {
 		w.add(WarnRange, t.End.Sub(t.Begin).Round(time.Hour).String())
@@ -312,6 +346,9 @@ func (p *tlsOnPolicy) read(name reportName, w *warnings) TLSPolicy {
 		w.add(WarnMissing, "policy-domain")
 	}
 	out.Successful = sessions(p.Summary.Successful, "total-successful-session-count", w)
+	if p.Summary.Failed == "" {
+		p.Summary.Failed = p.Summary.Failed2
+	}
 	out.Failed = sessions(p.Summary.Failed, "total-failure-session-count", w)
 	for i, f := range p.Failures {
 		if i == maxTLSFailures {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"postern/internal/mail"
@@ -19,19 +20,52 @@ func (r *reader) read(raw []byte, name string, path []string) {
 		r.refuse(refusedf("%sarchives and mails wrapped in each other more than %d times", about(name), maxWraps))
 		return
 	}
-	trimmed := bytes.TrimLeft(bytes.TrimPrefix(raw, []byte("\xEF\xBB\xBF")), " \t\r\n")
-	switch {
+	if packed := bytes.TrimLeft(raw, " \t\r\n"); len(packed) < len(raw) && isArchive(packed) {
+		raw = packed
+	}
+	first := firstCharacter(raw[:min(len(raw), 4096)])
+	switch what := foreign(raw); {
 	case bytes.HasPrefix(raw, []byte("PK\x03\x04")), bytes.HasPrefix(raw, []byte("PK\x05\x06")):
 		r.zip(raw, name, path)
 	case bytes.HasPrefix(raw, []byte{0x1f, 0x8b}):
 		r.gzip(raw, name, path)
-	case len(trimmed) == 0:
-	case trimmed[0] == '<' || bytes.HasPrefix(raw, []byte{0xFE, 0xFF}) || bytes.HasPrefix(raw, []byte{0xFF, 0xFE}):
+	case what != "":
+		r.refuse(refusedf("%sit is packed with %s, which reports are not: unpack it and give what is inside", about(name), what))
+	case first == '<':
 		r.xml(bytes.NewReader(raw), &warnings{}, name, path)
-	case trimmed[0] == '{' || trimmed[0] == '[':
-		r.json(trimmed, &warnings{}, name, path)
+	case first == '{' || first == '[':
+		r.json(raw, &warnings{}, name, path)
+	case first == 0 && len(raw) < 4096:
 	default:
-		r.mail(raw, name, path)
+		r.messages(raw, name, path)
+	}
+}
+
+// isArchive reports whether data begins as an archive that is read.
+func isArchive(data []byte) bool {
+	return bytes.HasPrefix(data, []byte("PK\x03\x04")) || bytes.HasPrefix(data, []byte{0x1f, 0x8b})
+}
+
+// foreign names the form of an archive that is not read; "": it is none.
+func foreign(raw []byte) string {
+	for _, x := range []struct{ head, name string }{{"BZh", "bzip2"}, {"\xFD7zXZ\x00", "xz"}, {"7z\xBC\xAF\x27\x1C", "7-Zip"}, {"Rar!\x1A\x07", "RAR"}, {"\x28\xB5\x2F\xFD", "Zstandard"}, {"MSCF\x00\x00\x00\x00", "Cabinet"}} {
+		if bytes.HasPrefix(raw, []byte(x.head)) {
+			return x.name
+		}
+	}
+	if len(raw) >= 512 && bytes.Equal(raw[257:262], []byte("ustar")) {
+		return "tar"
+	}
+	return ""
+}
+
+// messages reads a mail, or each of a mailbox (RFC 4155).
+func (r *reader) messages(raw []byte, name string, path []string) {
+	for _, one := range SplitMailbox(raw) {
+		if len(r.out.Reports) >= maxReports {
+			return
+		}
+		r.mail(one, name, path)
 	}
 }
 
@@ -48,15 +82,32 @@ func within(path []string, what string) []string {
 	return append(append([]string(nil), path...), what)
 }
 
-// xml reads a DMARC report from a stream. It reads to the end of the stream, so that an archive's checksum is known.
+// xml reads the DMARC reports of a stream: one, or some that follow each other. It reads to the end of the stream, so that an archive's checksum is known.
 func (r *reader) xml(in io.Reader, w *warnings, name string, path []string) {
-	a, err := readAggregate(in, w, r.limits)
-	if err == nil {
-		_, err = io.Copy(io.Discard, in)
+	type found struct {
+		a *Aggregate
+		w *warnings
+	}
+	var all []found
+	x, left, err := newXML(in, w), r.limits, error(nil)
+	for len(all) < maxReports {
+		var a *Aggregate
+		if a, err = readAggregate(x, left); err != nil {
+			break
+		}
+		all = append(all, found{a, x.w})
+		left.Records -= len(a.Records)
+		x.w = &warnings{}
 	}
 	var broken *brokenError
+	if errors.Is(err, ErrRefused) && len(all) > 0 {
+		r.refuse(named(err, name))
+	}
+	if len(all) > 0 && !errors.As(err, &broken) {
+		_, err = io.Copy(io.Discard, in)
+	}
 	switch {
-	case errors.As(err, &broken) && a != nil:
+	case errors.As(err, &broken) && len(all) > 0:
 		w.add(broken.code, broken.text)
 	case errors.As(err, &broken):
 		r.refuse(refusedf("%s%s", about(name), broken.text))
@@ -70,16 +121,25 @@ func (r *reader) xml(in io.Reader, w *warnings, name string, path []string) {
 		r.refuse(named(err, name))
 		return
 	}
-	a.named(name, w)
-	if a.Policy.Domain == "" {
-		r.refuse(refusedf("%sthe report does not say of which domain it speaks", about(name)))
-		return
+	for _, f := range all {
+		f.a.named(name, f.w)
+		switch {
+		case f.a.Policy.Domain == "":
+			r.refuse(refusedf("%sthe report does not say of which domain it speaks; a file called receiver!domain!begin!end.xml would", about(name)))
+		case f.a.Begin.IsZero():
+			r.refuse(refusedf("%sthe report does not say of which time it speaks%s; a file called receiver!domain!begin!end.xml would", about(name), quoted(f.a.times)))
+		default:
+			r.add(Recognised{Kind: KindAggregate, Name: name, Path: path, Aggregate: f.a, Warnings: f.w.list})
+		}
 	}
-	if a.Begin.IsZero() {
-		r.refuse(refusedf("%sthe report does not say of which time it speaks", about(name)))
-		return
+}
+
+// quoted puts a text that could not be read into a sentence.
+func quoted(s string) string {
+	if s == "" {
+		return ""
 	}
-	r.add(Recognised{Kind: KindAggregate, Name: name, Path: path, Aggregate: a, Warnings: w.list})
+	return fmt.Sprintf(" (%q)", s)
 }
 
 // named puts a file's name before what was refused in it.
@@ -118,7 +178,7 @@ func (m *meter) Read(p []byte) (int, error) {
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			code, text = WarnTruncated, "it ends early"
 		}
-		return n, &brokenError{code, "the archive is damaged: " + text}
+		return n, &brokenError{code, "the archive is damaged: " + text + "; fetch it from the mail again"}
 	}
 	return n, err
 }
@@ -134,13 +194,13 @@ func (r *reader) unfolded(in io.Reader, w *warnings, name string, path []string)
 		}
 		return
 	}
-	trimmed := bytes.TrimLeft(bytes.TrimPrefix(head, []byte("\xEF\xBB\xBF")), " \t\r\n")
+	first := firstCharacter(head)
 	switch {
 	case bytes.HasPrefix(head, []byte("PK\x03\x04")):
-		r.refuse(refusedf("%sa zip archive inside an archive", about(name)))
+		r.refuse(refusedf("%sa zip archive inside an archive: unpack the outer one and give what is inside", about(name)))
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}) && strings.HasSuffix(strings.Join(path, " "), "gzip gzip"):
 		r.refuse(refusedf("%sgzip inside gzip inside gzip", about(name)))
-	case len(trimmed) > 0 && trimmed[0] == '<' || bytes.HasPrefix(head, []byte{0xFE, 0xFF}) || bytes.HasPrefix(head, []byte{0xFF, 0xFE}):
+	case first == '<':
 		r.xml(b, w, name, path)
 	default: // JSON, another gzip, a mail: small ones
 		raw, err := io.ReadAll(io.LimitReader(b, r.limits.JSON+1))
@@ -156,7 +216,7 @@ func (r *reader) unfolded(in io.Reader, w *warnings, name string, path []string)
 			r.refuse(refusedf("%sit unfolds to more than %s, the most that is read of what is no XML", about(name), bytesText(r.limits.JSON)))
 			return
 		}
-		if len(trimmed) > 0 && (trimmed[0] == '{' || trimmed[0] == '[') {
+		if first == '{' || first == '[' {
 			r.json(raw, w, name, path)
 			return
 		}
@@ -223,7 +283,7 @@ func (r *reader) zip(raw []byte, name string, path []string) {
 	}
 	z, err := zip.NewReader(bytes.NewReader(raw), int64(len(raw)))
 	if err != nil {
-		r.refuse(refusedf("%sa zip archive that cannot be read: %v", about(name), err))
+		r.refuse(refusedf("%sa zip archive that cannot be read: %v; fetch it from the mail again", about(name), err))
 		return
 	}
 	found := 0
@@ -236,12 +296,12 @@ func (r *reader) zip(raw []byte, name string, path []string) {
 			return
 		}
 		if f.Flags&1 != 0 {
-			r.refuse(refusedf("%sit is encrypted", about(f.Name)))
+			r.refuse(refusedf("%sit is encrypted: unpack it and give what is inside", about(f.Name)))
 			continue
 		}
 		in, err := f.Open()
 		if err != nil {
-			r.refuse(refusedf("%s%v", about(f.Name), err))
+			r.refuse(refusedf("%s%v: unpack it and give what is inside", about(f.Name), err))
 			continue
 		}
 		w := &warnings{}
@@ -270,13 +330,13 @@ func (r *reader) mail(raw []byte, name string, path []string) {
 	}
 	before := len(r.out.Reports) + len(r.out.Refused)
 	r.parts(m, within(path, "mail"))
-	if len(r.out.Reports)+len(r.out.Refused) > before {
-		return
-	}
-	if x, ok := readFeedbackMail(m, raw); ok {
-		x.Name, x.Path = name, within(path, "mail")
-		r.add(x)
-		return
+	own := len(r.out.Reports)+len(r.out.Refused) > before
+	if !own && (feedbackPart(m.Root) != nil || !forwards(m)) {
+		if x, ok := readFeedbackMail(m); ok {
+			x.Name, x.Path = name, within(path, "mail")
+			r.add(x)
+			return
+		}
 	}
 	for _, p := range messages(m.Root) { // forwarded as an attachment
 		inner := p.Decoded()
@@ -284,6 +344,16 @@ func (r *reader) mail(raw []byte, name string, path []string) {
 			r.read(inner, clipped(p.Filename, maxName), within(path, "mail"))
 		}
 	}
+}
+
+// forwards reports whether a message brings another that has a part for machines: what the outer one says of it is no report of its own.
+func forwards(m *mail.Message) bool {
+	for _, p := range messages(m.Root) {
+		if feedbackPart(mail.Parse(p.Decoded(), mail.Limits{Parts: 50, Depth: 5}).Root) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // parts reads what is attached to a message, or stands in it.
@@ -305,13 +375,14 @@ func (r *reader) parts(m *mail.Message, path []string) {
 			continue // read as a message, if nothing else is found
 		}
 		body := p.Decoded()
-		head := bytes.TrimLeft(bytes.TrimPrefix(body[:min(len(body), 512)], []byte("\xEF\xBB\xBF")), " \t\r\n")
+		head := bytes.TrimLeft(bytes.TrimPrefix(body[:min(len(body), 512)], byteMark), " \t\r\n")
+		first := firstCharacter(body[:min(len(body), 4096)])
 		switch {
 		case len(head) < 2:
-		case bytes.HasPrefix(body, []byte("PK\x03\x04")), bytes.HasPrefix(body, []byte{0x1f, 0x8b}):
+		case isArchive(body), isArchive(head), foreign(body) != "":
 			r.read(body, clipped(p.Filename, maxName), path)
-		case head[0] == '<' && (p.MediaType != "text/html" || bytes.HasPrefix(head, []byte("<?xml"))),
-			head[0] == '{' && (p.MediaType != "text/html"):
+		case first == '<' && (p.MediaType != "text/html" || bytes.HasPrefix(head, []byte("<?xml")) || bytes.HasPrefix(head, []byte("<feedback"))),
+			(first == '{' || first == '[') && p.MediaType != "text/html":
 			r.read(body, clipped(p.Filename, maxName), path)
 		default: // base64 without saying so
 			if packed, ok := hiddenBase64(head, body); ok {
@@ -324,25 +395,30 @@ func (r *reader) parts(m *mail.Message, path []string) {
 // messages are the messages attached to a message.
 func messages(root *mail.Part) (out []*mail.Part) {
 	stack := []*mail.Part{root}
+	digest := map[*mail.Part]bool{} // parts that are messages unless they say otherwise (RFC 2046 5.1.5)
 	for n := 0; len(stack) > 0 && n < 300 && len(out) < 50; n++ {
 		p := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
 		switch {
 		case p == nil:
-		case p.MediaType == "message/rfc822" || p.MediaType == "message/global" || strings.HasSuffix(strings.ToLower(p.Filename), ".eml"):
+		case digest[p] && p.Header.Get("Content-Type") == "", p.MediaType == "message/rfc822" || p.MediaType == "message/global" || strings.HasSuffix(strings.ToLower(p.Filename), ".eml"):
 			out = append(out, p)
 		case strings.HasPrefix(p.MediaType, "multipart/"):
 			for i := len(p.Children) - 1; i >= 0; i-- {
 				stack = append(stack, p.Children[i])
+				digest[p.Children[i]] = p.MediaType == "multipart/digest"
 			}
 		}
 	}
 	return out
 }
 
-// hiddenBase64 decodes an archive that was encoded without the header saying so: its first bytes tell.
+// hidden are the beginnings of archives, XML and JSON in base64.
+var hidden = []string{"H4sI", "UEsDB", "PD94bW", "PGZlZWRiYWNr", "77u/PD94bW", "77u/PGZlZW", "eyJ", "ewog", "ew0K", "ewoJ"}
+
+// hiddenBase64 decodes a report that was encoded without the header saying so: its first bytes tell.
 func hiddenBase64(head, body []byte) ([]byte, bool) {
-	if !bytes.HasPrefix(head, []byte("H4sI")) && !bytes.HasPrefix(head, []byte("UEsDB")) {
+	if !slices.ContainsFunc(hidden, func(s string) bool { return bytes.HasPrefix(head, []byte(s)) }) {
 		return nil, false
 	}
 	p := mail.Parse(append([]byte("Content-Transfer-Encoding: base64\r\nContent-Type: application/octet-stream\r\n\r\n"), body...), mail.Limits{}).Root

@@ -5,10 +5,14 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/unicode"
 )
 
 // Bounds of XML. Reports have no use for more.
@@ -17,6 +21,9 @@ const (
 	maxText  = 16 << 10 // bytes kept of one text; the rest is skipped
 	maxAttrs = 64       // of one tag
 )
+
+// charsetOf finds the charset in an XML declaration.
+var charsetOf = regexp.MustCompile(`encoding\s*=\s*["']\s*([-a-z0-9_:.]{2,40})\s*["']`)
 
 // errNotXML: it is a page, no report.
 var errNotXML = errors.New("HTML")
@@ -36,28 +43,19 @@ const (
 type xmlReader struct {
 	r     *bufio.Reader
 	w     *warnings
-	latin bool     // the declaration names a charset of one byte per character
-	stack []string // open elements
-	again int      // closes that are still to be told
-	text  []byte   // since the last tag
-	tag   []byte   // scratch
-	space string   // xmlns of the outermost element that has one
+	wide  bool              // it is UTF-16 or UTF-32, whatever the declaration says
+	other encoding.Encoding // charset that the declaration names; nil: UTF-8, or one that nobody knows
+	stack []string          // open elements
+	again int               // closes that are still to be told
+	text  []byte            // since the last tag
+	tag   []byte            // scratch
+	space string            // xmlns of the outermost element that has one
 	names map[string]string
 }
 
 func newXML(r io.Reader, w *warnings) *xmlReader {
-	b := bufio.NewReaderSize(r, 32<<10)
-	if head, _ := b.Peek(4); len(head) >= 2 {
-		switch {
-		case head[0] == 0xFE && head[1] == 0xFF:
-			b = bufio.NewReaderSize(&utf16Reader{r: b, big: true}, 32<<10)
-		case head[0] == 0xFF && head[1] == 0xFE:
-			b = bufio.NewReaderSize(&utf16Reader{r: b}, 32<<10)
-		case len(head) >= 3 && head[0] == 0xEF && head[1] == 0xBB && head[2] == 0xBF:
-			_, _ = b.Discard(3)
-		}
-	}
-	return &xmlReader{r: b, w: w, names: map[string]string{}}
+	b, wide := narrowed(bufio.NewReaderSize(r, 32<<10))
+	return &xmlReader{r: b, w: w, wide: wide, names: map[string]string{}}
 }
 
 // next returns the next beginning or end of an element. After xmlClose, value is the text that stood in the element, if it held no other.
@@ -165,12 +163,12 @@ func (x *xmlReader) take() string {
 	s := string(raw)
 	switch {
 	case utf8.ValidString(s):
-	case x.latin:
-		r := make([]rune, len(raw))
-		for i, c := range raw {
-			r[i] = rune(c)
+	case x.other != nil:
+		if out, err := x.other.NewDecoder().Bytes(raw); err == nil {
+			s = string(out)
+			break
 		}
-		s = string(r)
+		fallthrough
 	default:
 		x.w.add(WarnEncoding, "")
 		s = strings.ToValidUTF8(s, "\uFFFD")
@@ -309,9 +307,12 @@ func (x *xmlReader) instruction() error {
 	if err := x.skipPast("?>", &x.tag); err != nil {
 		return err
 	}
-	low := bytes.ToLower(x.tag)
-	if bytes.HasPrefix(low, []byte("xml ")) {
-		x.latin = bytes.Contains(low, []byte("iso-8859-")) || bytes.Contains(low, []byte("windows-125")) || bytes.Contains(low, []byte("latin"))
+	if low := bytes.ToLower(x.tag); bytes.HasPrefix(low, []byte("xml")) && !x.wide {
+		if m := charsetOf.FindSubmatch(low); m != nil {
+			if x.other, _ = htmlindex.Get(string(m[1])); x.other == unicode.UTF8 {
+				x.other = nil
+			}
+		}
 	}
 	return nil
 }
@@ -396,43 +397,4 @@ func entity(s string) string {
 		return "\uFFFD"
 	}
 	return string(rune(n))
-}
-
-// utf16Reader turns UTF-16 into UTF-8.
-type utf16Reader struct {
-	r    *bufio.Reader
-	big  bool
-	out  []byte
-	high rune
-}
-
-// Read is io.Reader's.
-func (u *utf16Reader) Read(p []byte) (int, error) {
-	for len(u.out) == 0 {
-		a, err := u.r.ReadByte()
-		if err != nil {
-			return 0, err
-		}
-		b, err := u.r.ReadByte()
-		if err != nil {
-			return 0, io.EOF
-		}
-		if u.big {
-			a, b = b, a
-		}
-		c := rune(a) | rune(b)<<8
-		switch {
-		case c == 0xFEFF:
-		case utf16.IsSurrogate(c) && u.high == 0:
-			u.high = c
-		case u.high != 0:
-			u.out = utf8.AppendRune(u.out, utf16.DecodeRune(u.high, c))
-			u.high = 0
-		default:
-			u.out = utf8.AppendRune(u.out, c)
-		}
-	}
-	n := copy(p, u.out)
-	u.out = u.out[:copy(u.out, u.out[n:])]
-	return n, nil
 }
