@@ -1,10 +1,8 @@
 package checkup
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -63,13 +61,21 @@ func (v *view) nameServers() []Finding {
 		all.Go(func() { servers[i] = v.nameServer(zone, h) })
 	}
 	var soa, wild []Finding
+	var above handover
 	all.Go(func() { soa = v.startOf(zone) })
 	all.Go(func() { wild = v.wildcard() })
+	all.Go(func() { above = v.handedOver(zone) })
 	all.Wait()
-	out := v.eachServer(zone, servers)
+	servers = append(servers, v.onlyAbove(zone, hosts, above)...)
+	out, answered := v.eachServer(zone, servers)
 	out = append(out, v.together(zone, servers, w)...)
 	out = append(append(out, soa...), wild...)
-	if len(out) > 0 {
+	var handed []Finding
+	if answered { // else the way from here is closed or leads elsewhere, for the parent's servers as well
+		handed = v.compare(zone, above, servers)
+	}
+	fine := func(f Finding) bool { return f.State == Fine }
+	if out = append(out, slices.DeleteFunc(slices.Clone(handed), fine)...); len(out) > 0 {
 		return out
 	}
 	for _, s := range servers {
@@ -77,7 +83,24 @@ func (v *view) nameServers() []Finding {
 			w.note(q)
 		}
 	}
-	return []Finding{v.finding(NameServers, w, "ns.fine", Fine, map[string]any{"Zone": zone, "Number": len(servers), "Servers": strings.Join(hosts, ", ")})}
+	return append([]Finding{v.finding(NameServers, w, "ns.fine", Fine, map[string]any{"Zone": zone, "Number": len(servers), "Servers": strings.Join(hosts, ", ")})}, handed...)
+}
+
+// onlyAbove looks at the servers that the parent names and the zone does not: half of the world asks them.
+func (v *view) onlyAbove(zone string, hosts []string, above handover) []nameServer {
+	var missing []string
+	for _, h := range above.servers {
+		if !above.own && !slices.Contains(hosts, h) && len(hosts)+len(missing) < maxServers {
+			missing = append(missing, h)
+		}
+	}
+	out := make([]nameServer, len(missing))
+	var all sync.WaitGroup
+	for i, h := range missing {
+		all.Go(func() { out[i] = v.nameServer(zone, h) })
+	}
+	all.Wait()
+	return out
 }
 
 // nameServer looks one name up and asks its addresses.
@@ -113,11 +136,7 @@ func (v *view) nameServer(zone, name string) nameServer {
 // serves asks one address of a name server whether it holds the zone, and what it holds.
 func (v *view) serves(zone string, ip netip.Addr, w *witness) served {
 	out := served{ip: ip}
-	timeout := nsTimeout
-	if t := v.o.Probes.Timeout; t > 0 {
-		timeout = min(timeout, t)
-	}
-	at, err := dns.At(ip, dns.Options{Timeout: timeout, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) { return v.dial(ctx, network, addr) }})
+	at, err := v.at(ip)
 	if err != nil {
 		out.state, out.why = "silent", "ns-network"
 		return out
@@ -150,6 +169,15 @@ func (v *view) serves(zone string, ip netip.Addr, w *witness) served {
 	return out
 }
 
+// at asks one name server for what it holds itself.
+func (v *view) at(ip netip.Addr) (*dns.Client, error) {
+	timeout := nsTimeout
+	if t := v.o.Probes.Timeout; t > 0 {
+		timeout = min(timeout, t)
+	}
+	return dns.At(ip, dns.Options{Timeout: timeout, Dial: v.dial})
+}
+
 // stateOf is what an answer to the question for the zone's start says of a server.
 func stateOf(soa dns.Answer) (string, Phrase) {
 	switch {
@@ -174,17 +202,15 @@ func stateOf(soa dns.Answer) (string, Phrase) {
 }
 
 // eachServer says what is wrong with single servers. A server is called silent when another of its address family answers, else it may be us; and when
-// none of them answers for the zone, which the resolver could find all the same, the way from here is closed or leads elsewhere.
-func (v *view) eachServer(zone string, servers []nameServer) []Finding {
+// none of them answers for the zone (answered is false), which the resolver could find all the same, the way from here is closed or leads elsewhere.
+func (v *view) eachServer(zone string, servers []nameServer) (out []Finding, answered bool) {
 	heard := map[bool]bool{} // by address family
-	answered := false        // one of them, for the zone
 	for _, s := range servers {
 		for _, x := range s.asked {
 			heard[x.ip.Is4()] = heard[x.ip.Is4()] || x.state != "silent"
 			answered = answered || x.state == "ok"
 		}
 	}
-	var out []Finding
 	add := func(s nameServer, code string, st State, args map[string]any) {
 		args["Server"], args["Zone"] = clip(s.name, 253), zone
 		f := v.finding(NameServers, s.w, code, st, args)
@@ -226,7 +252,7 @@ func (v *view) eachServer(zone string, servers []nameServer) []Finding {
 		}
 		out = append(out, v.finding(NameServers, w, "ns.unheard", Unknown, map[string]any{"IPs": strings.Join(unheard, ", "), "Zone": zone}))
 	}
-	return out
+	return out, answered
 }
 
 // together says what is wrong with the servers as a whole.

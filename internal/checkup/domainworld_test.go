@@ -127,7 +127,7 @@ func perfect() map[string]string {
 func perfectly() map[string]string {
 	return map[string]string{
 		"lists": "lists.off=unknown", "spf": "spf.good=fine", "dkim": "dkim.key-fine=fine", "dmarc": "dmarc.enforced=fine", "mx": "mx.fine=fine",
-		"ns": "ns.fine=fine", "dnssec": "dnssec.fine=fine", "caa": "caa.fine=fine", "sts": "sts.enforced=fine", "tlsrpt": "tlsrpt.fine=fine", "bimi": "bimi.fine=fine",
+		"ns": "ns.delegation-fine=fine ns.fine=fine", "dnssec": "dnssec.fine=fine", "caa": "caa.fine=fine", "sts": "sts.enforced=fine", "tlsrpt": "tlsrpt.fine=fine", "bimi": "bimi.fine=fine",
 	}
 }
 
@@ -139,6 +139,8 @@ type internet struct {
 	second *dnstest.Server // ns2; nil: the same as dns
 	silent map[string]bool // addresses that do not answer at all
 	astray bool            // every name server is somebody else, who does not know the zone
+	parent *dnstest.Server // the name server of test., which delegates the zone
+	above  string          // what it says of shop.test; "": what the zone says
 	policy http.HandlerFunc
 	cert   string // name in the certificate of the policy host
 
@@ -168,9 +170,37 @@ func zoneOf(pieces map[string]string) string {
 
 func newInternet(t testing.TB, zone string) *internet {
 	t.Helper()
-	n := &internet{dns: dnstest.Start(t, zone), silent: map[string]bool{}, cert: "mta-sts.shop.test", policy: serves("text/plain", goodPolicy)}
+	n := &internet{dns: dnstest.Start(t, zone), above: delegationOf(zone), silent: map[string]bool{}, cert: "mta-sts.shop.test", policy: serves("text/plain", goodPolicy)}
 	n.dns.SetSecure(true)
 	return n
+}
+
+// nic is the zone above, as far as it is not about shop.test.
+const nic = `
+test. 300 IN SOA a.nic.test. hostmaster.nic.test. 1 14400 3600 1209600 3600
+test. 300 IN NS a.nic.test.
+a.nic.test. 300 IN A 192.0.2.54
+$ORIGIN shop.test.
+`
+
+// delegationOf are the NS records of shop.test in a zone text, with the addresses of those that lie in it.
+func delegationOf(zone string) string {
+	_, own, _ := strings.Cut(zone, "$ORIGIN shop.test.\n")
+	names := map[string]bool{}
+	var b strings.Builder
+	for line := range strings.Lines(own) {
+		if host, ok := strings.CutPrefix(line, "@ 300 IN NS "); ok {
+			names[strings.TrimSpace(host)] = true
+			b.WriteString(line)
+		}
+	}
+	for line := range strings.Lines(own) {
+		owner, rest, _ := strings.Cut(line, " ")
+		if names[owner] && (strings.HasPrefix(rest, "300 IN A ") || strings.HasPrefix(rest, "300 IN AAAA ")) {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 // serves is a page of a policy host.
@@ -200,6 +230,8 @@ func (n *internet) dial(ctx context.Context, network, addr string) (net.Conn, er
 		return nil, ctx.Err()
 	case ap.Port() == 53 && n.second != nil && (n.astray || ap.Addr().String() == "198.51.100.53"):
 		to = n.second.Addr()
+	case ap.Port() == 53 && ap.Addr().String() == "192.0.2.54" && n.parent != nil:
+		to = n.parent.Addr()
 	case ap.Port() == 53 && ap.Addr().Is4():
 		to = n.dns.Addr()
 	case ap.Port() == 443 && ap.Addr().String() == "192.0.2.80" && n.web != nil:
@@ -214,6 +246,10 @@ func (n *internet) dial(ctx context.Context, network, addr string) (net.Conn, er
 func (n *internet) checker(t testing.TB, with ...func(*checkup.CheckerOptions)) *checkup.Checker {
 	t.Helper()
 	n.serve(t)
+	if n.parent == nil && n.above != "" {
+		n.parent = dnstest.Start(t, nic+n.above)
+		n.parent.SetAuthority(true)
+	}
 	o := checkup.CheckerOptions{Resolver: n.dns.Resolver(t), Probes: checkup.Probes{Dial: n.dial, RootCAs: n.roots, Timeout: 700 * time.Millisecond}}
 	for _, f := range with {
 		f(&o)

@@ -93,9 +93,9 @@ var setUps = []setUp{
 	{name: "no reports", rule: "RFC 9989 4.7 rua=", zone: policy("v=DMARC1; p=reject"), want: "dmarc.blind=advice"},
 	{name: "DMARC does not answer", rule: "RFC 9989 4.10", world: fails("_dmarc.shop.test", dnstest.ServFail), want: "dmarc.unknown=unknown bimi.unknown=unknown"},
 	{name: "subdomain under its organization's policy", rule: "RFC 9989 4.10", of: of("news.shop.test"), zone: piece("news", subdomain), only: true,
-		want: "lists.off=unknown spf.good=fine dkim.key-missing=problem dmarc.enforced=fine mx.fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.fine=fine"},
+		want: "lists.off=unknown spf.good=fine dkim.key-missing=problem dmarc.enforced=fine mx.fine=fine ns.delegation-fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.fine=fine"},
 	{name: "subdomain let go by sp", rule: "RFC 9989 4.7 sp=", of: of("news.shop.test"), zone: pieces("news", subdomain, "dmarc", txt("_dmarc", "v=DMARC1; p=reject; sp=none; rua=mailto:d@shop.test")), only: true,
-		want: "lists.off=unknown spf.good=fine dkim.key-missing=problem dmarc.none=advice mx.fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.not-enforced=problem"},
+		want: "lists.off=unknown spf.good=fine dkim.key-missing=problem dmarc.none=advice mx.fine=fine ns.delegation-fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.not-enforced=problem"},
 
 	// MX
 	{name: "null MX beside an address", rule: "RFC 7505 3, 4.2", zone: piece("mx", "@ 300 IN MX 0 .\n@ 300 IN A 192.0.2.25\n"), want: "mx.null=problem -sts -tlsrpt"},
@@ -137,6 +137,27 @@ var setUps = []setUp{
 	{name: "a name server without address", rule: "RFC 1912 2.8", zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2.dns.test.\n@ 300 IN NS gone.dns.test.\n"), want: "ns.no-address=problem"},
 	{name: "a name server in a private network", rule: "RFC 1918", zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2.dns.test.\n@ 300 IN NS inner.dns.test.\n"), want: "ns.private=problem"},
 	{name: "a name server whose address does not come", rule: "RFC 2308 7.1", world: fails("ns2.dns.test", dnstest.ServFail), want: "ns.address-unknown=unknown"},
+	{name: "the parent knows nothing of the zone", rule: "RFC 1034 4.2.1", world: above("other 300 IN TXT x\n"), want: "ns.undelegated=problem"},
+	{name: "the parent's servers hold the zone as well", rule: "RFC 1034 4.3.2", world: above(perfect()["soa"] + perfect()["ns"]), want: "ns.delegation-inside=fine ns.fine=fine"},
+	{name: "the parent's servers are silent", rule: "unknown is no fault", world: silent("192.0.2.54"), want: "ns.parent-unknown=unknown"},
+	{name: "the parent's servers refuse", rule: "unknown is no fault", world: func(n *internet) { n.above = "@ 300 IN TXT x\n"; n.dns.Fail("a.nic.test", dnstest.ServFail) }, want: "ns.parent-unknown=unknown"},
+	{name: "which servers the parent has does not come", rule: "unknown is no fault", world: failsType("test", dns.TypeNS, dnstest.ServFail), want: "ns.parent-unknown=unknown"},
+	{name: "the parent names one more", rule: "RFC 1034 4.2.2, RFC 1912 2.3", world: above("@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2.dns.test.\n@ 300 IN NS near.dns.test.\n"), want: "ns.parent-differs=advice"},
+	{name: "the parent names one less", rule: "RFC 1034 4.2.2", world: above("@ 300 IN NS ns1.dns.test.\n"), want: "ns.parent-differs=advice"},
+	{name: "the parent names one that is lame", rule: "RFC 1912 2.8", world: func(n *internet) {
+		above("@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2.dns.test.\n")(n)
+		second(func(s *dnstest.Server) { s.Fail("*", dnstest.Refused) })(n)
+	}, zone: piece("ns", "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS near.dns.test.\n"), want: "ns.lame=problem ns.parent-differs=advice"},
+	{name: "the parent names others only", rule: "RFC 1034 4.2.2: the zone has moved", world: above("@ 300 IN NS near.dns.test.\n"), want: "ns.parent-differs=problem"},
+	{name: "a name server within the zone, with glue", rule: "RFC 1034 4.2.1", zone: within, want: "ns.delegation-fine=fine ns.fine=fine"},
+	{name: "one of two without glue", rule: "RFC 9471 3", zone: within, world: above("@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2\n"), want: "ns.glue-missing=advice"},
+	{name: "no glue at all", rule: "RFC 1034 4.2.1", zone: pieces("ns", "@ 300 IN NS ns2\n@ 300 IN NS ns3\nns2 300 IN A 198.51.100.53\nns3 300 IN A 192.0.2.53\n"), world: above("@ 300 IN NS ns2\n@ 300 IN NS ns3\n"), want: "ns.glue-missing=problem"},
+	{name: "glue of an old address", rule: "RFC 1912 2.3", zone: within, world: above("@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2\nns2 300 IN A 203.0.113.53\n"), want: "ns.glue-differs=problem"},
+	{name: "glue of an old address beside the new", rule: "RFC 1912 2.3", zone: within, world: above("@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2\nns2 300 IN A 203.0.113.53\nns2 300 IN A 198.51.100.53\n"), want: "ns.glue-differs=advice"},
+	{name: "addresses for the glue do not come", rule: "unknown is no fault", zone: within, world: func(n *internet) {
+		above("@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2\nns2 300 IN A 198.51.100.53\n")(n)
+		n.dns.FailType("ns2.shop.test", dns.TypeAAAA, dnstest.ServFail)
+	}, want: "ns.delegation-fine=fine ns.fine=fine"},
 	{name: "wildcard TXT", rule: "RFC 1912 2.7, RFC 4592 2.2.1", zone: piece("wild", `* 300 IN TXT "v=spf1 -all"`+"\n"), want: "ns.wildcard=advice"},
 	{name: "the domain does not exist", rule: "RFC 8020 2", of: of("gone-shop.test"), only: true, want: "lists.off=unknown ns.no-domain=problem"},
 	{name: "SERVFAIL for everything", rule: "RFC 2308 7.1", world: everything(dnstest.ServFail), want: allUnknown},
@@ -193,6 +214,12 @@ const allUnknown = "spf.unknown=unknown dkim.key-unknown=unknown dmarc.unknown=u
 
 // subdomain is news.shop.test, with mail and SPF of its own.
 const subdomain = "news 300 IN MX 10 mx1\nnews 300 IN TXT \"v=spf1 ip4:192.0.2.25 -all\"\n"
+
+// within is the zone with one of its name servers in it.
+var within = map[string]string{"ns": "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2\nns2 300 IN A 198.51.100.53\n"}
+
+// above lets the parent's server say something else of shop.test.
+func above(text string) func(*internet) { return func(n *internet) { n.above = text } }
 
 func piece(name, text string) map[string]string { return map[string]string{name: text} }
 
