@@ -23,12 +23,8 @@ func (c *command) credentialLimits() *cobra.Command {
 	f.IntVar(&x.RecipientsDay, "recipients-day", 0, "most `recipients` of a day")
 	f.StringSliceVar(&x.Networks, "network", nil, "client `network` it is taken from; may be given again")
 	f.StringVar(&x.Label, "label", "", "what uses it, for people")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		old, err := credentialOf(cmd.Context(), server, args[0])
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		old, err := credentialOf(ctx, server, args[0])
 		if err != nil {
 			return err
 		}
@@ -44,16 +40,16 @@ func (c *command) credentialLimits() *cobra.Command {
 			}
 		}
 		if changed {
-			if old, err = server.UpdateCredential(cmd.Context(), args[0], y); err != nil {
+			if old, err = server.UpdateCredential(ctx, args[0], y); err != nil {
 				return err
 			}
 		}
-		use, err := server.CredentialUse(cmd.Context(), args[0])
+		use, err := server.CredentialUse(ctx, args[0])
 		if err != nil {
 			return err
 		}
 		return c.printLimits(old, use)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 

@@ -5,7 +5,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"postern/internal/locale"
 	"postern/internal/world"
 )
 
@@ -15,12 +14,9 @@ func (c *command) demo() *cobra.Command {
 		Long: "Show the whole product: a gateway, senders and receivers on loopback, without configuration and without the internet.\n" +
 			"With --once it tells its story and ends; without, traffic goes on until it is interrupted."}
 	cmd.Flags().BoolVar(&o.Once, "once", false, "end after the story")
-	cmd.Flags().StringVar(&o.Language, "lang", locale.English, "language of the story: `en` or fr")
+	languageFlag(cmd, &o.Language, "the story")
 	cmd.Flags().StringVar(&o.Dir, "dir", "", "`folder` for temporary files (default: the system's)")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := knownLanguage(o.Language); err != nil {
-			return err
-		}
 		o.Out, o.Color, o.Columns = c.Stdout, c.color, c.columns
 		err := world.Demo(cmd.Context(), o)
 		if errors.Is(err, world.ErrNotAsTold) {

@@ -145,13 +145,7 @@ func (c *command) keyList() *cobra.Command {
 			return err
 		}
 		t := c.table("DOMAIN", "SELECTOR", "ALGORITHM", "STATE", "CREATED")
-		for _, k := range keys {
-			if c.json {
-				if err := c.object(k); err != nil {
-					return err
-				}
-				continue
-			}
+		return printList(c, keys, "There is no signing key. Make one: postern dkim new DOMAIN", t, func(k api.SigningKey) {
 			state := cell{text: "signs", style: green}
 			if !k.Active {
 				state = cell{text: "inactive", style: dim}
@@ -160,28 +154,17 @@ func (c *command) keyList() *cobra.Command {
 			if domain != "" {
 				t.notes[len(t.rows)-1] = append(t.notes[len(t.rows)-1], "    "+clean(k.Zone))
 			}
-		}
-		switch {
-		case c.json:
-			return nil
-		case len(keys) == 0:
-			return c.say("There is no signing key. Make one: postern dkim new DOMAIN")
-		}
-		return t.print(c.Stdout)
+		})
 	}
 	return c.jsonFlag(cmd)
 }
 
 func (c *command) keyAct(name, text string, act func(*api.Client, context.Context, string, string) (api.Done, error)) *cobra.Command {
-	return &cobra.Command{Use: name + " DOMAIN SELECTOR", Short: text, Args: exactly("a domain", "a selector"), RunE: func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		d, err := act(server, cmd.Context(), args[0], args[1])
+	return &cobra.Command{Use: name + " DOMAIN SELECTOR", Short: text, Args: exactly("a domain", "a selector"), RunE: c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		d, err := act(server, ctx, args[0], args[1])
 		if err != nil {
 			return err
 		}
 		return c.say("%s", d.Text)
-	}}
+	})}
 }

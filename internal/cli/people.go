@@ -40,18 +40,14 @@ func (c *command) customerAdd() *cobra.Command {
 	cmd := &cobra.Command{Use: "add ID", Short: "Add a customer", Args: exactly("an id (a-z, 0-9 and -)"),
 		Example: "  postern customer add bakery --name 'Boulangerie Martin' --contact owner@bakery.example --domain bakery.example"}
 	settingFlags(cmd, &x.CustomerSettings)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
 		x.ID = args[0]
-		added, err := server.AddCustomer(cmd.Context(), x)
+		added, err := server.AddCustomer(ctx, x)
 		if err != nil {
 			return err
 		}
 		return c.printCustomer(added)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -59,12 +55,8 @@ func (c *command) customerUpdate() *cobra.Command {
 	var x api.CustomerSettings
 	cmd := &cobra.Command{Use: "update ID", Short: "Change the settings that are named, leave the others", Args: exactly("a customer's id")}
 	settingFlags(cmd, &x)
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		old, err := server.Customer(cmd.Context(), args[0])
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		old, err := server.Customer(ctx, args[0])
 		if err != nil {
 			return err
 		}
@@ -80,44 +72,27 @@ func (c *command) customerUpdate() *cobra.Command {
 				take()
 			}
 		}
-		changed, err := server.UpdateCustomer(cmd.Context(), args[0], y)
+		changed, err := server.UpdateCustomer(ctx, args[0], y)
 		if err != nil {
 			return err
 		}
 		return c.printCustomer(changed)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
 func (c *command) customerList() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the customers", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		customers, err := server.Customers(cmd.Context())
+	return c.jsonFlag(&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the customers", Args: exactly(), RunE: c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		customers, err := server.Customers(ctx)
 		if err != nil {
 			return err
 		}
 		t := c.table("ID", "NAME", "STATE", "MODE", "DOMAINS", "NETWORKS", "CREDENTIALS", "DEFINED IN")
-		for _, x := range customers {
-			if c.json {
-				if err := c.object(x); err != nil {
-					return err
-				}
-				continue
-			}
+		return printList(c, customers, "There is no customer yet, so no mail is taken. Add one: postern customer add ID --domain DOMAIN", t, func(x api.Customer) {
 			t.row(x.ID, x.Name, sending(x), fmt.Sprintf("%s > %s", x.Mode, points(x.Threshold)), few(x.Domains), few(x.Networks),
 				cell{text: fmt.Sprint(x.Credentials), right: true}, x.Origin)
-		}
-		switch {
-		case c.json:
-			return nil
-		case len(customers) == 0:
-			return c.say("There is no customer yet, so no mail is taken. Add one: postern customer add ID --domain DOMAIN")
-		}
-		return t.print(c.Stdout)
-	}})
+		})
+	})})
 }
 
 func sending(x api.Customer) cell {
@@ -139,17 +114,13 @@ func few(values []string) string {
 }
 
 func (c *command) customerShow() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: "show ID", Short: "Show one customer", Args: exactly("a customer's id"), RunE: func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		x, err := server.Customer(cmd.Context(), args[0])
+	return c.jsonFlag(&cobra.Command{Use: "show ID", Short: "Show one customer", Args: exactly("a customer's id"), RunE: c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		x, err := server.Customer(ctx, args[0])
 		if err != nil {
 			return err
 		}
 		return c.printCustomer(x)
-	}})
+	})})
 }
 
 func (c *command) printCustomer(x api.Customer) error {
@@ -186,13 +157,9 @@ func (c *command) customerSuspend() *cobra.Command {
 }
 
 func (c *command) customerAct(name, text string, act func(*api.Client, context.Context, string) (api.Done, error)) *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: name + " ID...", Short: text, Args: several("a customer's id"), RunE: func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		return c.each(args, func(id string) (api.Done, error) { return act(server, cmd.Context(), id) })
-	}})
+	return c.jsonFlag(&cobra.Command{Use: name + " ID...", Short: text, Args: several("a customer's id"), RunE: c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		return c.each(args, func(id string) (api.Done, error) { return act(server, ctx, id) })
+	})})
 }
 
 func (c *command) credentials() *cobra.Command {
@@ -204,12 +171,8 @@ func (c *command) credentialAdd() *cobra.Command {
 	cmd := &cobra.Command{Use: "add CUSTOMER", Short: "Make a user name and a password; the password is shown this once", Args: exactly("a customer's id"),
 		Example: "  postern credential add bakery --label 'web shop'"}
 	cmd.Flags().StringVar(&label, "label", "", "what uses it, for people")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		x, err := server.AddCredential(cmd.Context(), args[0], label)
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		x, err := server.AddCredential(ctx, args[0], label)
 		if err != nil {
 			return err
 		}
@@ -221,7 +184,7 @@ func (c *command) credentialAdd() *cobra.Command {
 		}
 		c.warn("the password is shown this once and cannot be read again; a lost one is replaced with a new credential")
 		return nil
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -232,46 +195,25 @@ func (c *command) credentialList() *cobra.Command {
 		}
 		return nil
 	}}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		all, err := server.Credentials(cmd.Context(), strings.Join(args, ""))
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		all, err := server.Credentials(ctx, strings.Join(args, ""))
 		if err != nil {
 			return err
 		}
 		t := c.table("USER", "CUSTOMER", "STATE", "LIMITS", "LAST USED", "CREATED", "LABEL")
-		for _, x := range all {
-			if c.json {
-				if err := c.object(x); err != nil {
-					return err
-				}
-				continue
-			}
+		return printList(c, all, "There is no credential. Make one: postern credential add CUSTOMER", t, func(x api.Credential) {
 			state := cell{text: "valid", style: green}
 			if x.Revoked {
 				state = cell{text: "revoked", style: dim}
 			}
 			t.row(x.User, x.Customer, state, limitsOf(x), lastUse(x), clock(x.Created), x.Label)
-		}
-		switch {
-		case c.json:
-			return nil
-		case len(all) == 0:
-			return c.say("There is no credential. Make one: postern credential add CUSTOMER")
-		}
-		return t.print(c.Stdout)
-	}
+		})
+	})
 	return c.jsonFlag(cmd)
 }
 
 func (c *command) credentialRevoke() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: "revoke USER...", Short: "End credentials at once", Args: several("user names"), RunE: func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		return c.each(args, func(user string) (api.Done, error) { return server.RevokeCredential(cmd.Context(), user) })
-	}})
+	return c.jsonFlag(&cobra.Command{Use: "revoke USER...", Short: "End credentials at once", Args: several("user names"), RunE: c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		return c.each(args, func(user string) (api.Done, error) { return server.RevokeCredential(ctx, user) })
+	})})
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -22,33 +23,15 @@ func (c *command) poolList() *cobra.Command {
 	return c.jsonFlag(&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "Show the pools, their addresses, warm-ups and floors", Args: exactly(),
 		Long: "Show the pools and their addresses. Below an address that is new: what its plan allows today towards each receiver it has written to, and how much of it is used. Below any address: the receivers " +
 			"that forget an address which sends too little, where yesterday was too little.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			server, err := c.server()
+		RunE: c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+			pools, err := server.Pools(ctx)
 			if err != nil {
 				return err
-			}
-			pools, err := server.Pools(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if !c.json && len(pools) == 0 {
-				return c.say("There are no pools: mail leaves from whichever address the system chooses.")
 			}
 			t := c.table("POOL", "ADDRESS", "NAME IN HELO", "STATE")
-			for _, p := range pools {
-				if c.json {
-					if err := c.object(p); err != nil {
-						return err
-					}
-					continue
-				}
-				c.poolRows(t, p)
-			}
-			if c.json {
-				return nil
-			}
-			return t.print(c.Stdout)
-		}})
+			return printList(c, pools, "There are no pools: mail leaves from whichever address the system chooses.", t,
+				func(p api.Pool) { c.poolRows(t, p) })
+		})})
 }
 
 // poolRows are the addresses of a pool, each with what is to be known of it.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -42,11 +43,7 @@ func (c *command) queueList() *cobra.Command {
 	cmd.Flags().StringVar(&q.Domain, "domain", "", "only messages with a recipient in this `domain`")
 	cmd.Flags().IntVar(&most, "limit", 200, "at most so many; 0 for all")
 	cmd.Flags().BoolVar(&ids, "ids", false, "queue IDs only, one per line")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, _ []string) error {
 		t := c.table("ID", "STATE", "AGE", "SIZE", "FROM", "TO")
 		states, n, more := map[api.State]int{}, 0, false
 		var bytes int64
@@ -55,7 +52,7 @@ func (c *command) queueList() *cobra.Command {
 			if most > 0 {
 				q.Limit = min(500, most-n)
 			}
-			page, err := server.List(cmd.Context(), q)
+			page, err := server.List(ctx, q)
 			if err != nil {
 				return err
 			}
@@ -84,7 +81,7 @@ func (c *command) queueList() *cobra.Command {
 			return nil
 		}
 		return c.endOfList(t, states, n, bytes, more)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -141,18 +138,11 @@ func (c *command) endOfList(t *table, states map[api.State]int, n int, bytes int
 }
 
 func (c *command) queueShow() *cobra.Command {
-	language := "en"
+	var language string
 	cmd := &cobra.Command{Use: "show ID", Short: "Show one message: envelope, recipients, what the filter found", Args: exactly("a queue ID")}
-	cmd.Flags().StringVar(&language, "lang", "en", "language of the explanations of tests: `en` or fr")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := knownLanguage(language); err != nil {
-			return err
-		}
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		m, err := server.Message(cmd.Context(), args[0], language)
+	languageFlag(cmd, &language, "the explanations of tests")
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		m, err := server.Message(ctx, args[0], language)
 		if err != nil {
 			return err
 		}
@@ -160,7 +150,7 @@ func (c *command) queueShow() *cobra.Command {
 			return c.object(m)
 		}
 		return c.printMessage(m)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -220,18 +210,11 @@ func (c *command) printMessage(m api.Message) error {
 }
 
 func (c *command) queueExplain() *cobra.Command {
-	language := "en"
+	var language string
 	cmd := &cobra.Command{Use: "explain ID", Short: "Say why a message waits, and until when", Args: exactly("a queue ID")}
-	cmd.Flags().StringVar(&language, "lang", "en", "language of the sentences: `en` or fr")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := knownLanguage(language); err != nil {
-			return err
-		}
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		e, err := server.ExplainIn(cmd.Context(), args[0], language)
+	languageFlag(cmd, &language, "the sentences")
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		e, err := server.ExplainIn(ctx, args[0], language)
 		if err != nil {
 			return err
 		}
@@ -247,7 +230,7 @@ func (c *command) queueExplain() *cobra.Command {
 			_, _ = fmt.Fprint(c.Stdout, wrap(clean(s), "  ", c.columns))
 		}
 		return nil
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -261,21 +244,17 @@ func (c *command) queueRetry() *cobra.Command {
 		}
 		return nil
 	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
 		if all {
 			args = []string{"all"}
 		}
 		return c.each(args, func(id string) (api.Done, error) {
 			if all {
-				return server.RetryAll(cmd.Context())
+				return server.RetryAll(ctx)
 			}
-			return server.Retry(cmd.Context(), id)
+			return server.Retry(ctx, id)
 		})
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -305,13 +284,9 @@ func (c *command) queueHold() *cobra.Command {
 
 func (c *command) queueRelease() *cobra.Command {
 	return c.jsonFlag(&cobra.Command{Use: "release ID...", Short: "Let held messages go as they are", Args: several("queue IDs"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			server, err := c.server()
-			if err != nil {
-				return err
-			}
-			return c.each(args, func(id string) (api.Done, error) { return server.Release(cmd.Context(), id) })
-		}})
+		RunE: c.served(func(ctx context.Context, server *api.Client, args []string) error {
+			return c.each(args, func(id string) (api.Done, error) { return server.Release(ctx, id) })
+		})})
 }
 
 func (c *command) queueDrop() *cobra.Command {
@@ -319,18 +294,14 @@ func (c *command) queueDrop() *cobra.Command {
 	cmd := &cobra.Command{Use: "drop ID...", Short: "Remove messages for good; their senders are not told", Args: several("queue IDs"),
 		Long: "Remove messages for good. Their senders are not told. On a terminal it asks first, unless --yes is given."}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
 		if _, person := terminal(c.Stdin); person && !yes {
 			if !c.agreed(fmt.Sprintf("Remove %s for good?", count(len(args), "message"))) {
 				return c.say("Nothing is removed.")
 			}
 		}
-		return c.each(args, func(id string) (api.Done, error) { return server.Drop(cmd.Context(), id) })
-	}
+		return c.each(args, func(id string) (api.Done, error) { return server.Drop(ctx, id) })
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -344,14 +315,10 @@ func (c *command) agreed(question string) bool {
 
 func (c *command) queueRetest() *cobra.Command {
 	return c.jsonFlag(&cobra.Command{Use: "retest ID...", Short: "Test held messages again; those no longer above the threshold are released", Args: several("queue IDs"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			server, err := c.server()
-			if err != nil {
-				return err
-			}
+		RunE: c.served(func(ctx context.Context, server *api.Client, args []string) error {
 			return c.each(args, func(id string) (api.Done, error) {
-				r, err := server.Retest(cmd.Context(), id)
+				r, err := server.Retest(ctx, id)
 				return api.Done{Text: r.Text}, err
 			})
-		}})
+		})})
 }

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"postern/internal/api"
 )
 
 func (c *command) returnPath() *cobra.Command {
@@ -12,12 +15,8 @@ func (c *command) returnPath() *cobra.Command {
 			"X-Postern-Ref, or a text that holds one. Exit code 1 when it is forged or none of ours.",
 		Example: "  postern return-path show b-aeaztrybzv…@bounce.example.org\n  postern return-path show '<m-aeaztrybzv…@gate.example.org>'",
 		Args:    exactly("a return address, a Message-ID or a reference")}
-	show.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		x, err := server.ReturnAddress(cmd.Context(), args[0])
+	show.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		x, err := server.ReturnAddress(ctx, args[0])
 		if err != nil {
 			return err
 		}
@@ -40,6 +39,6 @@ func (c *command) returnPath() *cobra.Command {
 		}
 		return c.pairs(c.Stdout, "It is a", what, "Message", cell{text: string(x.QueueID), style: bold}, "Accepted", both(x.Made, c.now()), "Recipient", recipient, "Customer", customer,
 			"Sender", x.Sender, "From", x.From, "Subject", x.Subject)
-	}
+	})
 	return branch("return-path", "Return addresses of our own", c.jsonFlag(show))
 }

@@ -82,6 +82,12 @@ func (c *command) scan() *cobra.Command {
 	return c.jsonFlag(cmd)
 }
 
+// languageFlag gives a command the flag --lang, which must name a language that we speak.
+func languageFlag(cmd *cobra.Command, language *string, of string) {
+	cmd.Flags().StringVar(language, "lang", locale.English, "language of "+of+": `en` or fr")
+	cmd.PreRunE = func(*cobra.Command, []string) error { return knownLanguage(*language) }
+}
+
 func knownLanguage(language string) error {
 	for _, l := range locale.Languages() {
 		if l == language {

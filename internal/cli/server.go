@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -40,6 +41,36 @@ func (c *command) server() (*api.Client, error) {
 	return api.NewClient(path, c.operator()), nil
 }
 
+// served makes a command out of what asks the running gateway.
+func (c *command) served(run func(ctx context.Context, server *api.Client, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		server, err := c.server()
+		if err != nil {
+			return err
+		}
+		return run(cmd.Context(), server, args)
+	}
+}
+
+// printList prints what the gateway told: with --json an object a line, else the sentence none, or a table with what row adds for each value.
+func printList[T any](c *command, all []T, none string, t *table, row func(T)) error {
+	switch {
+	case c.json:
+		for _, x := range all {
+			if err := c.object(x); err != nil {
+				return err
+			}
+		}
+		return nil
+	case len(all) == 0:
+		return c.say("%s", none)
+	}
+	for _, x := range all {
+		row(x)
+	}
+	return t.print(c.Stdout)
+}
+
 // each does an act for each name; one that fails does not stop the others.
 func (c *command) each(names []string, act func(name string) (api.Done, error)) error {
 	var failed error
@@ -65,12 +96,8 @@ func (c *command) each(names []string, act func(name string) (api.Done, error)) 
 }
 
 func (c *command) status() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: "status", Short: "Show how the gateway is", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		st, err := server.Status(cmd.Context())
+	return c.jsonFlag(&cobra.Command{Use: "status", Short: "Show how the gateway is", Args: exactly(), RunE: c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		st, err := server.Status(ctx)
 		if err != nil {
 			return err
 		}
@@ -78,7 +105,7 @@ func (c *command) status() *cobra.Command {
 			return c.object(st)
 		}
 		return c.printStatus(st)
-	}})
+	})})
 }
 
 func (c *command) printStatus(st api.Status) error {
@@ -137,15 +164,11 @@ func waiting(n int) string {
 func (c *command) reload() *cobra.Command {
 	return &cobra.Command{Use: "reload", Short: "Make the gateway read its configuration again", Args: exactly(),
 		Long: "Make the gateway read its configuration again, as SIGHUP does. A configuration with a fault is refused whole and the running one stays.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			server, err := c.server()
-			if err != nil {
-				return err
-			}
-			d, err := server.Reload(cmd.Context())
+		RunE: c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+			d, err := server.Reload(ctx)
 			if err != nil {
 				return err
 			}
 			return c.say("%s", d.Text)
-		}}
+		})}
 }

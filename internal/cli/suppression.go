@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -43,18 +44,14 @@ func (c *command) suppressionList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List addresses that are not written to, the newest first", Args: exactly()}
 	suppressionFlags(cmd, &q)
 	cmd.Flags().IntVarP(&limit, "limit", "n", limit, "at most so `many`; 0 = all")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, _ []string) error {
 		t, shown, more := c.table("ADDRESS", "FOR", "REASON", "SINCE", "UNTIL", "HITS", "BY", "ANSWER"), 0, true
 		for more && (limit <= 0 || shown < limit) {
 			q.Limit = 1000
 			if limit > 0 {
 				q.Limit = min(q.Limit, limit-shown)
 			}
-			page, err := server.Suppressed(cmd.Context(), q)
+			page, err := server.Suppressed(ctx, q)
 			if err != nil {
 				return err
 			}
@@ -86,7 +83,7 @@ func (c *command) suppressionList() *cobra.Command {
 			return c.say("There are more; see them with -n 0, or choose with --customer, --domain, --reason.")
 		}
 		return nil
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -107,18 +104,11 @@ func code(n int) string {
 }
 
 func (c *command) suppressionShow() *cobra.Command {
-	lang := "en"
+	var lang string
 	cmd := &cobra.Command{Use: "show ADDRESS", Short: "Show why an address is not written to, and what was lifted before", Args: exactly("an address")}
-	cmd.Flags().StringVar(&lang, "lang", lang, "language of the reasons: `en` or fr")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := knownLanguage(lang); err != nil {
-			return err
-		}
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		found, err := server.SuppressedAddress(cmd.Context(), args[0], lang)
+	languageFlag(cmd, &lang, "the reasons")
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		found, err := server.SuppressedAddress(ctx, args[0], lang)
 		if err != nil {
 			return err
 		}
@@ -168,7 +158,7 @@ func (c *command) suppressionShow() *cobra.Command {
 			return errBad
 		}
 		return nil
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -183,7 +173,7 @@ func (c *command) suppressionAdd() *cobra.Command {
 	f.StringVar(&until, "until", "", "when it `ends`: 48h, 30d, 2027-01-31 (default: as the reason says)")
 	f.StringVar(&r.Note, "note", "", "a `text` for those who look at it")
 	cmd.RunE = func(cmd *cobra.Command, args []string) (err error) {
-		if r.Until, err = end(until, c.now()); err != nil {
+		if r.Until, err = ending("--until", until, c.now()); err != nil {
 			return err
 		}
 		server, err := c.server()
@@ -206,17 +196,13 @@ func (c *command) suppressionLift() *cobra.Command {
 	cmd.Flags().StringVar(&r.Customer, "customer", "", "`id` of the customer whose entry it is (default: everybody's)")
 	cmd.Flags().BoolVar(&r.All, "all", false, "the entries of all customers, and everybody's")
 	cmd.Flags().StringVar(&r.Why, "why", "", "the `reason`, for the audit")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
 		return c.each(args, func(address string) (api.Done, error) {
 			one := r
 			one.Address = address
-			return server.LiftSuppressed(cmd.Context(), one)
+			return server.LiftSuppressed(ctx, one)
 		})
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -358,14 +344,10 @@ func (c *command) suppressionExport() *cobra.Command {
 	cmd := &cobra.Command{Use: "export", Short: "Print the list as CSV, the newest first", Args: exactly(),
 		Long: "Print the list as CSV, the newest first. Cells that a spreadsheet would take for a formula begin with an apostrophe, which import takes away."}
 	suppressionFlags(cmd, &q)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, _ []string) error {
 		q.Limit = 2000
 		for {
-			page, err := server.ExportSuppressed(cmd.Context(), q)
+			page, err := server.ExportSuppressed(ctx, q)
 			if err != nil {
 				return err
 			}
@@ -376,6 +358,6 @@ func (c *command) suppressionExport() *cobra.Command {
 				return nil
 			}
 		}
-	}
+	})
 	return cmd
 }

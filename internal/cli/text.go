@@ -2,7 +2,9 @@ package cli
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf16"
 )
@@ -58,4 +60,23 @@ func escapeControls(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// ending reads when something ends, as the flag says: "" is never, 30d or 48h is a length of time from now, a day counts whole.
+func ending(flag, text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n > 0 && n <= 36500 {
+			return now.AddDate(0, 0, n), nil
+		}
+	}
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return now.Add(d), nil
+	}
+	if t, err := time.ParseInLocation(time.DateOnly, text, now.Location()); err == nil {
+		return t.AddDate(0, 0, 1), nil
+	}
+	return time.Time{}, usagef("%s %s is no end; expected 48h, 30d or a day such as 2027-01-31", flag, text)
 }

@@ -1,10 +1,10 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -31,23 +31,13 @@ func (c *command) scoresList(customer *string) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List points that are not the tests' own; with --customer, what counts for him", Args: exactly()}
 	cmd.Flags().BoolVar(&all, "all", false, "every test")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		scores, err := server.Scores(cmd.Context(), *customer, all)
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		scores, err := server.Scores(ctx, *customer, all)
 		if err != nil {
 			return err
 		}
 		t := c.table("TEST", "POINTS", "BUILT-IN", "FOR", "SET BY", "SINCE")
-		for _, x := range scores {
-			if c.json {
-				if err := c.object(x); err != nil {
-					return err
-				}
-				continue
-			}
+		return printList(c, scores, "Every test has its own points. Give one others: postern tune scores set TEST=POINTS", t, func(x api.TestScore) {
 			set := cell{text: exact(x.Points), right: true, style: yellow}
 			switch {
 			case x.Origin == "":
@@ -56,15 +46,8 @@ func (c *command) scoresList(customer *string) *cobra.Command {
 				set.text, set.style = "off", dim
 			}
 			t.row(x.Test, set, cell{text: exact(x.Default), right: true}, whose(x.Customer, x.Origin), author(x.By, x.Origin), clock(x.At))
-		}
-		switch {
-		case c.json:
-			return nil
-		case len(scores) == 0:
-			return c.say("Every test has its own points. Give one others: postern tune scores set TEST=POINTS")
-		}
-		return t.print(c.Stdout)
-	}
+		})
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -128,14 +111,10 @@ func (c *command) scoresSet(customer *string) *cobra.Command {
 }
 
 func (c *command) scoresUnset(customer *string) *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: "unset TEST...", Short: "Give tests their own points back", Args: several("a test's name"), RunE: func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		done, err := server.UnsetScores(cmd.Context(), api.UnsetRequest{Customer: *customer, Tests: args})
+	return c.jsonFlag(&cobra.Command{Use: "unset TEST...", Short: "Give tests their own points back", Args: several("a test's name"), RunE: c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		done, err := server.UnsetScores(ctx, api.UnsetRequest{Customer: *customer, Tests: args})
 		return c.tuned(done, err)
-	}})
+	})})
 }
 
 // tuned prints what was done.
@@ -178,23 +157,13 @@ func (c *command) tuneList(kind, what string) *cobra.Command {
 }
 
 func (c *command) entriesList(kind, what string, customer *string) *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the entries; with --customer, what counts for him", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		entries, err := server.Entries(cmd.Context(), kind, *customer)
+	return c.jsonFlag(&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the entries; with --customer, what counts for him", Args: exactly(), RunE: c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		entries, err := server.Entries(ctx, kind, *customer)
 		if err != nil {
 			return err
 		}
 		t := c.table("ENTRY", "FOR", "UNTIL", "MADE BY", "SINCE", "NOTE")
-		for _, x := range entries {
-			if c.json {
-				if err := c.object(x); err != nil {
-					return err
-				}
-				continue
-			}
+		return printList(c, entries, fmt.Sprintf("The list is empty. To %s something: postern tune %s add ENTRY", what, kind), t, func(x api.ListEntry) {
 			until := cell{text: clock(x.Until)}
 			entry := cell{text: x.Entry}
 			if x.Ended {
@@ -205,34 +174,8 @@ func (c *command) entriesList(kind, what string, customer *string) *cobra.Comman
 				by = "the sender"
 			}
 			t.row(entry, whose(x.Customer, x.Origin), until, by, clock(x.At), x.Note)
-		}
-		switch {
-		case c.json:
-			return nil
-		case len(entries) == 0:
-			return c.say("The list is empty. To %s something: postern tune %s add ENTRY", what, kind)
-		}
-		return t.print(c.Stdout)
-	}})
-}
-
-// end reads when something ends: a length of time from now, or a day, whose end counts.
-func end(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n > 0 && n <= 36500 {
-			return now.AddDate(0, 0, n), nil
-		}
-	}
-	if d, err := time.ParseDuration(text); err == nil && d > 0 {
-		return now.Add(d), nil
-	}
-	if t, err := time.ParseInLocation(time.DateOnly, text, time.Local); err == nil {
-		return t.AddDate(0, 0, 1), nil
-	}
-	return time.Time{}, usagef("--until %s is no end; expected 48h, 30d or 2027-01-31", text)
+		})
+	})})
 }
 
 func (c *command) entryAdd(kind string, customer *string) *cobra.Command {
@@ -242,7 +185,7 @@ func (c *command) entryAdd(kind string, customer *string) *cobra.Command {
 	cmd.Flags().StringVar(&until, "until", "", "when it `ends`: 48h, 30d, 2027-01-31 (default: never)")
 	cmd.Flags().StringVar(&note, "note", "", "why; the `text` is shown to the sender of a message that is stopped")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		ends, err := end(until, c.now())
+		ends, err := ending("--until", until, c.now())
 		if err != nil {
 			return err
 		}
@@ -274,15 +217,11 @@ func (c *command) entryRemove(kind string, customer *string) *cobra.Command {
 	if kind == "allow" {
 		cmd.Flags().BoolVar(&own, "own", false, "an entry that the customer's sender made himself")
 	}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
 		return c.each(args, func(entry string) (api.Done, error) {
-			return server.RemoveEntry(cmd.Context(), api.ListEntry{Kind: kind, Customer: *customer, Entry: entry, Own: own})
+			return server.RemoveEntry(ctx, api.ListEntry{Kind: kind, Customer: *customer, Entry: entry, Own: own})
 		})
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
@@ -37,11 +36,7 @@ func (c *command) userAdd() *cobra.Command {
 	f.StringVar(&r.Language, "language", "", "language of his pages and mails: `en` (default) or fr")
 	f.StringVar(&r.Zone, "zone", "", "his time `zone`, such as Europe/Paris")
 	f.BoolVar(&link, "link", false, "print the link")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
 		r.Address, r.Role = args[0], user.Role(role)
 		if role == "" {
 			r.Role = user.Operator
@@ -50,16 +45,18 @@ func (c *command) userAdd() *cobra.Command {
 			}
 		}
 		if r.Role == user.Operator && !link {
-			if link, err = c.nobodyYet(cmd.Context(), server); err != nil {
+			first, err := c.nobodyYet(ctx, server)
+			if err != nil {
 				return err
 			}
+			link = first
 		}
-		x, err := server.AddUser(cmd.Context(), r)
+		x, err := server.AddUser(ctx, r)
 		if err != nil {
 			return err
 		}
 		return c.printInvited(x, link, "An invitation is on its way to "+x.User.Address+": with its link he sets his password within seven days.")
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -99,37 +96,20 @@ func (c *command) userList() *cobra.Command {
 	var customer string
 	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List users, of the gateway and of all customers or of one", Args: exactly()}
 	cmd.Flags().StringVar(&customer, "customer", "", "only this `customer`'s")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		all, err := server.Users(cmd.Context(), customer)
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		all, err := server.Users(ctx, customer)
 		if err != nil {
 			return err
 		}
 		t := c.table("ADDRESS", "NAME", "ROLE", "CUSTOMER", "STATE", "PROOFS", "LAST SEEN", "ID")
-		for _, x := range all {
-			if c.json {
-				if err := c.object(x); err != nil {
-					return err
-				}
-				continue
-			}
+		return printList(c, all, "Nobody can sign in yet. Make the first operator: postern user add ADDRESS --link", t, func(x api.User) {
 			of := x.Customer
 			if of == "" {
 				of = "-"
 			}
 			t.row(x.Address, x.Name, string(x.Role), of, userState(x), proofs(x), clock(x.LastSeen), x.ID)
-		}
-		switch {
-		case c.json:
-			return nil
-		case len(all) == 0:
-			return c.say("Nobody can sign in yet. Make the first operator: postern user add ADDRESS --link")
-		}
-		return t.print(c.Stdout)
-	}
+		})
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -182,40 +162,32 @@ func userID(ctx context.Context, server *api.Client, name string) (string, error
 }
 
 func (c *command) userAct(name, text string, act func(*api.Client, context.Context, string) (api.Done, error)) *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: name + " USER...", Short: text, Args: several("a user's address or id"), RunE: func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	return c.jsonFlag(&cobra.Command{Use: name + " USER...", Short: text, Args: several("a user's address or id"), RunE: c.served(func(ctx context.Context, server *api.Client, args []string) error {
 		return c.each(args, func(name string) (api.Done, error) {
-			id, err := userID(cmd.Context(), server, name)
+			id, err := userID(ctx, server, name)
 			if err != nil {
 				return api.Done{}, err
 			}
-			return act(server, cmd.Context(), id)
+			return act(server, ctx, id)
 		})
-	}})
+	})})
 }
 
 func (c *command) userReset() *cobra.Command {
 	var link bool
 	cmd := &cobra.Command{Use: "reset USER", Short: "Send a user a link with which he sets a new password", Args: exactly("a user's address or id")}
 	cmd.Flags().BoolVar(&link, "link", false, "print the link, too")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		id, err := userID(ctx, server, args[0])
 		if err != nil {
 			return err
 		}
-		id, err := userID(cmd.Context(), server, args[0])
-		if err != nil {
-			return err
-		}
-		x, err := server.SendLink(cmd.Context(), id)
+		x, err := server.SendLink(ctx, id)
 		if err != nil {
 			return err
 		}
 		return c.printInvited(x, link, "A link is on its way to "+x.User.Address+": with it he sets a new password. One-time codes and passkeys stay as they are.")
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -225,16 +197,12 @@ func (c *command) userSessions() *cobra.Command {
 	cmd := &cobra.Command{Use: "sessions USER", Short: "List where a user is signed in, or sign him out", Args: exactly("a user's address or id")}
 	cmd.Flags().StringSliceVar(&end, "end", nil, "end the session with this `id`; may be given again")
 	cmd.Flags().BoolVar(&all, "end-all", false, "end all of them")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		id, err := userID(ctx, server, args[0])
 		if err != nil {
 			return err
 		}
-		id, err := userID(cmd.Context(), server, args[0])
-		if err != nil {
-			return err
-		}
-		sessions, err := server.Sessions(cmd.Context(), id)
+		sessions, err := server.Sessions(ctx, id)
 		if err != nil {
 			return err
 		}
@@ -244,31 +212,18 @@ func (c *command) userSessions() *cobra.Command {
 			}
 		}
 		if len(end) > 0 {
-			return c.each(end, func(session string) (api.Done, error) { return server.EndSession(cmd.Context(), id, session) })
+			return c.each(end, func(session string) (api.Done, error) { return server.EndSession(ctx, id, session) })
 		}
 		return c.printSessions(sessions)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
 func (c *command) printSessions(sessions []api.Session) error {
 	t := c.table("ID", "SINCE", "SEEN", "ENDS", "FROM", "WITH")
-	for _, s := range sessions {
-		if c.json {
-			if err := c.object(s); err != nil {
-				return err
-			}
-			continue
-		}
+	return printList(c, sessions, "He is signed in nowhere.", t, func(s api.Session) {
 		t.row(s.ID, clock(s.Created), clock(s.Seen), clock(s.Ends), s.IP, s.Agent)
-	}
-	switch {
-	case c.json:
-		return nil
-	case len(sessions) == 0:
-		return c.say("He is signed in nowhere.")
-	}
-	return t.print(c.Stdout)
+	})
 }
 
 func (c *command) tokens() *cobra.Command {
@@ -292,7 +247,7 @@ func (c *command) tokenAdd() *cobra.Command {
 		if r.Label == "" || len(rights) == 0 {
 			return usagef("%s needs --label and at least one --right", cmd.CommandPath())
 		}
-		if r.Ends, err = ending(ends, c.now()); err != nil {
+		if r.Ends, err = ending("--ends", ends, c.now()); err != nil {
 			return err
 		}
 		for _, word := range rights {
@@ -317,25 +272,6 @@ func (c *command) tokenAdd() *cobra.Command {
 		return nil
 	}
 	return c.jsonFlag(cmd)
-}
-
-// ending reads when something ends: "", a number of days or hours from now, or a date, which is meant whole.
-func ending(text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n > 0 && n <= 36500 {
-			return now.AddDate(0, 0, n), nil
-		}
-	}
-	if d, err := time.ParseDuration(text); err == nil && d > 0 {
-		return now.Add(d), nil
-	}
-	if t, err := time.ParseInLocation(time.DateOnly, text, now.Location()); err == nil {
-		return t.AddDate(0, 0, 1), nil
-	}
-	return time.Time{}, usagef("%q is no time: write 90d, 12h or a date such as 2027-06-30", text)
 }
 
 // until is when something ends, for people.
@@ -363,24 +299,14 @@ func (c *command) tokenList() *cobra.Command {
 		}
 		return nil
 	}}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		all, err := server.Tokens(cmd.Context(), strings.Join(args, ""))
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		all, err := server.Tokens(ctx, strings.Join(args, ""))
 		if err != nil {
 			return err
 		}
 		now := c.now()
 		t := c.table("ID", "LABEL", "STATE", "RIGHTS", "ENDS", "LAST USED", "MADE BY")
-		for _, x := range all {
-			if c.json {
-				if err := c.object(x); err != nil {
-					return err
-				}
-				continue
-			}
+		return printList(c, all, "There is no token. Make one: postern token add USER --label LABEL --right RIGHT", t, func(x api.Token) {
 			state := cell{text: "valid", style: green}
 			switch {
 			case x.Revoked:
@@ -389,15 +315,8 @@ func (c *command) tokenList() *cobra.Command {
 				state = cell{text: "ended", style: dim}
 			}
 			t.row(x.ID, x.Label, state, words(x.Rights), until(x.Ends), clock(x.LastUsed), x.User)
-		}
-		switch {
-		case c.json:
-			return nil
-		case len(all) == 0:
-			return c.say("There is no token. Make one: postern token add USER --label LABEL --right RIGHT")
-		}
-		return t.print(c.Stdout)
-	}
+		})
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -405,12 +324,8 @@ func (c *command) tokenRevoke() *cobra.Command {
 	var customer string
 	cmd := &cobra.Command{Use: "revoke ID...", Short: "End tokens at once", Args: several("a token's id")}
 	cmd.Flags().StringVar(&customer, "customer", "", "`customer` whose token it is; none: the gateway's")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		return c.each(args, func(id string) (api.Done, error) { return server.RevokeToken(cmd.Context(), customer, id) })
-	}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		return c.each(args, func(id string) (api.Done, error) { return server.RevokeToken(ctx, customer, id) })
+	})
 	return c.jsonFlag(cmd)
 }

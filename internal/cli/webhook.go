@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -19,12 +20,8 @@ func (c *command) webhookList() *cobra.Command {
 	customer := ""
 	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List webhooks and how they fare", Args: exactly()}
 	cmd.Flags().StringVar(&customer, "customer", "", "only those of this `customer`")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		all, err := server.Webhooks(cmd.Context(), customer)
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		all, err := server.Webhooks(ctx, customer)
 		if err != nil {
 			return err
 		}
@@ -50,7 +47,7 @@ func (c *command) webhookList() *cobra.Command {
 			t.row(h.ID, of, clean(h.Label), cell{text: string(h.State), style: s}, cell{text: fmt.Sprint(h.Taken), right: true}, clean(h.URL), hookAnswer(string(h.LastOutcome), h.LastStatus))
 		}
 		return t.print(c.Stdout)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -69,13 +66,9 @@ func (c *command) webhookAdd() *cobra.Command {
 	cmd.Flags().StringVar(&r.Customer, "customer", "", "`customer` whose facts it is told")
 	cmd.Flags().StringVar(&r.Label, "label", "", "`text` for people")
 	cmd.Flags().StringSliceVar(&r.Events, "event", nil, "`word` of an event, such as message.bounced; repeat for several; none: all")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
 		r.URL = args[0]
-		h, err := server.AddWebhook(cmd.Context(), r)
+		h, err := server.AddWebhook(ctx, r)
 		if err != nil {
 			return err
 		}
@@ -83,35 +76,31 @@ func (c *command) webhookAdd() *cobra.Command {
 			return c.object(h)
 		}
 		return c.say("Webhook %s is made. Its secret is not shown again:\n%s", h.ID, h.Secret)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
 // webhookAct is an act with webhooks that needs their IDs only.
 func (c *command) webhookAct(name, short string) *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: name + " ID...", Short: short, Args: several("ID"), RunE: func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	return c.jsonFlag(&cobra.Command{Use: name + " ID...", Short: short, Args: several("ID"), RunE: c.served(func(ctx context.Context, server *api.Client, args []string) error {
 		return c.each(args, func(id string) (api.Done, error) {
 			switch name {
 			case "pause":
-				_, err := server.PauseWebhook(cmd.Context(), id)
+				_, err := server.PauseWebhook(ctx, id)
 				return api.Done{Text: "webhook " + id + " is paused"}, err
 			case "resume":
-				_, err := server.ResumeWebhook(cmd.Context(), id)
+				_, err := server.ResumeWebhook(ctx, id)
 				return api.Done{Text: "webhook " + id + " goes on where it was"}, err
 			case "remove":
-				return server.RemoveWebhook(cmd.Context(), id)
+				return server.RemoveWebhook(ctx, id)
 			}
-			a, err := server.TryWebhook(cmd.Context(), id)
+			a, err := server.TryWebhook(ctx, id)
 			if err == nil && a.Outcome != "taken" {
 				err = errors.New("the test was not taken: " + hookAnswer(string(a.Outcome), a.Status))
 			}
 			return api.Done{Text: "webhook " + id + " took the test, answer " + fmt.Sprint(a.Status)}, err
 		})
-	}})
+	})})
 }
 
 func (c *command) webhookReplay() *cobra.Command {
