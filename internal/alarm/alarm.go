@@ -12,6 +12,11 @@
 //
 // What was told stands in the history (History) for Options.Keep: the words, to whom, when it ended, how often it was told again.
 //
+// # Several nodes
+//
+// Nodes that share a database tell the operator of one matter once, whichever of them raises it, tells it again or clears it: who begins or ends the line of the history
+// is the one that tells. A matter that stands at one node when another clears its own is told again as a reminder.
+//
 // # What it does not
 //
 // It finds nothing out by itself but what the queue's figures say (Watch). It decides no measure.
@@ -353,6 +358,9 @@ func (a *Alarms) work(ctx context.Context) {
 	a.mu.Unlock()
 	var records []record
 	for _, t := range todo {
+		if !a.mine(ctx, t) {
+			continue
+		}
 		if told := a.tell(ctx, t); t.event != "test" {
 			records = append(records, record{t, told})
 		}

@@ -93,13 +93,51 @@ func (a *Alarms) keepLocked(r ...record) {
 	a.unwritten = append(a.unwritten, r...)
 }
 
+// halfway is how old a line that nobody was told of must be until another node, or this one after a restart, tells it.
+const halfway = time.Minute
+
+// mine reports whether this node is the one that tells, by beginning or ending the line of the history. Without the database each node tells for itself: twice is
+// better than not at all.
+func (a *Alarms) mine(ctx context.Context, t telling) (mine bool) {
+	if t.event == "test" {
+		return true
+	}
+	err := a.o.DB.Write(context.WithoutCancel(ctx), func(tx *store.Tx) (err error) {
+		mine, err = claim(tx, t, a.o.Remind)
+		return err
+	})
+	return mine || err != nil
+}
+
+// claim begins, goes on with or ends the line of a telling; false: another node has done so.
+func claim(tx *store.Tx, t telling, remind time.Duration) (bool, error) {
+	const live = `key = ? AND live = 1 AND once = 0`
+	switch t.event {
+	case "cleared":
+		n, err := tx.Exec(`UPDATE alarm_history SET cleared = ?, live = 0 WHERE `+live, t.at, t.Key)
+		return n > 0, err
+	case "reminder":
+		n, err := tx.Exec(`UPDATE alarm_history SET again = again + 1, latest = ? WHERE `+live+` AND latest <= ?`, t.at, t.Key, t.at.Add(-remind/2))
+		if err != nil || n > 0 {
+			return n > 0, err
+		}
+	}
+	begun, err := begin(tx, record{t, nil}, remind)
+	if err != nil || begun || t.event == "reminder" {
+		return begun, err
+	}
+	// Written down, and then the process died before anybody was told.
+	n, err := tx.Exec(`UPDATE alarm_history SET latest = ? WHERE key = ? AND live = 1 AND told = '[]' AND latest <= ?`, t.at, t.Key, t.at.Add(-halfway))
+	return n > 0, err
+}
+
 // writeRecords puts what was told in the history.
 func writeRecords(tx *store.Tx, all []record, remind time.Duration) error {
 	for _, r := range all {
 		var err error
 		switch r.event {
 		case "raised", "once":
-			err = begin(tx, r, remind)
+			_, err = begin(tx, r, remind)
 		case "reminder": // of two nodes that tell again one counts
 			_, err = tx.Exec(`UPDATE alarm_history SET again = again + 1, latest = ? WHERE key = ? AND live = 1 AND once = 0 AND latest <= ?`, r.at, r.Key, r.at.Add(-remind/2))
 		case "cleared":
@@ -112,29 +150,33 @@ func writeRecords(tx *store.Tx, all []record, remind time.Duration) error {
 	return nil
 }
 
-// begin writes a new line, or completes the one that another node, or this one before it stopped, has written.
-func begin(tx *store.Tx, r record, remind time.Duration) error {
+// begin writes a new line, or completes the one that another node, or this one before it stopped, has written. begun: the line is new, or has grown worse.
+func begin(tx *store.Tx, r record, remind time.Duration) (begun bool, err error) {
 	if r.event == "once" {
 		if _, err := tx.Exec(`UPDATE alarm_history SET live = 0 WHERE key = ? AND live = 1 AND once = 1 AND raised <= ?`, r.Key, r.at.Add(-remind)); err != nil {
-			return err
+			return false, err
 		}
 	}
 	list, err := json.Marshal(r.Args)
 	if err != nil {
-		return err
+		return false, err
 	}
-	told, err := json.Marshal(r.told)
+	who := r.told
+	if who == nil {
+		who = []string{}
+	}
+	told, err := json.Marshal(who)
 	if err != nil {
-		return err
+		return false, err
 	}
 	n, err := tx.Exec(`INSERT INTO alarm_history (id, key, severity, code, args, raised, cleared, once, live, told, again, latest) VALUES (?,?,?,?,?,?,0,?,1,?,0,?) ON CONFLICT DO NOTHING`,
 		string(mail.NewQueueID(r.Since)), r.Key, string(r.Severity), r.Code, string(list), r.Since, r.event == "once", string(told), r.at)
 	if err != nil || n > 0 {
-		return err
+		return n > 0, err
 	}
 	lines, err := readLines(tx, "key = ? AND live = 1", []any{r.Key, 1})
 	if err != nil || len(lines) == 0 {
-		return err
+		return false, err
 	}
 	old := lines[0]
 	for _, who := range r.told {
@@ -143,14 +185,14 @@ func begin(tx *store.Tx, r record, remind time.Duration) error {
 		}
 	}
 	if told, err = json.Marshal(old.Told); err != nil {
-		return err
+		return false, err
 	}
-	if old.Severity == Warning && r.Severity == Critical { // it grew worse, and was told in new words
-		_, err = tx.Exec(`UPDATE alarm_history SET severity = ?, args = ?, latest = ?, told = ? WHERE id = ?`, string(r.Severity), string(list), r.at, string(told), old.ID)
-	} else {
-		_, err = tx.Exec(`UPDATE alarm_history SET told = ? WHERE id = ?`, string(told), old.ID)
+	if old.Severity == Warning && r.Severity == Critical { // it grew worse, and is told in new words
+		n, err = tx.Exec(`UPDATE alarm_history SET severity = ?, args = ?, latest = ?, told = ? WHERE id = ? AND severity = ?`, string(r.Severity), string(list), r.at, string(told), old.ID, string(Warning))
+		return n > 0, err
 	}
-	return err
+	_, err = tx.Exec(`UPDATE alarm_history SET told = ? WHERE id = ?`, string(told), old.ID)
+	return false, err
 }
 
 func readLines(tx *store.Tx, where string, args []any) (out []Line, err error) {
