@@ -47,7 +47,7 @@ func scanDossier(r scanner, more ...any) (d Dossier, err error) {
 	var quiet int64
 	var quietAt, look time.Time
 	err = r.Scan(append([]any{&d.ID, &d.Target, &d.Operator, (*string)(&d.Kind), &d.Customer, &d.List, &d.Weight, (*string)(&d.State), &d.Opened, &d.Changed, &d.Listed, &d.Clean, &quiet, &quietAt,
-		&d.Times, &look, &d.Due, &d.Gathered, &causes}, more...)...)
+		&d.Times, &look, &d.Due, &d.Gathered, &causes, &d.Former, &d.Later}, more...)...)
 	d.Quiet, d.quietAt, d.look = time.Duration(quiet)*time.Microsecond, quietAt, look
 	d.Causes = decodeCauses(causes)
 	return d, err
@@ -90,23 +90,61 @@ func scanAct(r scanner) (a Act, err error) {
 	return a, err
 }
 
-// joinDossier finds or opens the dossier that a new listing belongs to, and opens it again where it was clean or closed.
+// joinDossier finds or opens the dossier that a new listing belongs to. One that is clean, or was closed by a person, is opened again; after QuietFor of clean days the
+// matter is over, and a listing is another one: its dossier names the former.
 func joinDossier(tx *store.Tx, now time.Time, l Listing, kind Kind, by string, after *aftermath) (id string, err error) {
-	found, err := queryDossiers(tx, `target = ? AND operator = ? FOR UPDATE`, l.Target, l.Operator)
+	found, err := queryDossiers(tx, `target = ? AND operator = ? AND later = '' FOR UPDATE`, l.Target, l.Operator)
 	if err != nil {
 		return "", err
 	}
-	weight := max(l.Weight, 1)
-	if len(found) == 0 {
-		d := Dossier{ID: newDossierID(), Target: l.Target, Operator: l.Operator, Kind: kind, Customer: l.Customer, List: l.List, Weight: weight, State: Open}
-		if _, err := tx.Exec(`INSERT INTO reputation_dossier (`+dossierColumns+`, evidence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 1, ?, ?, 0, ?, ?)`,
-			d.ID, l.Target, l.Operator, string(kind), l.Customer, l.List, weight, string(Open), now, now, l.Since, now, dueAt(now, Open, weight), []byte("[]"), []byte("{}")); err != nil {
+	former := ""
+	if len(found) > 0 {
+		past, err := isPast(tx, now, found[0])
+		if err != nil {
 			return "", err
 		}
-		after.moves = append(after.moves, moved{dossier: d, to: Open, by: by})
-		return d.ID, insertAct(tx, now, Act{Dossier: d.ID, Kind: Opened, Actor: by, Text: l.List})
+		if !past {
+			return reopenDossier(tx, now, found[0], l, by, after)
+		}
+		former = found[0].ID
 	}
-	d := found[0]
+	d := Dossier{ID: newDossierID(), Target: l.Target, Operator: l.Operator, Kind: kind, Customer: l.Customer, List: l.List, Weight: max(l.Weight, 1), State: Open, Former: former}
+	if former != "" {
+		if _, err := tx.Exec(`UPDATE reputation_dossier SET later = ? WHERE id = ?`, d.ID, former); err != nil {
+			return "", err
+		}
+	}
+	if _, err := tx.Exec(`INSERT INTO reputation_dossier (`+dossierColumns+`, evidence) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0, 1, ?, ?, 0, ?, ?, '', ?)`,
+		d.ID, l.Target, l.Operator, string(kind), l.Customer, l.List, d.Weight, string(Open), now, now, l.Since, now, dueAt(now, Open, d.Weight), []byte("[]"), former, []byte("{}")); err != nil {
+		return "", err
+	}
+	after.moves = append(after.moves, moved{dossier: d, to: Open, by: by})
+	return d.ID, insertAct(tx, now, Act{Dossier: d.ID, Kind: Opened, Actor: by, Text: l.List})
+}
+
+// isPast reports whether the matter of a dossier is over: closed, no list of the operator has the target, and none had it for QuietFor. One that was closed because
+// nobody watched the target any more has no clean days; it counts from then.
+func isPast(tx *store.Tx, now time.Time, d Dossier) (bool, error) {
+	since := d.Clean
+	if since.IsZero() {
+		since = d.Changed
+	}
+	if d.State != Closed || now.Sub(since) < QuietFor {
+		return false, nil
+	}
+	left, err := openListings(tx, d.ID)
+	return left == 0, err
+}
+
+// openListings counts the listings of a dossier that last.
+func openListings(tx *store.Tx, dossier string) (n int, err error) {
+	err = tx.QueryRow(`SELECT count(*) FROM reputation_listing WHERE dossier = ? AND until = 0`, dossier).Scan(&n)
+	return n, err
+}
+
+// reopenDossier takes note of a listing in a dossier that is there.
+func reopenDossier(tx *store.Tx, now time.Time, d Dossier, l Listing, by string, after *aftermath) (id string, err error) {
+	weight := max(l.Weight, 1)
 	list := d.List
 	if weight > d.Weight || !d.State.lasts() {
 		list = l.List
@@ -137,8 +175,8 @@ func leaveDossier(tx *store.Tx, now time.Time, l Listing, after *aftermath) erro
 	if err != nil {
 		return err
 	}
-	var left int
-	if err := tx.QueryRow(`SELECT count(*) FROM reputation_listing WHERE dossier = ? AND until = 0`, d.ID).Scan(&left); err != nil {
+	left, err := openListings(tx, d.ID)
+	if err != nil {
 		return err
 	}
 	if left > 0 {
@@ -281,9 +319,11 @@ func (w *Watch) move(ctx context.Context, id string, to State, by, note string) 
 			return fmt.Errorf("%w: from %s to %s", ErrInvalid, d.State, to)
 		case to == Closed && d.State.lasts() && note == "":
 			return fmt.Errorf("%w: %s is still listed; say why the dossier is closed all the same", ErrInvalid, d.Target)
+		case d.Later != "":
+			return fmt.Errorf("%w: the matter goes on in dossier %s", ErrInvalid, d.Later)
 		case to == Open && d.State == Closed:
-			var left int
-			if err := tx.QueryRow(`SELECT count(*) FROM reputation_listing WHERE dossier = ? AND until = 0`, d.ID).Scan(&left); err != nil {
+			left, err := openListings(tx, d.ID)
+			if err != nil {
 				return err
 			}
 			if left == 0 {

@@ -11,8 +11,8 @@ import (
 //	open ----> mending ----> requested ----> clean ----> closed
 //
 // open: listed, nobody has done anything. mending: somebody has ticked a step or said so. requested: the list was asked for removal. clean: all lists
-// of the operator have dropped the target; it may come from any of the three. closed: clean for QuietFor, or by a person. A new listing leads from clean and closed
-// back to open, in the same dossier.
+// of the operator have dropped the target; it may come from any of the three. closed: clean for QuietFor, or by a person. A new listing leads from clean, and from
+// closed by a person, back to open. After QuietFor without a listing it opens another dossier, which names this one (Former, Later).
 type State string
 
 // The states.
@@ -46,6 +46,8 @@ type Dossier struct {
 	Due      time.Time     // when somebody is reminded; zero: never
 	Gathered time.Time     // when the evidence was; zero: not yet
 	Causes   []Cause       // the likeliest first
+	Former   string        // ID of the dossier of an earlier matter of the same target and operator, which was over; "" none. It leaves by age
+	Later    string        // ID of that of the next one; "" none
 
 	quietAt time.Time // up to when Quiet is counted
 	look    time.Time // when the evidence is gathered; zero: not by itself

@@ -19,7 +19,8 @@
 // so. It ends with the second clean answer, CleanAfter or more after the first: lists have many name servers, which do not change at the same moment. Disabled lists are
 // those that are not asked.
 //
-// A dossier is open, mending, requested, clean, closed; see State. One exists for each target and operator of lists, and a new listing opens it again.
+// A dossier is open, mending, requested, clean, closed; see State. One goes on for each target and operator of lists, and a new listing opens it again; after thirty clean
+// days the next listing opens a new one, which names the former.
 //
 // # What it does not
 //

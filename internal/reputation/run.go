@@ -106,7 +106,7 @@ func (w *Watch) runDossiers(ctx context.Context) {
 	}
 }
 
-// dossierTurn does what is due in dossiers, and hourly what belongs to the whole room.
+// dossierTurn does what is due in dossiers and tells what was not told, and hourly removes what is old.
 func (w *Watch) dossierTurn(ctx context.Context, tidied *time.Time) error {
 	if err := w.gatherDue(ctx); err != nil {
 		return err
@@ -114,10 +114,10 @@ func (w *Watch) dossierTurn(ctx context.Context, tidied *time.Time) error {
 	if err := w.followUp(ctx); err != nil {
 		return err
 	}
+	if err := w.tellAll(ctx); err != nil {
+		return err
+	}
 	if now := w.o.Now(); now.Sub(*tidied) >= time.Hour {
-		if err := w.tellAll(ctx); err != nil {
-			return err
-		}
 		if err := w.tidy(ctx); err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ const (
 	targetColumns  = `target, kind, roles, customer, since, seen, checked, next, weight, lists, unknown`
 	listingColumns = `id, target, zone, list, operator, weight, wide, own, customer, codes, names, reason, since, heard, answered, cleared, until, dossier`
 	eventColumns   = `id, at, target, kind, zone, list, operator, weight, names, text, dossier`
-	dossierColumns = `id, target, operator, kind, customer, list, weight, state, opened, changed, listed, clean, quiet, quiet_at, times, look, due, gathered, causes`
+	dossierColumns = `id, target, operator, kind, customer, list, weight, state, opened, changed, listed, clean, quiet, quiet_at, times, look, due, gathered, causes, former, later`
 	actColumns     = `id, dossier, at, kind, actor, step, text`
 )
 

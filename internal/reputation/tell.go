@@ -47,8 +47,12 @@ func (w *Watch) tell(ctx context.Context, a aftermath) {
 		}
 	}
 	for u := range a.units {
-		if err := w.tellUnit(ctx, u, slices.ContainsFunc(a.ended, func(l Listing) bool { return unit{l.Target, l.Operator} == u && alarming(l) })); err != nil && ctx.Err() == nil {
-			w.log.Warn("alarm about a listing not told yet", "target", u.target, "error", err) // the hourly comparison tells it
+		var ended Listing
+		if i := slices.IndexFunc(a.ended, func(l Listing) bool { return unit{l.Target, l.Operator} == u && alarming(l) }); i >= 0 {
+			ended = a.ended[i]
+		}
+		if err := w.tellUnit(ctx, u, ended); err != nil && ctx.Err() == nil {
+			w.log.Warn("alarm about a listing not told yet", "target", u.target, "error", err) // the next comparison tells it
 		}
 	}
 	if ranged {
@@ -84,8 +88,8 @@ func (w *Watch) fact(kind journal.Kind, l Listing, note string) {
 // alarming reports whether a listing is worth an alarm.
 func alarming(l Listing) bool { return l.Weight >= alarmWeight && !l.Wide }
 
-// tellUnit raises or clears the alarm of one target and operator by what is stored. ended: a listing worth an alarm has just ended.
-func (w *Watch) tellUnit(ctx context.Context, u unit, ended bool) error {
+// tellUnit raises or clears the alarm of one target and operator by what is stored. ended: a listing worth an alarm that has just ended; its zero value: none has.
+func (w *Watch) tellUnit(ctx context.Context, u unit, ended Listing) error {
 	var open []Listing
 	err := w.db.Read(ctx, func(tx *store.Tx) (err error) {
 		open, err = queryListings(tx, `target = ? AND until = 0 AND operator = ?`, u.target, u.operator)
@@ -101,10 +105,17 @@ func (w *Watch) tellUnit(ctx context.Context, u unit, ended bool) error {
 	if w.o.Clear != nil {
 		w.o.Clear(AlarmKey(u.target, u.operator))
 	}
-	if ended && w.o.Tell != nil {
-		w.o.Tell(Alarm{Key: AlarmKey(u.target, u.operator) + " ended", Code: "delisting", Args: map[string]string{"Target": u.target, "Operator": u.operator}})
+	if ended.ID != "" {
+		w.tellEnd(u, ended)
 	}
 	return nil
+}
+
+// tellEnd says that a target is on no list of an operator any more. Its key is that of the listing that ended, so that it is one matter to whoever tells it again.
+func (w *Watch) tellEnd(u unit, ended Listing) {
+	if w.o.Tell != nil {
+		w.o.Tell(Alarm{Key: AlarmKey(u.target, u.operator) + " ended " + ended.ID, Code: "delisting", Args: map[string]string{"Target": u.target, "Operator": u.operator}, Since: ended.Until})
+	}
 }
 
 // raise tells of the listings of one target by one operator: one alarm, whatever the number of its lists.
@@ -164,11 +175,18 @@ func (w *Watch) tellRanges(ctx context.Context) error {
 	return nil
 }
 
-// tellAll raises all alarms by what is stored: at the start, and hourly, for what was not told when the process or the database failed.
+// tellAgain is how long the end of a listing is told again: room alarm knows what it has told for longer.
+const tellAgain = 6 * time.Hour
+
+// tellAll raises and ends all alarms by what is stored: what was not told when the process or the database failed, and what another node found. Room alarm tells
+// each matter once.
 func (w *Watch) tellAll(ctx context.Context) error {
-	var open []Listing
+	var open, ended []Listing
 	err := w.db.Read(ctx, func(tx *store.Tx) (err error) {
-		open, err = queryListings(tx, `until = 0 AND own = 1 AND weight >= ? ORDER BY id LIMIT 5000`, alarmWeight)
+		if open, err = queryListings(tx, `until = 0 AND own = 1 AND weight >= ? ORDER BY id LIMIT 5000`, alarmWeight); err != nil {
+			return err
+		}
+		ended, err = queryListings(tx, `until > 0 AND until >= ? AND own = 1 AND weight >= ? AND answered = until ORDER BY until DESC LIMIT 1000`, w.o.Now().Add(-tellAgain), alarmWeight)
 		return err
 	})
 	if err != nil {
@@ -191,6 +209,14 @@ func (w *Watch) tellAll(ctx context.Context) error {
 			if _, stands := units[unit{target, operator}]; ours && !stands && key != rangesKey {
 				w.o.Clear(key)
 			}
+		}
+	}
+	done := map[unit]bool{}
+	for _, l := range ended { // the last to end is the one that was told
+		u := unit{l.Target, l.Operator}
+		if _, stands := units[u]; alarming(l) && !stands && !done[u] {
+			done[u] = true
+			w.tellEnd(u, l)
 		}
 	}
 	return w.tellRanges(ctx)
