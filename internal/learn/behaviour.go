@@ -120,15 +120,40 @@ type subject struct {
 	scope      string
 	own        tally
 	others     map[string]*tally // by node
+	place      digest            // of a script: where its login is counted
 	senderDay  uint32
 	senders    []uint32 // hashes of today's author addresses
 	newcomers  []member // of a place
 	campaigns  []campaign
 	past       Conduct // of the day pastDay, without its recent figures
 	pastDay    uint32  // 0: not known
+	standing   standing
 	dirty      bool
 	size       int
 	prev, next *subject // by use, the latest first
+}
+
+// standing says what an identity is among those of its customer: the key of an identity does not.
+type standing uint8
+
+// The standings. One of a version that did not write it down is unknown until it sends again.
+const (
+	unknownStanding standing = iota
+	ofLogin                  // a login
+	ofLoginScript            // a script that sends with a login: subject.place is the login's
+	ofNobody                 // without a login
+	ofPlace                  // new identities of one place together, each of which is counted by itself too
+)
+
+// standingOf is that of an identity.
+func standingOf(i Identity) standing {
+	switch {
+	case i.Kind == ByLogin:
+		return ofLogin
+	case i.Credential != "":
+		return ofLoginScript
+	}
+	return ofNobody
 }
 
 // member is a new identity of a place.
@@ -203,8 +228,7 @@ func (l *Ledger) Observe(ctx context.Context, o Observation) (Behaviour, error) 
 	place, wider := o.Identity.wider()
 	if wider {
 		out.Place = place
-		place.Kind = "new at " + place.Kind // not the identity of who has no finer one
-		out.keys[1] = place.key()
+		out.keys[1] = place.newAt()
 		keys = out.keys[:2]
 	}
 	hashes := make([]uint64, len(o.Recipients))
@@ -226,6 +250,9 @@ func (l *Ledger) Observe(ctx context.Context, o Observation) (Behaviour, error) 
 	defer b.mu.Unlock()
 	s, table := b.subjects[keys[0]], b.seen[out.scope]
 	table.used = o.At
+	if s.standing = standingOf(o.Identity); wider {
+		s.place, b.subjects[keys[1]].standing = keys[1], ofPlace
+	}
 	for _, h := range hashes {
 		stranger, counts := table.attempt(h, o.At, !o.Look)
 		if stranger {
@@ -461,8 +488,7 @@ func (l *Ledger) Settle(ctx context.Context, o Settlement) error {
 	}
 	keys := []digest{o.Identity.key()}
 	if place, wider := o.Identity.wider(); wider {
-		place.Kind = "new at " + place.Kind
-		keys = append(keys, place.key())
+		keys = append(keys, place.newAt())
 	}
 	h := recipientHash(&b.secret, scope, o.Recipient)
 	if err := l.acquire(ctx, o.At, scope, keys...); err != nil {

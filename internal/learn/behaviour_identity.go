@@ -132,6 +132,12 @@ func (i Identity) key() digest {
 	return digest(sum[:16])
 }
 
+// newAt is the key of the new identities of a place together; not that of who has no finer identity than the place.
+func (i Identity) newAt() digest {
+	i.Kind = "new at " + i.Kind
+	return i.key()
+}
+
 // scriptFields are the fields in which web servers name the program that made a message, best first: with site and path, with the
 // owner's number and the file, with the folder, with the command.
 var scriptFields = []string{"x-php-script", "x-php-originating-script", "x-source-dir", "x-source-args", "x-mailer-script", "x-source"}

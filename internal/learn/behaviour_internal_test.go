@@ -307,7 +307,7 @@ func FuzzBehaviourState(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{1, 255, 255, 255, 255, 15})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		own, campaigns, err := decodeState(b)
+		own, campaigns, _, err := decodeState(b)
 		if err != nil {
 			return
 		}
@@ -315,7 +315,7 @@ func FuzzBehaviourState(f *testing.F) {
 			t.Fatal("out of bounds")
 		}
 		x := &subject{own: own, campaigns: campaigns}
-		again, more, err := decodeState(x.encode())
+		again, more, _, err := decodeState(x.encode())
 		if err != nil || !reflect.DeepEqual(again, own) || !reflect.DeepEqual(more, campaigns) {
 			t.Fatalf("written again it reads otherwise: %v", err)
 		}

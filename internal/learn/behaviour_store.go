@@ -16,6 +16,7 @@ const (
 	sqlSecret    = `SELECT value, at FROM learn_secret WHERE name = ?`
 
 	sqlIdentities  = `SELECT identity, node, state FROM learn_identity WHERE identity IN (?, ?)`
+	sqlOfScope     = `SELECT identity, node, state FROM learn_identity WHERE scope = ? LIMIT ?`
 	sqlOthers      = `SELECT identity, node, state FROM learn_identity WHERE seen >= ? AND node <> ?`
 	sqlIdentityPut = `INSERT INTO learn_identity (identity, node, scope, state, seen) VALUES (?, ?, ?, ?, ?)
  ON CONFLICT (identity, node) DO UPDATE SET state = excluded.state, seen = excluded.seen`
@@ -268,7 +269,7 @@ func (l *Ledger) evict() {
 	}
 }
 
-// encode writes a subject: the tally, then its campaigns.
+// encode writes a subject: the tally, its campaigns, what it is and where.
 func (s *subject) encode() []byte {
 	b := s.own.encode(nil)
 	b = binary.AppendUvarint(b, uint64(len(s.campaigns)))
@@ -278,14 +279,22 @@ func (s *subject) encode() []byte {
 		}
 		b = append(b, c.sender...)
 	}
-	return b
+	return append(append(b, byte(s.standing)), s.place[:]...)
 }
 
-// decodeState reads what encode wrote.
-func decodeState(state []byte) (t tally, campaigns []campaign, err error) {
+// decodeStanding reads the end of what encode wrote; unknown where an earlier version did.
+func decodeStanding(rest []byte) (what standing, place digest) {
+	if len(rest) != 1+len(place) || rest[0] > byte(ofPlace) {
+		return unknownStanding, place
+	}
+	return standing(rest[0]), digestOf(rest[1:])
+}
+
+// decodeState reads what encode wrote, but for its end, which is rest.
+func decodeState(state []byte) (t tally, campaigns []campaign, rest []byte, err error) {
 	r := &reader{b: state}
 	if err := t.decode(r); err != nil {
-		return tally{}, nil, err
+		return tally{}, nil, nil, err
 	}
 	for range r.number(mostCampaigns) {
 		const most = 1<<32 - 1
@@ -294,9 +303,9 @@ func decodeState(state []byte) (t tally, campaigns []campaign, err error) {
 		campaigns = append(campaigns, c)
 	}
 	if r.bad {
-		return tally{}, nil, errTally
+		return tally{}, nil, nil, errTally
 	}
-	return t, campaigns, nil
+	return t, campaigns, r.b, nil
 }
 
 // loadSubjects reads identities, new ones as such. What cannot be read begins anew.
@@ -347,12 +356,15 @@ func digestOf(b []byte) (d digest) {
 
 // take puts one node's row into a subject.
 func (l *Ledger) take(s *subject, node string, state []byte) {
-	t, campaigns, err := decodeState(state)
+	t, campaigns, rest, err := decodeState(state)
 	if err != nil {
 		l.log.Warn("behaviour of an identity cannot be read and begins anew", "account", s.scope, "error", err)
 		return
 	}
 	s.pastDay = 0
+	if s.standing == unknownStanding {
+		s.standing, s.place = decodeStanding(rest)
+	}
 	if node == l.o.Node {
 		s.own, s.campaigns = t, campaigns
 		return
