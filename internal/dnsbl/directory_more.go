@@ -126,8 +126,10 @@ func hearsayLists() []List {
 	traps, pieges := "spam traps", "pièges à spam"
 	lashback := one("Lashback UBL (lashback.com)", "ubl.lashback.com", IP4, 1, "https://blacklist.lashback.com/", "mail after unsubscribing", "courriel après désinscription")
 	lashback.PartOf = "ubl.unsubscore.com"
+	six := one("S5H IPv6", "ipv6.all.s5h.net", IP6, 1, "", traps+", IPv6", pieges+", IPv6")
+	six.Traps = true
 	return []List{
-		one("S5H IPv6", "ipv6.all.s5h.net", IP6, 1, "", traps+", IPv6", pieges+", IPv6"),
+		six,
 		wide(one("0SPAM networks", "nbl.0spam.org", IP4, 1, "https://0spam.org/", "networks of bad hosts", "réseaux de mauvais hôtes")),
 		wide(one("0SPAM RBL", "rbl.0spam.org", IP4, 1, "https://0spam.org/", "bad hosts", "mauvais hôtes")),
 		wide(one("0SPAM URL", "url.0spam.org", Domain, 1, "https://0spam.org/", "domains in links of spam", "domaines des liens de spam")),

@@ -144,9 +144,11 @@ type List struct {
 	Budget     Budget // what the terms come to; a zero field: no bound is known
 	// RefusesRcode: the operator refuses resolvers with the DNS response code REFUSED, which elsewhere says nothing about a list.
 	RefusesRcode bool
-	Allow        bool   // an allow list: Listed is good
-	Default      bool   // asked by the filter without any key
-	PartOf       string // zone that holds the same data: do not ask both
+	// Traps: by its own account each listing rests on mail to spam traps. Of lists that traps feed beside other sources, a code says so (named "trap") or nothing does.
+	Traps   bool
+	Allow   bool   // an allow list: Listed is good
+	Default bool   // asked by the filter without any key
+	PartOf  string // zone that holds the same data: do not ask both
 	// Skip: it says nothing about mail that leaves from us, or is for others; asked only where the settings name it.
 	Skip bool
 	// Registrable: a domain is asked as its registrable domain (public suffix list with private part), which is what such lists hold.
