@@ -86,7 +86,7 @@ func printed(c *locale.Catalog, lang string) string {
 			}
 			args := map[string]any{}
 			for _, name := range []string{"Domain", "Name", "Why", "Found", "Number", "Term", "Terms", "Lookups", "Voids", "Names", "Bytes", "All", "IPs", "Selector", "Kind", "Bits", "PolicyDomain", "Policy", "Record", "SP", "NP",
-				"Host", "Target", "Hosts", "Server", "IP", "Zone", "Serials", "Sets", "Primary", "Value", "Refresh", "Servers", "Tag", "Issuers", "Mode", "Patterns", "Age", "Logo", "Address", "Other", "Warnings", "Count", "Parent", "Child", "Glue"} {
+				"Host", "Target", "Hosts", "Server", "IP", "Zone", "Serials", "Sets", "Primary", "Value", "Refresh", "Servers", "Tag", "Issuers", "Mode", "Patterns", "Age", "Logo", "Address", "Other", "Warnings", "Count", "Parent", "Child", "Glue", "Certificate"} {
 				args[name] = "{" + strings.ToUpper(name) + "}"
 			}
 			text := c.Text(lang, key, args)

@@ -1,9 +1,13 @@
 package checkup
 
 import (
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"net/url"
 	"strings"
+	"sync"
+	"time"
 
 	"postern/internal/dmarc"
 	"postern/internal/dns"
@@ -61,7 +65,7 @@ func parseBIMI(text string) (bimiRecord, error) {
 	}
 	path := func(text string) string {
 		u, err := url.Parse(text)
-		if err != nil || !strings.EqualFold(u.Scheme, "https") || !dns.HostName(u.Hostname()) || u.User != nil {
+		if err != nil || !webAddress(u) {
 			return ""
 		}
 		return strings.ToLower(u.Path)
@@ -75,53 +79,140 @@ func parseBIMI(text string) (bimiRecord, error) {
 	return r, nil
 }
 
-// bimi looks at the logo that the domain asks mailboxes to show. It fetches neither logo nor certificate.
+// webAddress reports whether an address is one that a mailbox would fetch from: https, a name, the usual port.
+func webAddress(u *url.URL) bool {
+	return strings.EqualFold(u.Scheme, "https") && dns.HostName(u.Hostname()) && u.User == nil && (u.Port() == "" || u.Port() == "443")
+}
+
+// bimi looks at the logo that the domain asks mailboxes to show, and at the certificate that vouches for it: both are fetched.
 func (v *view) bimi() []Finding {
 	w := v.witness()
-	name := "default._bimi." + string(v.domain)
-	one := func(code string, s State, args map[string]any) []Finding {
-		f := v.finding(BIMI, w, code, s, args)
-		f.Args["Name"], f.Optional = name, true
-		return []Finding{f}
+	at := v.domain
+	finding := func(code string, s State, args map[string]any) Finding {
+		f := v.finding(BIMI, w, "bimi."+code, s, args)
+		f.Args["Name"], f.Optional = "default._bimi."+string(at), true
+		return f
 	}
-	a := dns.TXT(v.ctx, w, name)
-	if a.Status != dns.TryLater && len(texts(a, isBIMI)) == 0 {
+	one := func(code string, s State, args map[string]any) []Finding { return []Finding{finding(code, s, args)} }
+	org, orgStatus := dmarc.OrganizationalDomain(v.ctx, v.o.Resolver, v.domain)
+	a := dns.TXT(v.ctx, w, "default._bimi."+string(at))
+	if a.Status != dns.TryLater && len(texts(a, isBIMI)) == 0 && orgStatus != dns.TryLater && org != v.domain {
 		// The organizational domain's record serves for those below it (BIMI draft 7.2).
-		if org, status := dmarc.OrganizationalDomain(v.ctx, v.o.Resolver, v.domain); status != dns.TryLater && org != v.domain {
-			name = "default._bimi." + string(org)
-			a = dns.TXT(v.ctx, w, name)
-		}
+		at = org
+		a = dns.TXT(v.ctx, w, "default._bimi."+string(at))
 	}
 	found := texts(a, isBIMI)
 	switch {
 	case a.Status == dns.TryLater:
-		return one("bimi.unknown", Unknown, map[string]any{"Why": reason(a.Err)})
+		return one("unknown", Unknown, map[string]any{"Why": reason(a.Err)})
 	case len(found) == 0:
-		return one("bimi.none", Advice, nil)
+		return one("none", Advice, nil)
 	case len(found) > 1:
-		return one("bimi.several", Problem, map[string]any{"Number": len(found)})
+		return one("several", Problem, map[string]any{"Number": len(found)})
 	}
 	record, err := parseBIMI(found[0])
-	args := map[string]any{"Logo": orNone(clip(record.Logo, 300)), "Certificate": orNone(clip(record.Evidence, 300))}
+	about := func(more ...any) map[string]any {
+		args := map[string]any{"Logo": orNone(clip(record.Logo, 300)), "Certificate": orNone(clip(record.Evidence, 300))}
+		for i := 0; i+1 < len(more); i += 2 {
+			args[more[i].(string)] = more[i+1]
+		}
+		return args
+	}
 	switch {
 	case errors.Is(err, errBIMILogo):
-		return one("bimi.logo", Problem, args)
+		return one("logo", Problem, about())
 	case err != nil:
-		return one("bimi.malformed", Problem, args)
+		return one("malformed", Problem, about())
 	case record.Declined:
-		return one("bimi.declined", Fine, args)
+		return one("declined", Fine, about())
 	}
-	// Mailboxes show the logo only under a policy that is enforced, subdomains included (BIMI draft 7.1).
+	var out []Finding
+	// Mailboxes show the logo only under a policy that is enforced, for all mail and subdomains included (BIMI draft 7.1).
 	policy, status, perr := dmarc.Lookup(v.ctx, w, v.domain)
-	enforced := status == dns.Found && handlingOf(policy, v.domain) != dmarc.ActNone && policy.SP != dmarc.ActNone && !policy.Testing
-	switch {
+	switch pct := percentOf(policy.Record); {
 	case status == dns.TryLater:
-		args["Why"] = reason(perr)
-		return one("bimi.unknown", Unknown, args)
-	case !enforced:
-		return one("bimi.not-enforced", Problem, args)
-	case record.Evidence == "":
-		return one("bimi.no-certificate", Advice, args)
+		return one("unknown", Unknown, about("Why", reason(perr)))
+	case status != dns.Found || handlingOf(policy, v.domain) == dmarc.ActNone || policy.SP == dmarc.ActNone || policy.Testing:
+		out = one("not-enforced", Problem, about())
+	case pct != "" && pct != "100":
+		out = one("pct", Problem, about("Value", clip(printable(pct), 20)))
 	}
-	return one("bimi.fine", Fine, args)
+	names := []string{string(v.domain), string(at), "default._bimi." + string(v.domain), "default._bimi." + string(at)}
+	if orgStatus != dns.TryLater && org != "" {
+		names = append(names, string(org), "default._bimi."+string(org))
+	}
+	shown, size := v.brand(w, record, names, finding, about)
+	out = append(out, shown...)
+	switch {
+	case len(out) > 0:
+		return out
+	case record.Evidence == "":
+		return one("no-certificate", Advice, about())
+	}
+	fine := finding("fine", Fine, about("Bytes", size))
+	return []Finding{fine, finding("mark-roots", Unknown, about())}
+}
+
+// percentOf is the value of pct= in a DMARC record. RFC 9989 took it out; mailboxes that show logos still ask that it is 100 (BIMI draft 7.1).
+func percentOf(record string) string {
+	for spec := range strings.SplitSeq(record, ";") {
+		if name, value, ok := strings.Cut(spec, "="); ok && strings.EqualFold(strings.TrimSpace(name), "pct") {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// brand fetches the logo and the certificate and judges them. size is that of the logo.
+func (v *view) brand(w *witness, record bimiRecord, names []string, finding func(string, State, map[string]any) Finding, about func(...any) map[string]any) (out []Finding, size int) {
+	var logo, mark fetched
+	var both sync.WaitGroup
+	both.Go(func() { logo = v.fetch(w, record.Logo, mostSVG) })
+	if record.Evidence != "" {
+		both.Go(func() { mark = v.fetch(w, record.Evidence, mostMark) })
+	}
+	both.Wait()
+	trouble := func(what string, f fetched) {
+		if f.unknown {
+			out = append(out, finding(what+"-unknown", Unknown, about("Why", reason(f.err))))
+			return
+		}
+		out = append(out, finding(what+"-unreadable", Problem, about("Why", reason(f.err))))
+	}
+	var svg []byte
+	if logo.err == nil {
+		svg, logo.err = unpacked(logo.body)
+	}
+	if logo.err != nil {
+		trouble("logo", logo)
+	} else {
+		for _, f := range judgeSVG(svg) {
+			state := Problem
+			if f.code == "svg-large" || f.code == "svg-square" || f.code == "svg-origin" {
+				state = Advice // SHOULD
+			}
+			out = append(out, finding(f.code, state, about("Found", orPhrase(f.found, "nothing"))))
+		}
+	}
+	if record.Evidence == "" {
+		return out, len(svg)
+	}
+	var chain []*x509.Certificate
+	if mark.err == nil {
+		chain, mark.err = parseMarks(mark.body)
+	}
+	if mark.err != nil {
+		trouble("mark", mark)
+		return out, len(svg)
+	}
+	w.note(Question{Name: record.Evidence, Type: "X.509", Status: "found", Values: []string{fmt.Sprintf("certificate for %s, by %s, until %s, %d in the chain", clip(printable(strings.Join(chain[0].DNSNames, ", ")), 200),
+		clip(printable(chain[0].Issuer.String()), 200), chain[0].NotAfter.UTC().Format(time.DateOnly), len(chain))}})
+	for _, f := range judgeMark(chain, names, svg, v.o.Now()) {
+		state := Problem
+		if f.code == "mark-soon" {
+			state = Advice
+		}
+		out = append(out, finding(f.code, state, about("Found", orPhrase(f.found, "nothing"))))
+	}
+	return out, len(svg)
 }

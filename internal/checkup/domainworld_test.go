@@ -117,7 +117,8 @@ func perfect() map[string]string {
 		"sts":   txt("_mta-sts", "v=STSv1; id=20261122"),
 		"host":  "mta-sts 300 IN A 192.0.2.80\n",
 		"rpt":   txt("_smtp._tls", "v=TLSRPTv1; rua=mailto:tls@shop.test"),
-		"bimi":  txt("default._bimi", "v=BIMI1; l=https://shop.test/logo.svg; a=https://shop.test/vmc.pem"),
+		"bimi":  txt("default._bimi", "v=BIMI1; l=https://logo.shop.test/logo.svg; a=https://logo.shop.test/vmc.pem"),
+		"logo":  "logo 300 IN A 192.0.2.80\n",
 		"caa":   "@ 300 IN CAA 0 issue \"letsencrypt.org\"\n",
 		"ds":    "@ 300 IN DS 12345 13 2 00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF\n",
 	}
@@ -127,9 +128,12 @@ func perfect() map[string]string {
 func perfectly() map[string]string {
 	return map[string]string{
 		"lists": "lists.off=unknown", "spf": "spf.good=fine", "dkim": "dkim.key-fine=fine", "dmarc": "dmarc.enforced=fine", "mx": "mx.fine=fine",
-		"ns": "ns.delegation-fine=fine ns.fine=fine", "dnssec": "dnssec.fine=fine", "caa": "caa.fine=fine", "sts": "sts.enforced=fine", "tlsrpt": "tlsrpt.fine=fine", "bimi": "bimi.fine=fine",
+		"ns": "ns.delegation-fine=fine ns.fine=fine", "dnssec": "dnssec.fine=fine", "caa": "caa.fine=fine", "sts": "sts.enforced=fine", "tlsrpt": "tlsrpt.fine=fine", "bimi": "bimi.fine=fine bimi.mark-roots=unknown",
 	}
 }
+
+// goodMark is the evidence document of goodSVG, made once.
+var goodMark = sync.OnceValue(func() []byte { return brandMark{}.pem() })
 
 const goodPolicy = "version: STSv1\r\nmode: enforce\r\nmx: mx1.shop.test\r\nmx: mx2.shop.test\r\nmax_age: 604800\r\n"
 
@@ -142,7 +146,8 @@ type internet struct {
 	parent *dnstest.Server // the name server of test., which delegates the zone
 	above  string          // what it says of shop.test; "": what the zone says
 	policy http.HandlerFunc
-	cert   string // name in the certificate of the policy host
+	files  map[string]http.HandlerFunc // of logo.shop.test
+	cert   string                      // name in the certificate of the policy host
 
 	other      func(*dnstest.Server) // ns2 is a server of its own, and changed so
 	otherPiece [2]string             // ns2 serves this piece instead
@@ -170,7 +175,8 @@ func zoneOf(pieces map[string]string) string {
 
 func newInternet(t testing.TB, zone string) *internet {
 	t.Helper()
-	n := &internet{dns: dnstest.Start(t, zone), above: delegationOf(zone), silent: map[string]bool{}, cert: "mta-sts.shop.test", policy: serves("text/plain", goodPolicy)}
+	n := &internet{dns: dnstest.Start(t, zone), above: delegationOf(zone), silent: map[string]bool{}, cert: "mta-sts.shop.test", policy: serves("text/plain", goodPolicy),
+		files: map[string]http.HandlerFunc{"/logo.svg": serves("image/svg+xml", goodSVG), "/vmc.pem": serves("application/x-pem-file", string(goodMark()))}}
 	n.dns.SetSecure(true)
 	return n
 }
@@ -268,7 +274,7 @@ func (n *internet) serve(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: n.cert}, DNSNames: []string{n.cert}, NotBefore: time.Now().Add(-time.Hour),
+	tpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: n.cert}, DNSNames: []string{n.cert, "logo.shop.test"}, NotBefore: time.Now().Add(-time.Hour),
 		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
 	der, err := x509.CreateCertificate(rand.Reader, tpl, tpl, key.Public(), key)
 	if err != nil {
@@ -280,7 +286,16 @@ func (n *internet) serve(t testing.TB) {
 	}
 	n.roots = x509.NewCertPool()
 	n.roots.AddCert(cert)
-	n.web = httptest.NewUnstartedServer(n.policy)
+	n.web = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Host != "logo.shop.test":
+			n.policy(w, r)
+		case n.files[r.URL.Path] == nil:
+			http.NotFound(w, r)
+		default:
+			n.files[r.URL.Path](w, r)
+		}
+	}))
 	n.web.Config.ErrorLog = nil
 	n.web.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	n.web.StartTLS()

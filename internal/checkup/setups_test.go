@@ -1,6 +1,7 @@
 package checkup_test
 
 import (
+	"compress/gzip"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -84,7 +85,7 @@ var setUps = []setUp{
 	{name: "DMARC lets names go that do not exist", rule: "RFC 9989 4.7 np=", zone: policy("v=DMARC1; p=reject; np=none; rua=mailto:d@shop.test"), want: "dmarc.sub-open=advice"},
 	{name: "DMARC says public suffix", rule: "RFC 9989 4.7 psd=", zone: policy("v=DMARC1; p=reject; psd=y; rua=mailto:d@shop.test"), want: "dmarc.psd=advice"},
 	{name: "DMARC on trial", rule: "RFC 9989 4.7 t=", zone: policy("v=DMARC1; p=reject; t=y; rua=mailto:d@shop.test"), want: "dmarc.testing=advice bimi.not-enforced=problem"},
-	{name: "DMARC with pct", rule: "RFC 9989 A.6: pct= was removed", zone: policy("v=DMARC1; p=reject; pct=50; rua=mailto:d@shop.test"), want: "dmarc.warnings=advice"},
+	{name: "DMARC with pct", rule: "RFC 9989 A.6: pct= was removed", zone: policy("v=DMARC1; p=reject; pct=50; rua=mailto:d@shop.test"), want: "dmarc.warnings=advice bimi.pct=problem"},
 	{name: "DMARC with a wrong p", rule: "RFC 9989 4.7", zone: policy("v=DMARC1; p=rejct"), want: "dmarc.unusable=problem bimi.not-enforced=problem"},
 	{name: "several DMARC", rule: "RFC 9989 4.10", zone: piece("dmarc", txt("_dmarc", "v=DMARC1; p=none")+txt("_dmarc", "v=DMARC1; p=reject")), want: "dmarc.several=problem bimi.not-enforced=problem"},
 	{name: "reports to others who do not want them", rule: "RFC 9990 4", zone: policy("v=DMARC1; p=reject; rua=mailto:d@mailhost.test"), want: "dmarc.enforced=fine dmarc.reports-refused=advice"},
@@ -93,7 +94,7 @@ var setUps = []setUp{
 	{name: "no reports", rule: "RFC 9989 4.7 rua=", zone: policy("v=DMARC1; p=reject"), want: "dmarc.blind=advice"},
 	{name: "DMARC does not answer", rule: "RFC 9989 4.10", world: fails("_dmarc.shop.test", dnstest.ServFail), want: "dmarc.unknown=unknown bimi.unknown=unknown"},
 	{name: "subdomain under its organization's policy", rule: "RFC 9989 4.10", of: of("news.shop.test"), zone: piece("news", subdomain), only: true,
-		want: "lists.off=unknown spf.good=fine dkim.key-missing=problem dmarc.enforced=fine mx.fine=fine ns.delegation-fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.fine=fine"},
+		want: "lists.off=unknown spf.good=fine dkim.key-missing=problem dmarc.enforced=fine mx.fine=fine ns.delegation-fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.fine=fine bimi.mark-roots=unknown"},
 	{name: "subdomain let go by sp", rule: "RFC 9989 4.7 sp=", of: of("news.shop.test"), zone: pieces("news", subdomain, "dmarc", txt("_dmarc", "v=DMARC1; p=reject; sp=none; rua=mailto:d@shop.test")), only: true,
 		want: "lists.off=unknown spf.good=fine dkim.key-missing=problem dmarc.none=advice mx.fine=fine ns.delegation-fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.not-enforced=problem"},
 
@@ -202,9 +203,47 @@ var setUps = []setUp{
 	{name: "no BIMI", rule: "draft-brand-indicators-for-message-identification 4.3", zone: piece("bimi", ""), want: "bimi.none=advice"},
 	{name: "BIMI logo over http", rule: "BIMI draft 4.3 l=", zone: bimi("v=BIMI1; l=http://shop.test/logo.svg; a=https://shop.test/vmc.pem"), want: "bimi.logo=problem"},
 	{name: "BIMI logo that is no SVG", rule: "BIMI draft 4.3 l=", zone: bimi("v=BIMI1; l=https://shop.test/logo.png; a=https://shop.test/vmc.pem"), want: "bimi.logo=problem"},
-	{name: "BIMI without certificate", rule: "BIMI draft 4.3 a=", zone: bimi("v=BIMI1; l=https://shop.test/logo.svg"), want: "bimi.no-certificate=advice"},
+	{name: "BIMI without certificate", rule: "BIMI draft 4.3 a=", zone: bimi("v=BIMI1; l=https://logo.shop.test/logo.svg"), want: "bimi.no-certificate=advice"},
 	{name: "BIMI declined", rule: "BIMI draft 4.3.1", zone: bimi("v=BIMI1; l=; a=;"), want: "bimi.declined=fine"},
 	{name: "BIMI malformed", rule: "BIMI draft 4.3", zone: bimi("v=BIMI1 l=https://shop.test/logo.svg"), want: "bimi.malformed=problem"},
+	{name: "BIMI logo at another port", rule: "RFC 2818 2.1: what mailboxes fetch", zone: bimi("v=BIMI1; l=https://logo.shop.test:25/logo.svg"), want: "bimi.logo=problem"},
+	{name: "BIMI logo gone", rule: "BIMI draft 4.3 l=", world: file("/logo.svg", http.NotFound), want: "bimi.logo-unreadable=problem"},
+	{name: "BIMI logo behind a failure", rule: "unknown is no fault", world: file("/logo.svg", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }), want: "bimi.logo-unknown=unknown"},
+	{name: "BIMI logo moved", rule: "RFC 9110 15.4", world: file("/logo.svg", http.RedirectHandler("/moved.svg", 301).ServeHTTP, "/moved.svg", serves("image/svg+xml", goodSVG))},
+	{name: "BIMI logo moved to plain http", rule: "BIMI draft 4.3 l=", world: file("/logo.svg", http.RedirectHandler("http://logo.shop.test/logo.svg", 301).ServeHTTP), want: "bimi.logo-unreadable=problem"},
+	{name: "BIMI logo moved to another port", rule: "no stranger leads us to what he likes", world: file("/logo.svg", http.RedirectHandler("https://logo.shop.test:22/logo.svg", 301).ServeHTTP), want: "bimi.logo-unreadable=problem"},
+	{name: "BIMI logo moved into a private network", rule: "RFC 1918", world: file("/logo.svg", http.RedirectHandler("https://inner.dns.test/logo.svg", 302).ServeHTTP), want: "bimi.logo-unreadable=problem"},
+	{name: "BIMI logo that moves in a circle", rule: "RFC 9110 15.4", world: file("/logo.svg", http.RedirectHandler("/logo.svg", 302).ServeHTTP), want: "bimi.logo-unreadable=problem"},
+	{name: "BIMI logo in a private network", rule: "RFC 1918", zone: piece("logo", "logo 300 IN A 10.0.0.80\n"), want: "bimi.logo-unreadable=problem bimi.mark-unreadable=problem"},
+	{name: "BIMI logo whose host is silent", rule: "unknown is no fault", zone: piece("logo", "logo 300 IN A 192.0.2.81\n"), want: "bimi.logo-unknown=unknown bimi.mark-unknown=unknown"},
+	{name: "BIMI logo of a megabyte", rule: "BIMI Group: 32 KB", world: file("/logo.svg", serves("image/svg+xml", goodSVG+strings.Repeat(" ", 1<<20))), want: "bimi.logo-unreadable=problem"},
+	{name: "BIMI logo that unfolds", rule: "linear in what is read", world: file("/logo.svg", serves("image/svg+xml", packed(strings.Repeat(" ", 8<<20)))), want: "bimi.logo-unreadable=problem"},
+	{name: "BIMI logo, packed", rule: "BIMI draft 4.3: SVGZ", world: file("/logo.svg", serves("image/svg+xml", packed(goodSVG)))},
+	{name: "BIMI logo of 40 KB", rule: "BIMI Group: 32 KB", world: logo(strings.Repeat(" ", 40<<10) + goodSVG[strings.Index(goodSVG, "<svg"):]), want: "bimi.svg-large=advice"},
+	{name: "BIMI logo that is not square", rule: "SVG Tiny PS draft 2", world: logo(svgWith("0 0 100 100", "0 0 100 50")), want: "bimi.svg-square=advice"},
+	{name: "BIMI logo with a place", rule: "SVG Tiny PS draft 2.1", world: logo(svgWith("baseProfile=", `x="1" baseProfile=`)), want: "bimi.svg-origin=advice"},
+	{name: "BIMI logo of another version", rule: "SVG Tiny PS draft 2.1", world: logo(svgWith("1.2", "1.1")), want: "bimi.svg-version=problem"},
+	{name: "BIMI logo without profile", rule: "SVG Tiny PS draft 2.1", world: logo(svgWith("tiny-ps", "full")), want: "bimi.svg-profile=problem"},
+	{name: "BIMI logo without title", rule: "SVG Tiny PS draft 2.1", world: logo(svgWith("<title>Shop</title>", "")), want: "bimi.svg-title=problem"},
+	{name: "BIMI logo with a script and an animation", rule: "SVG Tiny PS draft 2.1", world: logo(svgWith("<path", "<script/><animate/><path")), want: "bimi.svg-animation=problem bimi.svg-script=problem"},
+	{name: "BIMI logo with pixels", rule: "SVG Tiny PS draft 2.1", world: logo(svgWith("<path", "<image/><path")), want: "bimi.svg-raster=problem"},
+	{name: "BIMI logo that leads out", rule: "SVG Tiny PS draft 2.1", world: logo(svgWith(`"#g"/>`, `"https://x.test/"/>`)), want: "bimi.svg-external=problem"},
+	{name: "BIMI logo with entities", rule: "SVG Tiny PS draft 5", world: logo(svgWith("<svg ", `<!DOCTYPE svg [<!ENTITY a "b">]><svg `)), want: "bimi.svg-doctype=problem"},
+	{name: "BIMI logo with a filter", rule: "SVG Tiny 1.2", world: logo(svgWith("<path", "<filter/><path")), want: "bimi.svg-element=problem"},
+	{name: "BIMI logo that is a page", rule: "SVG Tiny PS draft 2.1", world: logo(svgWith("<svg", "<html") + "x"), want: "bimi.svg-broken=problem bimi.svg-element=problem bimi.svg-root=problem"},
+	{name: "BIMI certificate gone", rule: "BIMI draft 4.3 a=", world: file("/vmc.pem", http.NotFound), want: "bimi.mark-unreadable=problem"},
+	{name: "BIMI certificate that is none", rule: "BIMI draft 4.3 a=", world: file("/vmc.pem", serves("text/plain", "no PEM")), want: "bimi.mark-unreadable=problem"},
+	{name: "BIMI certificate expired", rule: "VMC requirements 6.3.2", world: evidence(brandMark{from: -400, until: -3}), want: "bimi.mark-expired=problem"},
+	{name: "BIMI certificate ends soon", rule: "VMC requirements 6.3.2", world: evidence(brandMark{from: -390, until: 5}), want: "bimi.mark-soon=advice"},
+	{name: "BIMI certificate of tomorrow", rule: "RFC 5280 4.1.2.5", world: evidence(brandMark{from: 2, until: 300}), want: "bimi.mark-early=problem"},
+	{name: "BIMI certificate of another domain", rule: "VMC requirements 7.1.4.2", world: evidence(brandMark{names: []string{"other.test", "default._bimi.other.test"}}), want: "bimi.mark-name=problem"},
+	{name: "BIMI certificate of the domain itself", rule: "VMC requirements 7.1.4.2", world: evidence(brandMark{names: []string{"Shop.test"}})},
+	{name: "BIMI certificate of a web server", rule: "VMC requirements 7.1.2.3, RFC 9399", world: evidence(brandMark{plain: true, noLogo: true}), want: "bimi.mark-no-logo=problem bimi.mark-purpose=problem"},
+	{name: "BIMI certificate with another logo", rule: "BIMI draft 8.7", world: evidence(brandMark{logo: svgWith("Shop", "Stop")}), want: "bimi.mark-other-logo=problem"},
+	{name: "BIMI certificate with a logo elsewhere", rule: "VMC requirements 7.1.2.3: embedded", world: evidence(brandMark{kind: "https://other.test/x"}), want: "bimi.mark-no-logo=problem"},
+	{name: "BIMI certificate without those above", rule: "BIMI draft 8.6", world: evidence(brandMark{alone: true}), want: "bimi.mark-chain=problem"},
+	{name: "BIMI certificate beside another authority's", rule: "RFC 5280 6.1", world: evidence(brandMark{stranger: true}), want: "bimi.mark-chain=problem"},
+	{name: "BIMI certificates in the wrong order", rule: "BIMI draft 8.6", world: evidence(brandMark{swapped: true}), want: "bimi.mark-chain=problem bimi.mark-name=problem bimi.mark-no-logo=problem bimi.mark-purpose=problem"},
 	{name: "several BIMI", rule: "BIMI draft 4.2", zone: piece("bimi", txt("default._bimi", "v=BIMI1; l=;")+txt("default._bimi", "v=BIMI1; l=https://shop.test/logo.svg")), want: "bimi.several=problem"},
 }
 
@@ -220,6 +259,36 @@ var within = map[string]string{"ns": "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2
 
 // above lets the parent's server say something else of shop.test.
 func above(text string) func(*internet) { return func(n *internet) { n.above = text } }
+
+// file lets logo.shop.test answer otherwise: a path, its handler, and so on.
+func file(path string, h http.HandlerFunc, more ...any) func(*internet) {
+	return func(n *internet) {
+		n.files[path] = h
+		for i := 0; i+1 < len(more); i += 2 {
+			n.files[more[i].(string)] = more[i+1].(http.HandlerFunc)
+		}
+	}
+}
+
+// logo publishes another logo, with a certificate for it.
+func logo(svg string) func(*internet) {
+	return func(n *internet) {
+		file("/logo.svg", serves("image/svg+xml", svg))(n)
+		evidence(brandMark{logo: svg})(n)
+	}
+}
+
+func evidence(m brandMark) func(*internet) {
+	return file("/vmc.pem", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(m.pem()) })
+}
+
+func packed(text string) string {
+	var b strings.Builder
+	z := gzip.NewWriter(&b)
+	_, _ = z.Write([]byte(text))
+	_ = z.Close()
+	return b.String()
+}
 
 func piece(name, text string) map[string]string { return map[string]string{name: text} }
 

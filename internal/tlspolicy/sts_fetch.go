@@ -38,14 +38,18 @@ type FetchOptions struct {
 type Fetcher struct{ client *http.Client }
 
 // NewFetcher makes a Fetcher. It does no I/O.
-func NewFetcher(o FetchOptions) *Fetcher {
+func NewFetcher(o FetchOptions) *Fetcher { return &Fetcher{client: OutsideClient(o)} }
+
+// OutsideClient is the HTTP client of a Fetcher, for other small files at addresses that strangers chose: certificates are checked, hosts that are
+// not on the internet are not connected to, redirects are not followed, nothing is kept. The caller bounds what he reads.
+func OutsideClient(o FetchOptions) *http.Client {
 	if o.Dial == nil {
 		o.Dial = (&net.Dialer{Timeout: 20 * time.Second}).DialContext
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = fetchTimeout
 	}
-	return &Fetcher{client: newClient(&o, func() []netip.Prefix { return o.Private })}
+	return newClient(&o, func() []netip.Prefix { return o.Private })
 }
 
 // Policy gets the policy of a domain from its policy host (RFC 8461 3.3). failure is the result type of RFC 8460 4.3.2.2 for an error: STSFetchError,
