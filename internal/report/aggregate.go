@@ -89,11 +89,14 @@ const (
 	maxCount      = int64(1) << 50 // messages of one record
 )
 
+// errResults refuses what takes much more memory than bytes.
+var errResults = refusedf("more than %d signatures and other results, as no receiver sends", maxResults)
+
 // aggregateReader fills an Aggregate from XML.
 type aggregateReader struct {
 	x      *xmlReader
 	w      *warnings
-	limits ReadLimits
+	room   *room
 	out    Aggregate
 	record *AggregateRecord
 	begin  string
@@ -104,8 +107,8 @@ type aggregateReader struct {
 }
 
 // readAggregate reads a DMARC report. The error is ErrNoReport, wraps ErrRefused, or is the reader's.
-func readAggregate(x *xmlReader, l ReadLimits) (*Aggregate, error) {
-	a := &aggregateReader{x: x, w: x.w, limits: l, seen: map[string]bool{}, intern: map[string]string{}}
+func readAggregate(x *xmlReader, left *room) (*Aggregate, error) {
+	a := &aggregateReader{x: x, w: x.w, room: left, seen: map[string]bool{}, intern: map[string]string{}}
 	x.space = ""
 	feedback, elements, skipped := false, 0, 0
 	for !a.ended {
@@ -170,8 +173,8 @@ func (a *aggregateReader) parent(up int) string {
 func (a *aggregateReader) open(name string) error {
 	switch outer := a.parent(1); {
 	case name == "record":
-		if len(a.out.Records) >= a.limits.Records {
-			return refusedf("a DMARC report with more than %d records", a.limits.Records)
+		if a.room.records--; a.room.records < 0 {
+			return refusedf("more records than are read of one file (%d here); no receiver sends so many", len(a.out.Records))
 		}
 		if a.record != nil { // the one before was not closed
 			a.w.add(WarnNesting, "record")
@@ -183,6 +186,9 @@ func (a *aggregateReader) open(name string) error {
 	case name == "row" && a.record.SourceText != "":
 		a.w.add(WarnRepeated, "row")
 	case outer == "auth_results" && name == "dkim":
+		if !a.room.result() {
+			return errResults
+		}
 		if len(a.record.Signatures) >= maxSignatures {
 			a.w.add(WarnTooMany, "dkim")
 			a.record.Signatures[maxSignatures-1] = DKIMResult{}
@@ -190,6 +196,9 @@ func (a *aggregateReader) open(name string) error {
 		}
 		a.record.Signatures = append(a.record.Signatures, DKIMResult{})
 	case outer == "auth_results" && name == "spf":
+		if !a.room.result() {
+			return errResults
+		}
 		if len(a.record.Paths) >= maxPaths {
 			a.w.add(WarnTooMany, "spf")
 			a.record.Paths[maxPaths-1] = SPFResult{}
@@ -197,6 +206,9 @@ func (a *aggregateReader) open(name string) error {
 		}
 		a.record.Paths = append(a.record.Paths, SPFResult{})
 	case outer == "policy_evaluated" && name == "reason":
+		if !a.room.result() {
+			return errResults
+		}
 		if len(a.record.Reasons) < maxReasons {
 			a.record.Reasons = append(a.record.Reasons, OverrideReason{})
 		}

@@ -65,7 +65,7 @@ type ReadLimits struct {
 	Unpacked int64 // bytes that all archives of an input may unfold to; 64 MiB
 	Ratio    int64 // how many times its size an archive may unfold to beyond its first MiB; 200
 	Entries  int   // files in a zip; 100
-	Records  int   // of one DMARC report; 200,000
+	Records  int   // of all DMARC reports of an input; 200,000
 	JSON     int64 // bytes of a report in JSON, unpacked; 16 MiB
 }
 
@@ -79,6 +79,7 @@ const (
 	maxObjects  = 100_000   // objects and lists of a report in JSON
 	maxElements = 2_000_000 // values of a report in JSON
 	maxDepth    = 32        // nesting of XML and JSON
+	maxResults  = 1_000_000 // signatures, paths and reasons of all DMARC reports of an input
 )
 
 func (l ReadLimits) filled() ReadLimits {
@@ -112,7 +113,7 @@ func DefaultReadLimits() ReadLimits { return ReadLimits{}.filled() }
 // refused, never followed.
 func Read(raw []byte, name string, l ReadLimits) (Reading, error) {
 	r := &reader{limits: l.filled()}
-	r.left = r.limits.Unpacked
+	r.left, r.room = r.limits.Unpacked, room{r.limits.Records, maxResults}
 	if int64(len(raw)) > r.limits.Input {
 		return r.out, refusedf("the input has more than %s, the most that is read", bytesText(r.limits.Input))
 	}
@@ -133,8 +134,15 @@ func Read(raw []byte, name string, l ReadLimits) (Reading, error) {
 type reader struct {
 	limits ReadLimits
 	left   int64 // bytes that archives may still unfold to
+	room   room
 	out    Reading
 }
+
+// room is what DMARC reports may still hold: bytes alone do not bound the memory that they take.
+type room struct{ records, results int }
+
+// result takes one from what is left.
+func (r *room) result() bool { r.results--; return r.results >= 0 }
 
 func refusedf(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrRefused, fmt.Sprintf(format, args...))

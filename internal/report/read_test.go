@@ -418,7 +418,7 @@ func TestReadHostile(t *testing.T) {
 		{"attributes", "attributes", []byte(attributes)},
 		{"long tag", "tag is longer", []byte(`<feedback><a b="` + strings.Repeat("x", 1<<20) + `">`)},
 		{"in the middle", "ends in the middle", []byte(wholeReport[:len(wholeReport)-200])},
-		{"records", "more than 200000 records", []byte("<feedback>" + strings.Repeat("<record/>", 200_001))},
+		{"records", "more records than are read", []byte("<feedback>" + strings.Repeat("<record/>", 200_001))},
 		{"deep JSON", "nested deeper", []byte(`{"policies":` + strings.Repeat("[", 100_000))},
 		{"many objects", "more than any report", []byte(`{"policies":[` + strings.Repeat("{},", 200_000) + `{}]}`)},
 		{"broken JSON", "cannot be read", []byte(`{"policies":[{"policy":`)},

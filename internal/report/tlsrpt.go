@@ -115,17 +115,25 @@ func (t looseTexts) clipped(n int, w *warnings) (out []string) {
 // looseList is a list that some write as its only item.
 type looseList[T any] []T
 
-// UnmarshalJSON takes a list or one item.
+// UnmarshalJSON takes a list or one item. What is no object is left out, and what goes far beyond the bounds of a report.
 func (l *looseList[T]) UnmarshalJSON(b []byte) error {
-	if len(b) > 0 && b[0] == '{' {
-		var one T
-		if err := json.Unmarshal(b, &one); err != nil {
+	list := []json.RawMessage{b}
+	if len(b) > 0 && b[0] == '[' {
+		if err := json.Unmarshal(b, &list); err != nil {
 			return err
 		}
-		*l = looseList[T]{one}
-		return nil
 	}
-	return json.Unmarshal(b, (*[]T)(l))
+	for _, x := range list {
+		if len(x) == 0 || x[0] != '{' || len(*l) > max(maxTLSPolicies, maxTLSFailures) {
+			continue
+		}
+		var one T
+		if err := json.Unmarshal(x, &one); err != nil {
+			return err
+		}
+		*l = append(*l, one)
+	}
+	return nil
 }
 
 type tlsJSON struct {

@@ -89,14 +89,13 @@ func (r *reader) xml(in io.Reader, w *warnings, name string, path []string) {
 		w *warnings
 	}
 	var all []found
-	x, left, err := newXML(in, w), r.limits, error(nil)
+	x, err := newXML(in, w), error(nil)
 	for len(all) < maxReports {
 		var a *Aggregate
-		if a, err = readAggregate(x, left); err != nil {
+		if a, err = readAggregate(x, &r.room); err != nil {
 			break
 		}
 		all = append(all, found{a, x.w})
-		left.Records -= len(a.Records)
 		x.w = &warnings{}
 	}
 	var broken *brokenError
@@ -307,7 +306,7 @@ func (r *reader) zip(raw []byte, name string, path []string) {
 		w := &warnings{}
 		r.unfolded(&meter{r: r, in: in, packed: int64(f.CompressedSize64)}, w, clipped(f.Name, maxName), within(path, "zip"))
 		_ = in.Close()
-		if r.left < 0 {
+		if r.left < 0 || r.room.records < 0 || r.room.results < 0 {
 			return
 		}
 	}
@@ -315,7 +314,7 @@ func (r *reader) zip(raw []byte, name string, path []string) {
 
 // mail looks at every part of a message.
 func (r *reader) mail(raw []byte, name string, path []string) {
-	m := mail.Parse(raw, mail.Limits{Parts: 300, Depth: 10})
+	m := mail.Parse(bytes.TrimLeft(raw, "\r\n"), mail.Limits{Parts: 300, Depth: 10})
 	if len(m.Header) == 0 {
 		r.loose(raw, name, path)
 		return
