@@ -11,6 +11,7 @@ import (
 	"postern/internal/alarm"
 	"postern/internal/checkup"
 	"postern/internal/config"
+	"postern/internal/learn"
 	"postern/internal/reputation"
 )
 
@@ -34,7 +35,7 @@ func (a *App) openReputation(_ context.Context, c *config.Config) error {
 	}
 	a.reputation, err = reputation.New(reputation.Options{DB: a.mainDB, Panel: a.panel, Accounts: a.accounts, Journal: a.journal, Catalog: a.metrics.catalog,
 		Host: a.host, Contact: contact, Domains: domains, Ranges: r.Ranges, Every: r.Every, DomainsEvery: r.DomainsEvery, Window: r.Window, Keep: r.Keep,
-		Check: check.Check, SNDS: a.sndsDays,
+		Check: check.Check, SNDS: a.sndsDays, Strangers: a.strangers,
 		Raise: func(x reputation.Alarm) { a.alarms.Raise(reputationAlarm(x)) }, Clear: a.alarms.Clear, Tell: func(x reputation.Alarm) { a.alarms.Tell(reputationAlarm(x)) },
 		Raised: func() (keys []string) {
 			for _, x := range a.alarms.Raised() {
@@ -72,6 +73,22 @@ func reputationAlarm(x reputation.Alarm) alarm.Alarm {
 		severity = alarm.Critical
 	}
 	return alarm.Alarm{Key: x.Key, Severity: severity, Code: x.Code, Args: x.Args, Since: x.Since}
+}
+
+// strangers is how much of a customer's mail went to people he never wrote to, as the behaviour of senders is remembered.
+func (a *App) strangers(ctx context.Context, customer string, credentials []string, from, to time.Time) (out reputation.Acquaintance, err error) {
+	known, err := a.learn.StrangersOf(ctx, customer, credentials, from, to)
+	if err != nil {
+		return out, err
+	}
+	as := func(s learn.Strangers) reputation.Strangers {
+		return reputation.Strangers{Known: s.Recipients > 0 && !known.Partial, Recipients: s.Recipients, First: s.FirstTime, Usual: s.Usual}
+	}
+	out = reputation.Acquaintance{All: as(known.All), Logins: map[string]reputation.Strangers{"": as(known.Nobody)}}
+	for login, s := range known.Logins {
+		out.Logins[login] = as(s)
+	}
+	return out, nil
 }
 
 // sndsDays are Microsoft's figures of an address in the words of a dossier: the worst colour, and what is not known as such.

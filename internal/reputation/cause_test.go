@@ -71,6 +71,19 @@ var stolenSender = reputation.Sender{Tally: reputation.Tally{Messages: 4000, Rec
 var byAddress = reputation.Sender{Tally: reputation.Tally{Messages: 800, Recipients: 800, Invalid: 300, Refused: 100}, Usual: -1, Fault: 0.95, Ratio: 20, StandsOut: []string{"invalid", "refused"},
 	Credentials: []reputation.Login{{Credential: "", Tally: reputation.Tally{Messages: 800, Invalid: 300, Refused: 100}, Fault: 1, Addresses: 3}}}
 
+// withStrangers is a sender with so many of a hundred recipients never written to before.
+func withStrangers(s reputation.Sender, first int, usual float64) reputation.Sender {
+	s.Strangers = reputation.Strangers{Known: true, Recipients: 100, First: first, Usual: usual}
+	if s.Strangers.Unusual() {
+		s.StandsOut = append(slices.Clone(s.StandsOut), "strangers")
+	}
+	return s
+}
+
+// newsletter is a customer's own mail: many complaints, as much as ever, by one credential.
+var newsletter = reputation.Sender{Tally: reputation.Tally{Messages: 900, Recipients: 900, Delivered: 890, Complaints: 12}, Usual: 450, Jump: 1, Share: 0.3, Fault: 0.9, Ratio: 12, StandsOut: []string{"complaints"},
+	Credentials: []reputation.Login{{Credential: "club-1", Tally: reputation.Tally{Messages: 900, Complaints: 12}, Fault: 1, Addresses: 1}}}
+
 func scenarios() []scenario {
 	policyFine := []reputation.FindingEvidence{found("reverse", "reverse.fine", "fine")}
 	return []scenario{
@@ -87,7 +100,9 @@ func scenarios() []scenario {
 		}, reputation.CauseBulk, reputation.Likely, []string{reputation.CausePolicy, reputation.CauseReverse}, nil},
 		{"traps at PSBL, SNDS green, nobody stands out", reputation.IP, func(e *reputation.Evidence) {
 			calm(e)
-			e.Listings = append(e.Listings, as("psbl.surriel.com", "PSBL", 3, "listed"))
+			l := as("psbl.surriel.com", "PSBL", 3, "listed")
+			l.Traps = true
+			e.Listings = append(e.Listings, l)
 			e.SNDS = days("GREEN", 5, 0, 0)
 		}, "", "", []string{reputation.CauseBulk, reputation.CauseCompromised}, []string{reputation.CauseReverse}},
 		{"XBL, nothing through us", reputation.IP, func(e *reputation.Evidence) {
@@ -112,6 +127,33 @@ func scenarios() []scenario {
 			loud(s)(e)
 			e.Listings = append(e.Listings, as("bl.spamcop.net", "SpamCop", 3, "listed"))
 		}, reputation.CauseCompromised, reputation.Likely, nil, nil},
+		{"a newsletter to whom it always goes", reputation.IP, func(e *reputation.Evidence) {
+			loud(withStrangers(newsletter, 3, 0.04))(e)
+			e.Listings = append(e.Listings, as("bl.spamcop.net", "SpamCop", 3, "listed"))
+		}, reputation.CauseBulk, reputation.Likely, []string{reputation.CauseCompromised}, nil},
+		{"a newsletter to a list that was bought", reputation.IP, func(e *reputation.Evidence) {
+			loud(withStrangers(bulkSender, 92, 0.04))(e)
+			e.Listings = append(e.Listings, as("bl.spamcop.net", "SpamCop", 3, "listed"))
+		}, reputation.CauseBulk, reputation.Likely, nil, nil},
+		{"an office that writes to strangers at once, from many places", reputation.IP, func(e *reputation.Evidence) {
+			s := stolenSender
+			s.Jump, s.StandsOut = 2, []string{"refused"}
+			loud(withStrangers(s, 95, 0.03))(e)
+			e.Listings = append(e.Listings, as("bl.example", "Example", 3, "listed"))
+		}, reputation.CauseCompromised, reputation.Likely, nil, nil},
+		{"strangers alone, before anything bounces", reputation.IP, func(e *reputation.Evidence) {
+			s := withStrangers(reputation.Sender{Tally: reputation.Tally{Messages: 100, Recipients: 100, Delivered: 100}, Usual: 50, Jump: 1}, 80, 0.03)
+			loud(s)(e)
+			e.Listings = append(e.Listings, as("bl.example", "Example", 3, "listed"))
+		}, reputation.CauseCompromised, reputation.Possible, nil, nil},
+		{"receivers speak of traps", reputation.IP, func(e *reputation.Evidence) {
+			s := newsletter
+			s.Tally.Traps, s.StandsOut = 2, []string{"traps"}
+			loud(s)(e)
+			l := as("psbl.surriel.com", "PSBL", 3, "listed")
+			l.Traps = true
+			e.Listings = append(e.Listings, l)
+		}, reputation.CauseBulk, reputation.Likely, nil, nil},
 		{"neighbours, nobody of ours", reputation.IP, func(e *reputation.Evidence) {
 			calm(e)
 			e.Listings = append(e.Listings, as("b.barracudacentral.org", "Barracuda", 4, "listed"))
@@ -267,11 +309,14 @@ func TestWords(t *testing.T) {
 	for _, x := range reputation.Steps() {
 		keys = append(keys, "step."+x+".what", "step."+x+".how")
 	}
+	for _, x := range []reputation.TrapSource{reputation.TrapSNDS, reputation.TrapAnswer, reputation.TrapComplaint, reputation.TrapCode, reputation.TrapList, reputation.TrapSaid} {
+		keys = append(keys, "trap."+string(x))
+	}
 	for _, x := range reputation.States() {
 		keys = append(keys, "state."+string(x))
 	}
 	keys = append(keys, "role.egress", "role.sending", "role.return-path", "role.host", "role.extra", "role.range", "who.operator", "who.customer", "who.network", "likelihood.likely", "likelihood.possible",
-		"likelihood.unlikely", "likelihood.unknown", "part.senders", "part.snds", "part.check", "part.neighbours", "part.listings", "stands.invalid", "stands.refused", "stands.complaints", "stands.score", "stands.volume")
+		"likelihood.unlikely", "likelihood.unknown", "part.senders", "part.strangers", "part.snds", "part.check", "part.neighbours", "part.listings", "stands.invalid", "stands.refused", "stands.complaints", "stands.traps", "stands.strangers", "stands.score", "stands.volume")
 	for _, k := range keys {
 		if !c.Has("reputation." + k) {
 			t.Errorf("no text reputation.%s", k)

@@ -78,6 +78,10 @@ func (d Dossier) ForCustomer(customer string) Dossier {
 		d.Evidence.Senders.All, d.Evidence.Senders.Usual = senders[0].Tally, senders[0].Usual
 	}
 	d.Evidence.Neighbours.Examples = nil
+	d.Evidence.Traps = slices.Clone(d.Evidence.Traps)
+	for i := range d.Evidence.Traps {
+		d.Evidence.Traps[i].QueueID = ""
+	}
 	causes := slices.Clone(d.Causes)
 	for i, c := range causes {
 		causes[i].Reasons = slices.DeleteFunc(slices.Clone(c.Reasons), func(r Reason) bool {

@@ -59,6 +59,20 @@ func TestEvidence(t *testing.T) {
 		if err := s.accounts.PutCustomer(t.Context(), account.Customer{ID: "club", Name: "The Club", Domains: []mail.Domain{"club.example"}}); err != nil {
 			t.Fatal(err)
 		}
+		s.options.Strangers = func(_ context.Context, customer string, credentials []string, from, to time.Time) (reputation.Acquaintance, error) {
+			if !from.Before(to) || customer == "" {
+				t.Errorf("whom %q wrote to from %s to %s", customer, from, to)
+			}
+			if customer == "shop" {
+				return reputation.Acquaintance{All: reputation.Strangers{Known: true, Recipients: 200, First: 20, Usual: 0.1}}, nil
+			}
+			if !slices.Contains(credentials, "club-1") {
+				t.Errorf("credentials %v", credentials)
+			}
+			return reputation.Acquaintance{All: reputation.Strangers{Known: true, Recipients: 130, First: 120, Usual: 0.02},
+				Logins: map[string]reputation.Strangers{"club-1": {Known: true, Recipients: 120, First: 120, Usual: 0.02}}}, nil
+		}
+		s.restart()
 		s.look(0)
 		s.send("shop", "shop-1", 1, 200, 2, 0)
 		s.send("club", "club-1", 20, 120, 60, 30)
@@ -72,13 +86,19 @@ func TestEvidence(t *testing.T) {
 			t.Fatalf("senders %+v", e.Senders)
 		}
 		first := e.Senders.Senders[0]
-		if first.Customer != "club" || first.Name != "The Club" || !slices.Equal(first.StandsOut, []string{"invalid", "refused"}) || first.Ratio < 10 || first.Tally.Messages != 130 || first.Fault < 0.9 {
+		if first.Customer != "club" || first.Name != "The Club" || !slices.Equal(first.StandsOut, []string{"invalid", "refused", "strangers"}) || first.Ratio < 10 || first.Tally.Messages != 130 || first.Fault < 0.9 {
 			t.Fatalf("first %+v", first)
 		}
 		if login := first.Credentials[0]; login.Credential != "club-1" || login.Addresses != 12 || login.Fault != 1 || len(login.Examples) != 5 {
 			t.Fatalf("credential %+v", login)
 		}
-		if second := e.Senders.Senders[1]; len(second.StandsOut) != 0 {
+		if first.Strangers.First != 120 || first.Credentials[0].Strangers.First != 120 || first.Credentials[1].Strangers.Known {
+			t.Fatalf("whom the first wrote to: %+v", first)
+		}
+		if len(e.Traps) != 1 || e.Traps[0].Source != reputation.TrapSNDS || e.Traps[0].Count != 3 {
+			t.Fatalf("traps %+v", e.Traps)
+		}
+		if second := e.Senders.Senders[1]; len(second.StandsOut) != 0 || second.Strangers.Share() != 0.1 {
 			t.Fatalf("second %+v", second)
 		}
 		if len(e.Answers) != 1 || !e.Answers[0].Names || e.Answers[0].Count != 30 || e.Answers[0].Provider != "Orange" {
@@ -112,6 +132,70 @@ func TestEvidence(t *testing.T) {
 			t.Fatalf("checklist %+v", d.Checklist)
 		}
 	})
+}
+
+// TestTraps: answers, complaints and lists that speak of spam traps are told apart, and whose mail it was.
+func TestTraps(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *store.DB) {
+		s := newScene(t, db)
+		s.look(0)
+		s.send("shop", "shop-1", 1, 100, 0, 0)
+		id := mail.NewQueueID(s.clock.Now())
+		at, ip := s.clock.Now(), netip.MustParseAddr(egress)
+		said := "554 5.7.1 Your message reached a SpamTrap of ours"
+		facts := []journal.Fact{
+			{Kind: journal.Accepted, At: at, QueueID: id, Customer: "shop", Credential: "shop-2", Recipient: "a@there.example"},
+			{Kind: journal.Bounced, At: at, QueueID: id, Customer: "shop", Recipient: "a@there.example", EgressIP: ip, Code: 554, Attempt: 1, Provider: "Yahoo", Category: string(provider.SpamDetected), Text: said},
+			{Kind: journal.Deferred, At: at, QueueID: id, Customer: "shop", Recipient: "b@there.example", EgressIP: ip, Code: 451, Attempt: 2, Provider: "Yahoo", Category: string(provider.SpamDetected), Text: "451 spam trap"},
+			{Kind: journal.Complaint, At: at, QueueID: id, Customer: "shop", Host: "abusix.example", Text: "spamtrap"},
+			{Kind: journal.Complaint, At: at, QueueID: id, Customer: "shop", Host: "other.example", Text: "abuse"},
+		}
+		if err := s.journal.Append(t.Context(), facts...); err != nil {
+			t.Fatal(err)
+		}
+		s.list(egress, "p.test", "127.0.0.2")
+		s.look(2 * time.Hour)
+		d := s.dossier(s.dossiers()[0].ID)
+		var sources []reputation.TrapSource
+		for _, x := range d.Evidence.Traps {
+			sources = append(sources, x.Source)
+		}
+		if !slices.Equal(sources, []reputation.TrapSource{reputation.TrapList, reputation.TrapAnswer, reputation.TrapComplaint}) {
+			t.Fatalf("traps %+v", d.Evidence.Traps)
+		}
+		if x := d.Evidence.Traps[1]; x.From != "Yahoo" || x.Count != 1 || x.Text != said || x.QueueID != string(id) {
+			t.Errorf("answer %+v", x)
+		}
+		if x := d.Evidence.Traps[2]; x.From != "abusix.example" || x.Count != 1 {
+			t.Errorf("complaint %+v", x)
+		}
+		shop := d.Evidence.Senders.Senders[0]
+		if shop.Tally.Traps != 2 || shop.Tally.Complaints != 2 || !slices.Contains(shop.StandsOut, "traps") || shop.Credentials[0].Credential != "shop-2" {
+			t.Errorf("sender %+v", shop)
+		}
+		if c := d.Causes[0]; c.Code != reputation.CauseBulk || c.Likelihood != reputation.Likely {
+			t.Errorf("causes %+v", d.Causes)
+		}
+		for _, x := range d.ForCustomer("shop").Evidence.Traps {
+			if x.QueueID != "" {
+				t.Errorf("a customer reads %+v", x)
+			}
+		}
+	})
+}
+
+// TestSpeaksOfTrap: the words of receivers and lists, and words that only look so.
+func TestSpeaksOfTrap(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"554 5.7.1 Spamtrap hit": true, "550 sent to a spam trap": true, "550 Honeypot address": true, "Adresse piège touchée": true, "554 messages envoyés à des pièges à spam": true, "Pristine trap": true,
+		"": false, "550 5.1.1 trapper@there.example unknown": false, "trap": false, "550 blocked for spam": false, "421 SNMP trap sent": false,
+	} {
+		if got := reputation.SpeaksOfTrap(text); got != want {
+			t.Errorf("%q: %v", text, got)
+		}
+	}
 }
 
 // TestEvidenceThatIsMissing: what cannot be asked is named.

@@ -18,6 +18,7 @@ type Evidence struct {
 	RecentKnown bool              `json:"recent_known,omitempty"`
 	Answers     []AnswerEvidence  `json:"answers,omitempty"` // of receivers that name the list or refuse the address, the most frequent first
 	SNDS        []SNDSDay         `json:"snds,omitempty"`    // the oldest first
+	Traps       []TrapEvidence    `json:"traps,omitempty"`   // what says that mail went to spam traps. Empty: nothing does, which is not none: traps keep silent
 	Neighbours  Neighbours        `json:"neighbours"`
 	Findings    []FindingEvidence `json:"findings,omitempty"` // of the check-up, also those that are fine
 	Warm        time.Time         `json:"warm,omitzero"`      // when the warm-up of an egress address began; zero: it has none
@@ -26,7 +27,7 @@ type Evidence struct {
 
 // Missing is a part of the evidence that could not be gathered.
 type Missing struct {
-	Part string `json:"part"` // "senders", "snds", "check", "neighbours": text reputation.part.PART
+	Part string `json:"part"` // "senders", "strangers", "snds", "check", "neighbours": text reputation.part.PART
 	Why  string `json:"why"`  // in English
 }
 
@@ -36,6 +37,7 @@ type ListedAs struct {
 	List   string       `json:"list"`
 	Weight int          `json:"weight"`
 	Wide   bool         `json:"wide,omitempty"`
+	Traps  bool         `json:"traps,omitempty"` // the list rests on mail to spam traps, by its own account
 	Names  []string     `json:"names,omitempty"`
 	Means  []dnsbl.Text `json:"means,omitempty"`  // of the codes
 	Reason string       `json:"reason,omitempty"` // from outside: escape it
@@ -64,35 +66,93 @@ type Tally struct {
 	Invalid    int `json:"invalid"` // refused for good because the mailbox does not exist
 	Refused    int `json:"refused"` // refused or put off because of reputation, spam or policy
 	Complaints int `json:"complaints"`
-	High       int `json:"high"`    // messages scored above their threshold: held or refused by us, and those let through all the same
-	Blocked    int `json:"blocked"` // messages that we held or refused
+	Traps      int `json:"traps,omitempty"` // answers and complaints that speak of a spam trap
+	High       int `json:"high"`            // messages scored above their threshold: held or refused by us, and those let through all the same
+	Blocked    int `json:"blocked"`         // messages that we held or refused
 }
 
-// Faults are the signs that lists go by: unknown recipients, refusals for spam, complaints (ten each: they are rare), messages that score high.
-func (t Tally) Faults() int { return t.Invalid + t.Refused + 10*t.Complaints + t.High }
+// Faults are the signs that lists go by: unknown recipients, refusals for spam, complaints and spam traps (ten each: they are rare), messages that score high.
+func (t Tally) Faults() int { return t.Invalid + t.Refused + 10*(t.Complaints+t.Traps) + t.High }
+
+// Strangers is how much of the mail went to recipients whom the customer never wrote to before, on the days of the window, whole ones (package learn). Mail that was held counts too.
+type Strangers struct {
+	Known      bool    `json:"known"`
+	Recipients int     `json:"recipients"`
+	First      int     `json:"first"` // of these, never written to before
+	Usual      float64 `json:"usual"` // their share in the three months before, 0..1; -1 not known: too short a history
+}
+
+// Share is that of recipients never written to before, 0..1.
+func (s Strangers) Share() float64 {
+	if s.Recipients == 0 {
+		return 0
+	}
+	return float64(s.First) / float64(s.Recipients)
+}
+
+// Unusual reports whether strangers have far more of the mail than usual: what a stolen password does, and a list that was bought.
+func (s Strangers) Unusual() bool {
+	return s.Known && s.Usual >= 0 && s.First >= 25 && s.Share() >= 0.2 && s.Share() >= 2*s.Usual
+}
+
+// Acquainted reports whether enough mail is known to say that it goes to whom it always goes.
+func (s Strangers) Acquainted() bool {
+	return s.Known && s.Usual >= 0 && s.Recipients >= 50 && s.Share() <= 1.25*s.Usual+0.05
+}
+
+// Acquaintance is Strangers of a customer and of his credentials.
+type Acquaintance struct {
+	All    Strangers
+	Logins map[string]Strangers // by credential; "" without one. Those that are missing are not known
+}
+
+// TrapSource is who says that mail went to a spam trap. Text reputation.trap.SOURCE.
+type TrapSource string
+
+// The sources.
+const (
+	TrapSNDS      TrapSource = "snds"      // Microsoft counts hits: Count of them
+	TrapAnswer    TrapSource = "answer"    // Count answers and bounces of From say so
+	TrapComplaint TrapSource = "complaint" // Count complaints by From say so
+	TrapCode      TrapSource = "code"      // From, a list, says so by a code
+	TrapList      TrapSource = "list"      // From is a list that holds nothing else
+	TrapSaid      TrapSource = "said"      // From, a list, says so in words
+)
+
+// TrapEvidence is one thing that says that mail went to spam traps.
+type TrapEvidence struct {
+	Source  TrapSource `json:"source"`
+	From    string     `json:"from,omitempty"`  // provider, reporter or list
+	Count   int        `json:"count,omitempty"` // 0: nobody counts
+	Last    time.Time  `json:"last,omitzero"`
+	Text    string     `json:"text,omitempty"` // from outside: escape it
+	QueueID string     `json:"queue_id,omitempty"`
+}
 
 // Sender is one customer's, or one of his credentials', part in the traffic.
 type Sender struct {
-	Customer    string   `json:"customer"`       // account.Customer.ID; "" nobody known
-	Name        string   `json:"name,omitempty"` // for people
-	Tally       Tally    `json:"tally"`
-	Usual       float64  `json:"usual"`                 // messages a day in the four weeks before; -1 not known
-	Share       float64  `json:"share"`                 // of the messages, 0..1
-	Fault       float64  `json:"fault"`                 // of the faults, 0..1
-	Ratio       float64  `json:"ratio"`                 // faults per message against the average of the others; 0: too few of either to say
-	Jump        float64  `json:"jump"`                  // messages a day against Usual; 0 not known
-	StandsOut   []string `json:"stands_out,omitempty"`  // why, codes: "invalid", "refused", "complaints", "score", "volume". Texts reputation.stands.CODE
-	Credentials []Login  `json:"credentials,omitempty"` // the one with the most faults first, at most 5
+	Customer    string    `json:"customer"`       // account.Customer.ID; "" nobody known
+	Name        string    `json:"name,omitempty"` // for people
+	Tally       Tally     `json:"tally"`
+	Usual       float64   `json:"usual"` // messages a day in the four weeks before; -1 not known
+	Share       float64   `json:"share"` // of the messages, 0..1
+	Fault       float64   `json:"fault"` // of the faults, 0..1
+	Ratio       float64   `json:"ratio"` // faults per message against the average of the others; 0: too few of either to say
+	Jump        float64   `json:"jump"`  // messages a day against Usual; 0 not known
+	Strangers   Strangers `json:"strangers"`
+	StandsOut   []string  `json:"stands_out,omitempty"`  // why, codes: "invalid", "refused", "complaints", "traps", "score", "strangers", "volume". Texts reputation.stands.CODE
+	Credentials []Login   `json:"credentials,omitempty"` // the one with the most faults first, at most 5
 }
 
 // Login is one credential's part.
 type Login struct {
-	Credential string   `json:"credential"` // "" without a password, by address
-	Label      string   `json:"label,omitempty"`
-	Tally      Tally    `json:"tally"`
-	Fault      float64  `json:"fault"`              // of the customer's faults, 0..1
-	Addresses  int      `json:"addresses"`          // client IPs that used it, 50 at most are counted
-	Examples   []string `json:"examples,omitempty"` // queue IDs of faults, at most 5
+	Credential string    `json:"credential"` // "" without a password, by address
+	Label      string    `json:"label,omitempty"`
+	Tally      Tally     `json:"tally"`
+	Fault      float64   `json:"fault"` // of the customer's faults, 0..1
+	Strangers  Strangers `json:"strangers"`
+	Addresses  int       `json:"addresses"`          // client IPs that used it, 50 at most are counted
+	Examples   []string  `json:"examples,omitempty"` // queue IDs of faults, at most 5
 }
 
 // AnswerEvidence is what receivers answered.

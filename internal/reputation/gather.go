@@ -121,8 +121,12 @@ func (w *Watch) gather(ctx context.Context, d Dossier) (e Evidence, err error) {
 	for _, l := range e.Listings {
 		zones = append(zones, l.Zone)
 	}
-	if err := w.gatherSenders(ctx, d, zones, now, &e); err != nil {
+	unacquainted, err := w.gatherSenders(ctx, d, zones, now, &e)
+	if err != nil {
 		miss("senders", err)
+	}
+	if unacquainted != nil {
+		miss("strangers", unacquainted)
 	}
 	if d.Kind == IP {
 		if err := w.gatherNeighbours(ctx, d, now, &e.Neighbours); err != nil {
@@ -136,33 +140,35 @@ func (w *Watch) gather(ctx context.Context, d Dossier) (e Evidence, err error) {
 	if err := w.gatherFindings(ctx, d, &e); err != nil {
 		miss("check", err)
 	}
+	e.Traps = append(listedTraps(e), e.Traps...)
 	return e, nil
 }
 
-// gatherSenders reads the journal around the listing, and, later on, of the last day.
-func (w *Watch) gatherSenders(ctx context.Context, d Dossier, zones []string, now time.Time, e *Evidence) error {
+// gatherSenders reads the journal around the listing, and, later on, of the last day. unacquainted: why it is not known whom senders wrote to before.
+func (w *Watch) gatherSenders(ctx context.Context, d Dossier, zones []string, now time.Time, e *Evidence) (unacquainted, err error) {
 	if w.o.Journal == nil {
-		return errNotHere
+		return nil, errNotHere
 	}
 	r, err := w.readSenders(ctx, d, zones, e.From, e.To)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	e.Senders, e.Answers = r.senders(ctx, e.From, e.To), r.shown()
+	e.Senders, unacquainted = r.senders(ctx, e.From, e.To)
+	e.Answers, e.Traps = r.shown(), r.trapsShown()
 	e.Recent, e.RecentKnown = e.Senders.All, true
 	if now.Sub(d.Listed) < 6*time.Hour {
-		return nil
+		return unacquainted, nil
 	}
 	r, err = w.readSenders(ctx, d, zones, now.Add(-24*time.Hour), now)
 	if err != nil {
 		e.RecentKnown = false
-		return err
+		return unacquainted, err
 	}
 	e.Recent = Tally{}
 	for _, c := range r.by {
 		e.Recent.plus(c.tally)
 	}
-	return nil
+	return unacquainted, nil
 }
 
 type sentinel string
@@ -187,7 +193,7 @@ func (w *Watch) listedAs(ctx context.Context, d Dossier) (out []ListedAs, err er
 	for _, l := range listings {
 		x := ListedAs{Zone: l.Zone, List: l.List, Weight: l.Weight, Wide: l.Wide, Names: l.Names, Reason: l.Reason, Since: l.Since}
 		if list, known := lists[l.Zone]; known {
-			x.What, x.Lookup = list.What, list.LookupURL
+			x.What, x.Lookup, x.Traps = list.What, list.LookupURL, list.Traps
 			for _, c := range list.Codes {
 				if slices.Contains(l.Names, strings.ReplaceAll(c.Name, " ", "-")) && !slices.Contains(x.Means, c.Meaning) {
 					x.Means = append(x.Means, c.Meaning)

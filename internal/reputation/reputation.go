@@ -77,6 +77,8 @@ type Options struct {
 
 	// Check looks at an address or a domain from outside (checkup.Checker without lists); nil: dossiers know nothing of names and authentication.
 	Check func(ctx context.Context, t checkup.Target, ask checkup.Ask) (checkup.CheckReport, error)
+	// Strangers says how much of a customer's mail, and of that of some of his credentials ("": without one), went to people he never wrote to; nil: not known.
+	Strangers func(ctx context.Context, customer string, credentials []string, from, to time.Time) (Acquaintance, error)
 	// SNDS returns what Microsoft says of an address, the oldest day first; days without figures are missing. nil: not known.
 	SNDS func(ctx context.Context, ip netip.Addr, from, to time.Time) ([]SNDSDay, error)
 

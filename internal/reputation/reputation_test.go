@@ -143,6 +143,7 @@ func testLists() []dnsbl.List {
 		{Name: "Alpha", Zone: "a.test", Operator: "Alpha Org", Kinds: ip, Weight: 5, Codes: code("SBL"), Access: dnsbl.Free, Delisting: delist, LookupURL: "https://alpha.example/"},
 		{Name: "Alpha Two", Zone: "a2.test", Operator: "Alpha Org", Kinds: ip, Weight: 3, Codes: code("CSS"), Access: dnsbl.Free, Delisting: delist},
 		{Name: "Beta", Zone: "b.test", Operator: "Beta", Kinds: ip, Weight: 2, Codes: code("listed"), Access: dnsbl.Free},
+		{Name: "Pitfall", Zone: "p.test", Operator: "Pitfall", Kinds: ip, Weight: 3, Traps: true, Codes: code("listed"), Access: dnsbl.Free},
 		{Name: "UCEPROTECT-2", Zone: "dnsbl-2.uceprotect.net", Operator: "UCEPROTECT", Kinds: dnsbl.IP4, Weight: 0, Codes: code("listed"), Access: dnsbl.Free},
 		{Name: "Domains", Zone: "d.test", Operator: "Delta", Kinds: dnsbl.Domain, Weight: 5, Registrable: true, Codes: code("phish"), Access: dnsbl.Free},
 		{Name: "Good", Zone: "w.test", Operator: "Good", Kinds: ip, Allow: true, Codes: code("good"), Access: dnsbl.Free},
@@ -499,7 +500,7 @@ func TestUnknownIsNeverClean(t *testing.T) {
 		})
 		s.look(0)
 		target := s.target(egress)
-		if target.Unknown != 4 || target.Checked.IsZero() {
+		if target.Unknown != 5 || target.Checked.IsZero() {
 			t.Fatalf("%+v", target)
 		}
 		for _, z := range target.Zones {
@@ -511,7 +512,7 @@ func TestUnknownIsNeverClean(t *testing.T) {
 		if err != nil || len(days) != 3 {
 			t.Fatal(days, err)
 		}
-		if d := days[2]; d.Looked || d.Unknown != 4 {
+		if d := days[2]; d.Looked || d.Unknown != 5 {
 			t.Errorf("a day without answers: %+v", d)
 		}
 		s.dns.SetHook(nil)
@@ -520,7 +521,7 @@ func TestUnknownIsNeverClean(t *testing.T) {
 		s.dns.Fail(name(egress, "a.test"), dnstest.ServFail)
 		s.look(time.Hour)
 		days, err = s.watch.History(t.Context(), egress, s.clock.Now(), s.clock.Now())
-		if d := days[0]; err != nil || !d.Looked || d.Weight != 2 || d.Lists != 1 || d.Answered != 4 || d.Unknown != 0 {
+		if d := days[0]; err != nil || !d.Looked || d.Weight != 2 || d.Lists != 1 || d.Answered != 5 || d.Unknown != 0 {
 			t.Errorf("the day: %+v, %v", d, err)
 		}
 		block, err := s.watch.Block(t.Context(), netip.MustParsePrefix("198.51.100.0/24"), s.clock.Now())
@@ -528,7 +529,7 @@ func TestUnknownIsNeverClean(t *testing.T) {
 			t.Errorf("the block: %v", err)
 		}
 		sum, err := s.watch.Summary(t.Context())
-		if err != nil || sum.Egress != 1 || sum.EgressListed != 1 || sum.Domains != 2 || sum.Worst != 2 || sum.Zones != 5 {
+		if err != nil || sum.Egress != 1 || sum.EgressListed != 1 || sum.Domains != 2 || sum.Worst != 2 || sum.Zones != 6 {
 			t.Errorf("%+v, %v", sum, err)
 		}
 	})

@@ -75,6 +75,7 @@ type judge struct {
 	e     Evidence
 	out   []Sender // those who stand out by faults
 	loud  []Sender // ... by volume
+	new   []Sender // ... by strangers, and not by faults
 	quiet bool     // enough mail is known to say that nobody stands out
 	daily float64  // messages a day against what is usual; 0 not known
 }
@@ -82,14 +83,17 @@ type judge struct {
 func newJudge(kind Kind, e Evidence) *judge {
 	j := &judge{kind: kind, e: e}
 	for _, s := range e.Senders.Senders {
-		if slices.ContainsFunc(s.StandsOut, func(code string) bool { return code != "volume" }) {
+		switch {
+		case slices.ContainsFunc(s.StandsOut, func(code string) bool { return code != "volume" && code != "strangers" }):
 			j.out = append(j.out, s)
+		case slices.Contains(s.StandsOut, "strangers"):
+			j.new = append(j.new, s)
 		}
 		if slices.Contains(s.StandsOut, "volume") {
 			j.loud = append(j.loud, s)
 		}
 	}
-	j.quiet = e.Senders.Known && e.Senders.All.Messages >= 50 && len(j.out) == 0
+	j.quiet = e.Senders.Known && e.Senders.All.Messages >= 50 && len(j.out)+len(j.new) == 0
 	from := laterOf(e.From, e.Senders.Since)
 	if days := e.To.Sub(from).Hours() / 24; e.Senders.Usual > 0 && days > 0 {
 		j.daily = float64(e.Senders.All.Messages) / max(days, 1.0/24) / e.Senders.Usual
@@ -128,6 +132,7 @@ type hint struct {
 	names  []string // of codes
 	zones  []string // parts of zones
 	words  []string // in the list's own text, lower case
+	traps  bool     // lists that rest on spam traps
 	cause  string
 	points int
 }
@@ -149,7 +154,8 @@ var hints = []hint{
 	{names: []string{"CSS", "zero-hour"}, cause: CauseVolume, points: 2},
 	{names: []string{"zero-hour"}, cause: CauseCompromised, points: 2},
 	{names: []string{"noauth"}, cause: CauseAuth, points: 4},
-	{names: []string{"trap"}, zones: []string{"psbl.surriel.com", "bl.spamcop.net", "dnsbl-1.uceprotect.net", "all.s5h.net", "bl.nordspam.com", "spamrbl.swinog.ch", "ubl.unsubscore.com", "truncate.gbudb.net"}, cause: CauseBulk, points: 3},
+	{names: []string{"trap"}, traps: true, zones: []string{"bl.spamcop.net", "unsubscore.com", "lashback.com"}, cause: CauseBulk, points: 3},
+	{zones: []string{"truncate.gbudb.net"}, cause: CauseBulk, points: 2},
 	{names: []string{"phish", "malware", "abused-phish", "abused-malware", "abused-spam", "abused-redirector", "abused-botnet", "PH", "MW", "CR"}, cause: CauseCompromised, points: 5},
 	{names: []string{"spam", "black", "ABUSE", "heuristic"}, cause: CauseBulk, points: 2},
 	{zones: []string{"backscatter"}, cause: CauseSpoofing, points: 6},
@@ -159,7 +165,7 @@ var hints = []hint{
 	{words: []string{"open proxy", "socks proxy"}, cause: CauseRelay, points: 4},
 	{words: []string{"infected", "botnet", "trojan", "malware", "virus", "bot "}, cause: CauseInfected, points: 3},
 	{words: []string{"compromised", "hacked", "wordpress", "joomla", "brute force", "stolen"}, cause: CauseCompromised, points: 3},
-	{words: []string{"spam trap", "spamtrap", "honeypot", "trap hit", "unsolicited bulk"}, cause: CauseBulk, points: 3},
+	{words: append([]string{"unsolicited bulk"}, trapWords...), cause: CauseBulk, points: 3},
 	{words: []string{"dynamic", "dialup", "residential", "end-user", "policy"}, cause: CausePolicy, points: 3},
 	{words: []string{"no reverse", "missing ptr", "no ptr", "no rdns", "generic rdns", "reverse dns"}, cause: CauseReverse, points: 4},
 	{words: []string{"spoof", "forged", "backscatter"}, cause: CauseSpoofing, points: 3},
@@ -178,7 +184,7 @@ func (j *judge) hinted(v *verdict) {
 				continue
 			}
 			if h.points > code.points && (slices.ContainsFunc(h.names, func(n string) bool { return slices.Contains(l.Names, n) }) ||
-				slices.ContainsFunc(h.zones, func(z string) bool { return strings.Contains(l.Zone, z) })) {
+				slices.ContainsFunc(h.zones, func(z string) bool { return strings.Contains(l.Zone, z) }) || h.traps && l.Traps) {
 				code, by = h, l
 			}
 			if h.points > said.points && slices.ContainsFunc(h.words, func(w string) bool { return strings.Contains(reason, w) }) {
@@ -278,10 +284,13 @@ func (j *judge) compromised(v *verdict) {
 		v.add(-3, "nobody", "Count", j.e.Senders.All.Messages)
 		return
 	}
-	for _, s := range j.out {
+	for _, s := range slices.Concat(j.out, j.new) {
 		before := v.Points
 		if s.Jump >= 4 {
 			v.add(4, "jump", "Name", s.name(), "Factor", tenths(s.Jump))
+		}
+		if s.Strangers.Unusual() {
+			v.strangers(3, "strangers", s)
 		}
 		for _, l := range s.Credentials {
 			switch {
@@ -295,6 +304,9 @@ func (j *judge) compromised(v *verdict) {
 		if slices.Contains(s.StandsOut, "score") {
 			v.add(2, "score", "Name", s.name(), "Count", s.Tally.High)
 		}
+		if s.Strangers.Acquainted() { // who steals a password has a list of his own
+			v.strangers(-3, "acquainted", s)
+		}
 		if v.Points > before {
 			return // one sender is enough: reasons of several do not add up
 		}
@@ -303,6 +315,11 @@ func (j *judge) compromised(v *verdict) {
 			return
 		}
 	}
+}
+
+// strangers gives a reason about whom a sender writes to.
+func (v *verdict) strangers(points int, code string, s Sender) {
+	v.add(points, code, "Name", s.name(), "Count", s.Strangers.First, "Of", s.Strangers.Recipients, "Share", percent(s.Strangers.Share()), "Usual", percent(s.Strangers.Usual))
 }
 
 func (j *judge) spoofing(v *verdict) {
@@ -419,9 +436,18 @@ func (j *judge) bulk(v *verdict) {
 		if slices.Contains(s.StandsOut, "refused") {
 			v.add(2, "refused", "Name", s.name(), "Count", s.Tally.Refused)
 		}
+		if slices.Contains(s.StandsOut, "traps") {
+			v.add(4, "traps", "Name", s.name(), "Count", s.Tally.Traps)
+		}
 		if v.Points > before {
 			if s.Jump > 0 && s.Jump < 2 {
 				v.add(1, "usual", "Name", s.name())
+			}
+			switch {
+			case s.Strangers.Unusual() && slices.Contains(s.StandsOut, "invalid"): // a list that was bought is new and bad
+				v.strangers(1, "strangers", s)
+			case s.Strangers.Acquainted():
+				v.strangers(1, "acquainted", s)
 			}
 			break
 		}

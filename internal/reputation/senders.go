@@ -22,6 +22,7 @@ const (
 	maxFacts     = 300_000 // of the window, the newest
 	maxMessages  = 200_000 // that are remembered while reading
 	maxLogins    = 2_000   // credentials of all customers
+	maxTraps     = 50      // providers and reporters that speak of spam traps
 	maxAnswers   = 200     // groups of answers while reading
 	shownAnswers = 20
 	shownSenders = 10
@@ -72,13 +73,14 @@ type reader struct {
 	by      map[string]*customerSum
 	logins  int
 	answers map[string]*AnswerEvidence
+	traps   map[string]*TrapEvidence
 	facts   int
 	since   time.Time
 }
 
 // readSenders reads who sent from the address, or in the domain's name, and what receivers answered. It reads facts in the order of writing, in pieces.
 func (w *Watch) readSenders(ctx context.Context, d Dossier, zones []string, from, to time.Time) (*reader, error) {
-	r := &reader{w: w, d: d, seed: maphash.MakeSeed(), known: map[uint64]*message{}, by: map[string]*customerSum{}, answers: map[string]*AnswerEvidence{}, since: from}
+	r := &reader{w: w, d: d, seed: maphash.MakeSeed(), known: map[uint64]*message{}, by: map[string]*customerSum{}, answers: map[string]*AnswerEvidence{}, traps: map[string]*TrapEvidence{}, since: from}
 	r.ip = parseIP(d.Target)
 	r.scope()
 	r.words = namesOf(d, zones)
@@ -214,6 +216,7 @@ func (r *reader) take(f *journal.Fact) {
 		if m := r.message(f); m != nil && m.counted {
 			m.add(func(t *Tally) { t.Complaints++ })
 			m.example(f)
+			r.trapped(m, f, TrapComplaint, f.Host)
 		}
 	}
 }
@@ -316,7 +319,30 @@ func (r *reader) answered(f *journal.Fact) {
 	}
 	if f.Kind != journal.Delivered {
 		r.evidence(f)
+		if final || f.Attempt <= 1 {
+			r.trapped(m, f, TrapAnswer, cmp.Or(f.Provider, f.Host))
+		}
 	}
+}
+
+// trapped counts an answer or a complaint that speaks of a spam trap.
+func (r *reader) trapped(m *message, f *journal.Fact, source TrapSource, from string) {
+	if !SpeaksOfTrap(f.Text) {
+		return
+	}
+	m.add(func(t *Tally) { t.Traps++ })
+	m.example(f)
+	key := string(source) + " " + from
+	x := r.traps[key]
+	if x == nil {
+		if len(r.traps) >= maxTraps {
+			return
+		}
+		x = &TrapEvidence{Source: source, From: bound(from, maxWord), Text: bound(f.Text, 500), QueueID: string(f.QueueID)}
+		r.traps[key] = x
+	}
+	x.Count++
+	x.Last = f.At
 }
 
 // evidence keeps answers that speak of our reputation, or name the list.
@@ -363,17 +389,19 @@ func (t *Tally) plus(x Tally) {
 	t.Invalid += x.Invalid
 	t.Refused += x.Refused
 	t.Complaints += x.Complaints
+	t.Traps += x.Traps
 	t.High += x.High
 	t.Blocked += x.Blocked
 }
 
 func (t Tally) minus(x Tally) Tally {
-	return Tally{t.Messages - x.Messages, t.Recipients - x.Recipients, t.Delivered - x.Delivered, t.Invalid - x.Invalid, t.Refused - x.Refused, t.Complaints - x.Complaints, t.High - x.High, t.Blocked - x.Blocked}
+	return Tally{t.Messages - x.Messages, t.Recipients - x.Recipients, t.Delivered - x.Delivered, t.Invalid - x.Invalid, t.Refused - x.Refused, t.Complaints - x.Complaints, t.Traps - x.Traps,
+		t.High - x.High, t.Blocked - x.Blocked}
 }
 
-// senders says who sent, and who stands out.
-func (r *reader) senders(ctx context.Context, from, to time.Time) Senders {
-	out := Senders{Known: true, Since: r.since, Facts: r.facts, Usual: -1}
+// senders says who sent, and who stands out. unknown: why it is not known whom some of them wrote to before.
+func (r *reader) senders(ctx context.Context, from, to time.Time) (out Senders, unknown error) {
+	out = Senders{Known: true, Since: r.since, Facts: r.facts, Usual: -1}
 	var all []Sender
 	for id, c := range r.by {
 		if c.tally.Messages == 0 {
@@ -400,6 +428,9 @@ func (r *reader) senders(ctx context.Context, from, to time.Time) Senders {
 			if s.Usual = r.w.habit(ctx, s.Customer, from); s.Usual >= 0 {
 				usual, known = usual+s.Usual, true
 			}
+			if err := r.w.acquaint(ctx, s, from, to); err != nil {
+				unknown = err
+			}
 		}
 		s.judge(out.All, days)
 	}
@@ -409,7 +440,30 @@ func (r *reader) senders(ctx context.Context, from, to time.Time) Senders {
 	slices.SortStableFunc(all, func(a, b Sender) int { return cmp.Compare(btoi(len(b.StandsOut) > 0), btoi(len(a.StandsOut) > 0)) })
 	out.Senders = all[:min(len(all), shownSenders)]
 	out.More = len(all) - len(out.Senders)
-	return out
+	return out, unknown
+}
+
+// acquaint finds out how much of a sender's mail went to people he never wrote to before.
+func (w *Watch) acquaint(ctx context.Context, s *Sender, from, to time.Time) error {
+	if w.o.Strangers == nil {
+		return errNotHere
+	}
+	if s.Customer == "" {
+		return nil // nobody's past
+	}
+	var credentials []string
+	for _, l := range s.Credentials {
+		credentials = append(credentials, l.Credential)
+	}
+	known, err := w.o.Strangers(ctx, s.Customer, credentials, from, to)
+	if err != nil {
+		return err
+	}
+	s.Strangers = known.All
+	for i, l := range s.Credentials {
+		s.Credentials[i].Strangers = known.Logins[l.Credential]
+	}
+	return nil
 }
 
 func btoi(b bool) int {
@@ -501,7 +555,11 @@ func (s *Sender) judge(all Tally, days float64) {
 	out("invalid", t.Invalid, t.Recipients, 10, 0.05, others.Invalid, others.Recipients)
 	out("refused", t.Refused, t.Recipients, 10, 0.05, others.Refused, others.Recipients)
 	out("complaints", t.Complaints, t.Delivered, 3, 0.001, others.Complaints, others.Delivered)
+	out("traps", t.Traps, t.Recipients, 1, 0, others.Traps, others.Recipients)
 	out("score", t.High, t.Messages, 5, 0.1, others.High, others.Messages)
+	if s.Strangers.Unusual() {
+		s.StandsOut = append(s.StandsOut, "strangers")
+	}
 	if t.Messages >= 200 && (s.Jump >= 4 || s.Usual == 0) {
 		s.StandsOut = append(s.StandsOut, "volume")
 	}
