@@ -144,7 +144,7 @@ func (g *gateway) serve(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h, err := api.New(api.Options{Advisor: g.Advisor(), Checker: g.Checker(), Reputation: g.Reputation(), Reports: g.Reports(), SelfService: true, Names: g.names, Webhooks: g.Webhooks(), Submit: g.Intake().Submit, MessageBytes: 2 << 20, Hostname: "mx.example.org", Link: func(id mail.QueueID) string { return g.Links().For(id, time.Now()) }, Users: g.users, DB: g.db, Requests: 400, BaseURL: "https://mail.example.org/postern", Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Postmaster: g.figures(t), Spool: g.Spool(), Catalog: catalog,
+	h, err := api.New(api.Options{Advisor: g.Advisor(), Alarms: g.Alarms(), Checker: g.Checker(), Reputation: g.Reputation(), Reports: g.Reports(), SelfService: true, Names: g.names, Webhooks: g.Webhooks(), Submit: g.Intake().Submit, MessageBytes: 2 << 20, Hostname: "mx.example.org", Link: func(id mail.QueueID) string { return g.Links().For(id, time.Now()) }, Users: g.users, DB: g.db, Requests: 400, BaseURL: "https://mail.example.org/postern", Accounts: g.Accounts(), Filter: tests, Desk: g.Desk(), Delivery: lanes, Journal: g.Journal(), Learn: g.Learn(), Suppression: g.Suppression(), Postmaster: g.figures(t), Spool: g.Spool(), Catalog: catalog,
 		Version: "test", Reload: func() error { return g.reload }, Logger: slog.New(slog.NewTextHandler(g.log, nil)), Now: func() time.Time { return g.now.Add(time.Duration(g.later.Load())) }})
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"postern/internal/alarm"
 	"postern/internal/config"
 	"postern/internal/filter"
 	"postern/internal/opinion"
@@ -132,8 +133,8 @@ func (a *App) scannerAsked(name string, took time.Duration, err error) {
 	}
 }
 
-// scannerAlarms tells the operator which scanners failed since the last look, and the log which have come back.
-func (a *App) scannerAlarms(tell func(key, subject, text string)) {
+// scannerAlarms tells the operator which scanners failed since the last look, and him and the log which have come back.
+func (a *App) scannerAlarms(raise func(alarm.Alarm), clear func(key string)) {
 	closed := map[string]bool{}
 	for _, o := range a.opinions(a.config.Load()) {
 		closed[o.Name] = o.Closed
@@ -144,6 +145,7 @@ func (a *App) scannerAlarms(tell func(key, subject, text string)) {
 	for name, h := range s.health {
 		if _, asked := closed[name]; !asked {
 			delete(s.health, name)
+			clear("scanner " + name)
 			continue
 		}
 		looks[name] = *h
@@ -157,15 +159,18 @@ func (a *App) scannerAlarms(tell func(key, subject, text string)) {
 		h := looks[name]
 		switch {
 		case h.failed > 0:
-			consequence := "Messages it gives no answer about are judged without it (filter." + name + ".on_error: pass): they leave without its look."
+			x := alarm.Alarm{Key: "scanner " + name, Severity: alarm.Warning, Code: "scanner", Since: h.since, Args: map[string]string{
+				"Name": name, "Failed": fmt.Sprint(h.failed), "Asked": fmt.Sprint(h.asked), "Why": h.why.Error(),
+				"Consequence":    "Messages it gives no answer about are judged without it (filter." + name + ".on_error: pass): they leave without its look.",
+				"Consequence.fr": "Les messages sur lesquels il ne répond pas sont jugés sans lui (filter." + name + ".on_error: pass) : ils partent sans son examen."}}
 			if closed[name] {
-				consequence = "Messages it gives no answer about are not taken (filter." + name + ".on_error: defer): clients hear 451 and try again later. No mail is lost, but none " +
-					"leaves without its answer."
+				x.Severity = alarm.Critical
+				x.Args["Consequence"] = "Messages it gives no answer about are not taken (filter." + name + ".on_error: defer): clients hear 451 and try again later. No mail is lost, but none leaves without its answer."
+				x.Args["Consequence.fr"] = "Les messages sur lesquels il ne répond pas ne sont pas acceptés (filter." + name + ".on_error: defer) : les clients reçoivent 451 et réessaient plus tard. Aucun message n'est perdu, mais aucun ne part sans sa réponse."
 			}
-			tell("scanner:"+name, "The scanner "+name+" fails", fmt.Sprintf("%d of the last %d questions to %s had no answer. The last failure:\n\n  %v\n\n%s\n\nTo mend: see whether %s "+
-				"runs and where it listens, and whether the user of this gateway may reach it; then compare with filter.%s in the configuration.\n",
-				h.failed, h.asked, name, h.why, consequence, name, name))
+			raise(x)
 		case h.failing && h.asked > 0:
+			clear("scanner " + name)
 			a.log.Info("scanner answers again", "scanner", name, "failed_for", time.Since(h.since).Round(time.Second))
 		}
 	}

@@ -16,7 +16,10 @@ import (
 
 // openAlarms makes the room that tells the operator.
 func (a *App) openAlarms(_ context.Context, c *config.Config) (err error) {
-	o := alarm.Options{DB: a.mainDB, Catalog: a.metrics.catalog, Host: a.host, Mail: a.notices.Alarm, Remind: c.Alarm.Remind, Logger: a.log}
+	o := alarm.Options{DB: a.mainDB, Catalog: a.metrics.catalog, Host: a.host, Mail: a.notices.Alarm, Remind: c.Alarm.Remind, Keep: c.Alarm.Keep, Logger: a.log}
+	if o.To = c.Notice.Operator.String(); c.Notice.Operator.IsNull() {
+		o.To = c.Notice.From.String()
+	}
 	for _, h := range c.Alarm.Webhooks {
 		o.Hooks = append(o.Hooks, alarm.Hook{Name: h.Name, URL: h.URL, Secret: []byte(h.Secret)})
 	}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,7 @@ import (
 )
 
 func (c *command) alarm() *cobra.Command {
-	return branch("alarm", "See what needs the operator", c.alarmList(), c.alarmTest())
+	return branch("alarm", "See what needs the operator", c.alarmList(), c.alarmHistory(), c.alarmTest())
 }
 
 func (c *command) alarmList() *cobra.Command {
@@ -89,4 +90,64 @@ func (c *command) alarmTest() *cobra.Command {
 		}
 		return c.say("%s", d.Text)
 	}})
+}
+
+func (c *command) alarmHistory() *cobra.Command {
+	lang, code, cursor, limit := "en", "", "", 50
+	cmd := &cobra.Command{Use: "history", Short: "List what the operator was told of, to whom, and when it ended", Args: exactly(),
+		Long: "List what the operator was told of, the latest first: in which words, to whom, how often again, and when it ended. alarm.history says how long it is kept."}
+	cmd.Flags().StringVar(&lang, "lang", lang, "language of the texts: `en` or fr")
+	cmd.Flags().StringVar(&code, "code", code, "only alarms of this `code`, such as queue-lane")
+	cmd.Flags().StringVar(&cursor, "cursor", cursor, "go on after the page before, with its `next`")
+	cmd.Flags().IntVar(&limit, "limit", limit, "alarms of one page")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := knownLanguage(lang); err != nil {
+			return err
+		}
+		server, err := c.server()
+		if err != nil {
+			return err
+		}
+		page, err := server.AlarmHistory(cmd.Context(), lang, code, cursor, limit)
+		if err != nil {
+			return err
+		}
+		if code != "" && !slices.Contains(page.Codes, code) {
+			return fmt.Errorf("there is no code %q; there are %s", clean(code), strings.Join(page.Codes, ", "))
+		}
+		if c.json {
+			return c.object(page)
+		}
+		return c.printAlarmHistory(page)
+	}
+	return c.jsonFlag(cmd)
+}
+
+func (c *command) printAlarmHistory(page api.AlarmHistory) error {
+	if len(page.Lines) == 0 {
+		return c.say("No alarm is remembered.")
+	}
+	t := c.table("RAISED", "ENDED", "CODE", "ALARM", "TOLD")
+	for _, l := range page.Lines {
+		ended := cell{text: "stands", style: red}
+		switch {
+		case l.Once:
+			ended = cell{text: "–", style: dim}
+		case l.Cleared != nil:
+			ended = cell{text: clock(*l.Cleared)}
+		}
+		told := strings.Join(l.Told, ", ")
+		if l.Again > 0 {
+			told += fmt.Sprintf(", %d times again", l.Again)
+		}
+		s := yellow
+		if l.Severity == "critical" {
+			s = red
+		}
+		t.row(clock(l.Raised), ended, cell{text: l.Code, style: dim}, cell{text: l.Title, style: s}, cell{text: told, style: dim})
+	}
+	if err := t.print(c.Stdout); err != nil || page.Next == "" {
+		return err
+	}
+	return c.say("\nMore: --cursor %s", page.Next)
 }

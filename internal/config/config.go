@@ -478,6 +478,7 @@ type Alarm struct {
 	Total    int           `key:"total"`
 	TotalAge time.Duration `key:"total_age"`
 	Remind   time.Duration `key:"remind"`
+	Keep     time.Duration `key:"history"`
 	Webhooks []Webhook     `key:"webhooks"`
 }
 

@@ -275,6 +275,7 @@ func otherKeys() []Key {
 		{Path: "alarm.total", Default: "100000", Min: "0", Max: "1000000000", Doc: "Queued messages in all."},
 		{Path: "alarm.total_age", Default: "0s", Unit: timeUnit, Min: "0s", Max: "30d", Doc: "Age of the oldest queued message. Mail for servers that never answer waits until delivery.expire, so a bound below that is reached often."},
 		{Path: "alarm.remind", Default: "24h", Unit: timeUnit, Min: "10m", Max: "30d", Restart: true, Doc: "When an alarm that lasts is told again."},
+		{Path: "alarm.history", Default: "365d", Unit: timeUnit, Min: "1d", Max: "3650d", Restart: true, Doc: "How long the history of alarms is kept: what was told, to whom, and when it ended. At most 100,000 lines."},
 		{Path: "alarm.webhooks", Default: "[]", Unit: "list", Restart: true, Doc: "Web addresses that alarms are posted to as JSON, signed and retried for three days. They never pass through the mail queue."},
 		{Path: "alarm.webhooks[].name", Required: true, Unit: "name", Sample: "oncall", Restart: true, Doc: "For the log and the database; stays the same."},
 		{Path: "alarm.webhooks[].url", Required: true, Unit: "web address", Sample: "https://hooks.example.org/postern", Restart: true, Doc: "https, or http on this machine."},

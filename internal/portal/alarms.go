@@ -2,6 +2,7 @@ package portal
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"postern/internal/alarm"
@@ -31,11 +32,30 @@ type opAlarm struct {
 // opHook is how a webhook for alarms fares.
 type opHook struct{ Name, Waiting, Taken, Dropped, Last string }
 
+// opAlarmLine is a line of the history of alarms.
+type opAlarmLine struct {
+	Title, Level, Word string
+	Raised             opMoment
+	Ended              *opMoment // nil: it stands, or Once
+	Once               bool
+	Told               []string
+	Again              string
+}
+
+// alarmLines is how many lines of the history a page shows.
+const alarmLines = 50
+
 type opAlarmPage struct {
 	page
 	Alarms []opAlarm
 	Hooks  []opHook
 	Test   *button
+
+	Later  bool // a page of the history after the first: it alone is shown
+	Action string
+	Code   field
+	Lines  []opAlarmLine
+	Pager  pager
 }
 
 // opAlarms shows what stands.
@@ -69,7 +89,56 @@ func (s *site) opAlarms(v *visit) {
 	if len(d.Hooks) > 0 && v.who.May(user.GatewayOperate, "") {
 		d.Test = &button{URL: p.URL("/o/alarms/test"), Label: p.T("alarms.test"), Class: "second", Hint: p.T("alarms.test.hint")}
 	}
+	if err := s.alarmHistory(v, &d); err != nil {
+		v.broken("history of alarms not read", err)
+		return
+	}
 	v.show(http.StatusOK, "op-alarms.html", d)
+}
+
+// alarmHistory adds what was told, a page at a time, of all codes or one.
+func (s *site) alarmHistory(v *visit, d *opAlarmPage) error {
+	const here = "/o/alarms"
+	p, q := v.page, v.r.URL.Query()
+	code, before := clean(q.Get("code"), 64), clean(q.Get("before"), 30)
+	d.Action, d.Later = p.URL(here), before != ""
+	d.Code = field{Name: "code", Label: p.T("alarms.history.code"), Type: "select", Options: []option{{"", p.T("alarms.history.all"), code == ""}}}
+	for _, c := range s.o.Alarms.Codes() {
+		d.Code.Options = append(d.Code.Options, option{c, p.T("alarms.code." + c), c == code})
+	}
+	slices.SortStableFunc(d.Code.Options[1:], func(a, b option) int { return strings.Compare(a.Label, b.Label) })
+	lines, next, err := s.o.Alarms.History(v.r.Context(), alarm.HistoryQuery{Code: code, Before: before, Limit: alarmLines})
+	if err != nil {
+		return err
+	}
+	for _, l := range lines {
+		x := opAlarmLine{Title: clean(s.o.Alarms.Title(p.Lang, l.Alarm), 300), Level: "slow", Word: p.T("alarms.warning"), Raised: p.opWhen(l.Since), Once: l.Once}
+		if l.Severity == alarm.Critical {
+			x.Level, x.Word = "bad", p.T("alarms.critical")
+		}
+		if !l.Cleared.IsZero() {
+			ended := p.opWhen(l.Cleared)
+			x.Ended = &ended
+		}
+		if l.Again > 0 {
+			x.Again = p.T("alarms.history.again", "Count", l.Again)
+		}
+		for _, who := range l.Told {
+			way, name, _ := strings.Cut(who, ":")
+			if way == "webhook" {
+				name = p.T("alarms.history.hook", "Name", name)
+			}
+			x.Told = append(x.Told, clean(name, 300))
+		}
+		d.Lines = append(d.Lines, x)
+	}
+	if next != "" {
+		d.Pager.Next = p.URL(here, "code", code, "before", next)
+	}
+	if before != "" {
+		d.Pager.First = p.URL(here, "code", code)
+	}
+	return nil
 }
 
 // opAlarmLinks lead to where an alarm is seen to.
