@@ -13,6 +13,7 @@ import (
 	"postern/internal/dns"
 	"postern/internal/dnsbl"
 	"postern/internal/mail"
+	"postern/internal/tlspolicy"
 )
 
 // CheckDeadline bounds a check-up: lists and servers of others may be slow.
@@ -176,6 +177,8 @@ type part struct {
 	findings []Finding
 	listings []dnsbl.Listing
 	spf      *SPFTree
+	policy   *tlspolicy.STSPolicy // MTA-STS, where it could be read
+	doors    []mxDoor             // exchangers that were connected to
 }
 
 // Check looks at a target: of an address at its domain too. Trouble on the network shows as Unknown in the findings, within CheckDeadline, with probes
@@ -191,7 +194,7 @@ func (c *Checker) Check(ctx context.Context, t Target, ask Ask) (CheckReport, er
 	one := *c // with a resolver that asks each question once, and so many
 	one.o.Resolver = newMemory(dns.WithBudget(c.o.Resolver, MaxQuestions))
 	pair := func(f []Finding, l []dnsbl.Listing) part { return part{findings: f, listings: l} }
-	atMX := func() part { return part{findings: one.mxServers(ctx, t.Domain, ask)} }
+	atMX := func() part { return one.mxServers(ctx, t.Domain, ask) }
 	ofDomain := func() part { return one.domain(ctx, t.Domain, ask) }
 	var parts []func() part
 	switch t.Kind {
@@ -210,13 +213,8 @@ func (c *Checker) Check(ctx context.Context, t Target, ask Ask) (CheckReport, er
 		all.Go(func() { found[i] = look() })
 	}
 	all.Wait()
-	for _, p := range found {
-		r.Findings = append(r.Findings, p.findings...)
-		r.Listings = append(r.Listings, p.listings...)
-		if p.spf != nil {
-			r.SPF = p.spf
-		}
-	}
+	whole := join(found)
+	r.Findings, r.Listings, r.SPF = append(whole.findings, one.heldTo(t.Domain, whole.policy, whole.doors)...), whole.listings, whole.spf
 	order := Groups()
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return slices.Index(order, a.Group) - slices.Index(order, b.Group) })
 	r.Took = time.Since(began)

@@ -254,8 +254,8 @@ func TestScore(t *testing.T) {
 			t.Errorf("%s weighs %d", g, w)
 		}
 	}
-	// The perfect domain has all points; named as not measured are blocklists, and whom mailboxes trust with marks.
-	if s := (setUp{}).run(t).Score(); s.Points != 100 || !s.Measured || !slices.Equal(s.Unmeasured, []checkup.Group{checkup.Lists, checkup.BIMI}) {
+	// The perfect domain has all points; named as not measured are blocklists, the servers, and whom mailboxes trust with marks.
+	if s := (setUp{}).run(t).Score(); s.Points != 100 || !s.Measured || !slices.Equal(s.Unmeasured, []checkup.Group{checkup.Lists, checkup.Server, checkup.TLS, checkup.BIMI}) {
 		t.Errorf("perfect: %+v", s)
 	}
 }

@@ -49,7 +49,7 @@ func (v *view) published() part {
 	if v.mx.Status == dns.Nothing && v.mx.NXDomain {
 		return part{findings: []Finding{v.finding(NameServers, w, "ns.no-domain", Problem, map[string]any{"Domain": string(v.domain)})}}
 	}
-	looks := []func() part{v.spf, just(v.dkim), just(v.dmarc), just(v.exchangers), just(v.nameServers), just(v.dnssec), just(v.caa), just(v.sts), just(v.reports), just(v.bimi)}
+	looks := []func() part{v.spf, just(v.dkim), just(v.dmarc), just(v.exchangers), just(v.nameServers), just(v.dnssec), just(v.caa), v.sts, just(v.reports), just(v.bimi)}
 	found := make([]part, len(looks))
 	var all sync.WaitGroup
 	for i, look := range looks {
@@ -66,8 +66,12 @@ func join(found []part) part {
 	for _, p := range found {
 		out.findings = append(out.findings, p.findings...)
 		out.listings = append(out.listings, p.listings...)
+		out.doors = append(out.doors, p.doors...)
 		if p.spf != nil {
 			out.spf = p.spf
+		}
+		if p.policy != nil {
+			out.policy = p.policy
 		}
 	}
 	return out

@@ -50,14 +50,14 @@ func stsRecord(ctx context.Context, w *witness, d mail.Domain) Finding {
 }
 
 // sts looks at the MTA-STS policy, its file included (RFC 8461). A domain that takes no mail needs none.
-func (v *view) sts() []Finding {
+func (v *view) sts() part {
 	if takes, known := v.takesMail(); known && !takes {
-		return nil
+		return part{}
 	}
 	w := v.witness()
 	f := stsRecord(v.ctx, w, v.domain)
 	if f.Code != "" {
-		return []Finding{f}
+		return part{findings: []Finding{f}}
 	}
 	end := func(code string, s State) []Finding {
 		f.Code, f.State, f.Evidence = code, s, w.evidence()
@@ -81,15 +81,15 @@ func (v *view) sts() []Finding {
 	var network *url.Error
 	switch {
 	case err == nil:
-		return v.judgePolicy(&f, policy, end)
+		return part{findings: v.judgePolicy(&f, policy, end), policy: &policy}
 	case failure == tlspolicy.STSInvalid:
-		return end("sts.file", Problem)
+		return part{findings: end("sts.file", Problem)}
 	case failure == tlspolicy.STSWebPKI:
-		return end("sts.certificate", Problem)
+		return part{findings: end("sts.certificate", Problem)}
 	case errors.Is(err, tlspolicy.ErrInside), !errors.As(err, &network):
-		return end("sts.no-file", Problem)
+		return part{findings: end("sts.no-file", Problem)}
 	}
-	return end("sts.unreachable", Unknown)
+	return part{findings: end("sts.unreachable", Unknown)}
 }
 
 // judgePolicy compares a policy with the exchangers.

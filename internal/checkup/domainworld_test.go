@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -118,6 +119,7 @@ func perfect() map[string]string {
 		"host":  "mta-sts 300 IN A 192.0.2.80\n",
 		"rpt":   txt("_smtp._tls", "v=TLSRPTv1; rua=mailto:tls@shop.test"),
 		"bimi":  txt("default._bimi", "v=BIMI1; l=https://logo.shop.test/logo.svg; a=https://logo.shop.test/vmc.pem"),
+		"tlsa":  "_25._tcp.mx1 300 IN TLSA " + mxTLSA() + "\n",
 		"logo":  "logo 300 IN A 192.0.2.80\n",
 		"caa":   "@ 300 IN CAA 0 issue \"letsencrypt.org\"\n",
 		"ds":    "@ 300 IN DS 12345 13 2 00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF\n",
@@ -129,6 +131,7 @@ func perfectly() map[string]string {
 	return map[string]string{
 		"lists": "lists.off=unknown", "spf": "spf.good=fine", "dkim": "dkim.key-fine=fine", "dmarc": "dmarc.enforced=fine", "mx": "mx.fine=fine",
 		"ns": "ns.delegation-fine=fine ns.fine=fine", "dnssec": "dnssec.fine=fine", "caa": "caa.fine=fine", "sts": "sts.enforced=fine", "tlsrpt": "tlsrpt.fine=fine", "bimi": "bimi.fine=fine bimi.mark-roots=unknown",
+		"server": "server.mx-unprobed=unknown", "tls": "dane.unheld=unknown",
 	}
 }
 
@@ -148,6 +151,9 @@ type internet struct {
 	policy http.HandlerFunc
 	files  map[string]http.HandlerFunc // of logo.shop.test
 	cert   string                      // name in the certificate of the policy host
+
+	mailers map[string]mailer // by what is dialled: "192.0.2.25:25"
+	mail    *network          // where they are
 
 	other      func(*dnstest.Server) // ns2 is a server of its own, and changed so
 	otherPiece [2]string             // ns2 serves this piece instead
@@ -240,6 +246,8 @@ func (n *internet) dial(ctx context.Context, network, addr string) (net.Conn, er
 		to = n.parent.Addr()
 	case ap.Port() == 53 && ap.Addr().Is4():
 		to = n.dns.Addr()
+	case ap.Port() == 25 && n.mail != nil:
+		return n.mail.dial(ctx, network, addr)
 	case ap.Port() == 443 && ap.Addr().String() == "192.0.2.80" && n.web != nil:
 		to = n.web.Listener.Addr().String()
 	default:
@@ -257,6 +265,9 @@ func (n *internet) checker(t testing.TB, with ...func(*checkup.CheckerOptions)) 
 		n.parent.SetAuthority(true)
 	}
 	o := checkup.CheckerOptions{Resolver: n.dns.Resolver(t), Probes: checkup.Probes{Dial: n.dial, RootCAs: n.roots, Timeout: 700 * time.Millisecond}}
+	if n.mail != nil {
+		o.Probes.Hostname = "gate.test"
+	}
 	for _, f := range with {
 		f(&o)
 	}
@@ -300,6 +311,47 @@ func (n *internet) serve(t testing.TB) {
 	n.web.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	n.web.StartTLS()
 	t.Cleanup(n.web.Close)
+	for addr, m := range n.mailers {
+		if n.mail == nil {
+			n.mail = &network{at: map[string]string{}, mute: map[string]bool{}, calls: map[string]int{}}
+		}
+		if m.gone {
+			continue
+		}
+		if m.name == "" {
+			m.name = "mx1.shop.test"
+		}
+		s := server{greeting: "220 mx1.shop.test ESMTP"}
+		own := mxKey()
+		if m.rekeyed {
+			own = markKey()
+		}
+		if !m.plain {
+			leaf := sign(&x509.Certificate{SerialNumber: big.NewInt(2), DNSNames: []string{m.name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(0, 2, 0)}, cert, own, key)
+			s.tls = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw}, PrivateKey: own}}}
+		}
+		n.mail.serve(t, addr, s)
+	}
+}
+
+// mailer is an exchanger of shop.test. The zero value shows a certificate for mx1.shop.test with mxKey.
+type mailer struct {
+	name    string // in the certificate
+	plain   bool   // without encryption
+	rekeyed bool   // with another key
+	gone    bool   // nothing listens
+}
+
+// mxKey is the key of the exchangers, made once, for it stands in the zone as well.
+var mxKey = sync.OnceValue(markKey)
+
+// mxTLSA is the record for it.
+func mxTLSA() string {
+	der, err := x509.MarshalPKIXPublicKey(mxKey().Public())
+	if err != nil {
+		panic(err)
+	}
+	return fmt.Sprintf("3 1 1 %x", sha256.Sum256(der))
 }
 
 // said is what a report says, by group: "spf.none=problem", several in the order of the alphabet.

@@ -37,7 +37,8 @@ func (c *Checker) servers(ctx context.Context, ip netip.Addr, n named, ask Ask) 
 	out := judgeReach(ip, doors)
 	for _, d := range doors {
 		out = append(out, c.judgeDoor(ctx, d, n)...)
-		out = append(out, c.judgeTLS(ctx, d, n)...)
+		out = append(out, c.judgeTLS(d, n)...)
+		out = append(out, c.judgeDANE(ctx, d, n)...)
 	}
 	if ask.Relay != nil {
 		out = append(out, c.relay(ctx, ip, doors[0], n, ask)...)

@@ -94,26 +94,26 @@ var setUps = []setUp{
 	{name: "no reports", rule: "RFC 9989 4.7 rua=", zone: policy("v=DMARC1; p=reject"), want: "dmarc.blind=advice"},
 	{name: "DMARC does not answer", rule: "RFC 9989 4.10", world: fails("_dmarc.shop.test", dnstest.ServFail), want: "dmarc.unknown=unknown bimi.unknown=unknown"},
 	{name: "subdomain under its organization's policy", rule: "RFC 9989 4.10", of: of("news.shop.test"), zone: piece("news", subdomain), only: true,
-		want: "lists.off=unknown spf.good=fine dkim.key-missing=problem dmarc.enforced=fine mx.fine=fine ns.delegation-fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.fine=fine bimi.mark-roots=unknown"},
+		want: "lists.off=unknown server.mx-unprobed=unknown dane.unheld=unknown spf.good=fine dkim.key-missing=problem dmarc.enforced=fine mx.fine=fine ns.delegation-fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.fine=fine bimi.mark-roots=unknown"},
 	{name: "subdomain let go by sp", rule: "RFC 9989 4.7 sp=", of: of("news.shop.test"), zone: pieces("news", subdomain, "dmarc", txt("_dmarc", "v=DMARC1; p=reject; sp=none; rua=mailto:d@shop.test")), only: true,
-		want: "lists.off=unknown spf.good=fine dkim.key-missing=problem dmarc.none=advice mx.fine=fine ns.delegation-fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.not-enforced=problem"},
+		want: "lists.off=unknown server.mx-unprobed=unknown dane.unheld=unknown spf.good=fine dkim.key-missing=problem dmarc.none=advice mx.fine=fine ns.delegation-fine=fine ns.fine=fine dnssec.fine=fine caa.fine=fine sts.none=advice tlsrpt.none=advice bimi.not-enforced=problem"},
 
 	// MX
-	{name: "null MX beside an address", rule: "RFC 7505 3, 4.2", zone: piece("mx", "@ 300 IN MX 0 .\n@ 300 IN A 192.0.2.25\n"), want: "mx.null=problem -sts -tlsrpt"},
-	{name: "parked: takes nothing, sends nothing", rule: "RFC 7505 4.2, RFC 7208 10.1.2", zone: pieces("mx", "@ 300 IN MX 0 .\n", "spf", txt("@", "v=spf1 -all")), want: "mx.parked=fine spf.nobody=fine -sts -tlsrpt"},
+	{name: "null MX beside an address", rule: "RFC 7505 3, 4.2", zone: piece("mx", "@ 300 IN MX 0 .\n@ 300 IN A 192.0.2.25\n"), want: "mx.null=problem -sts -tlsrpt -server -tls"},
+	{name: "parked: takes nothing, sends nothing", rule: "RFC 7505 4.2, RFC 7208 10.1.2", zone: pieces("mx", "@ 300 IN MX 0 .\n", "spf", txt("@", "v=spf1 -all")), want: "mx.parked=fine spf.nobody=fine -sts -tlsrpt -server -tls"},
 	{name: "null MX beside others", rule: "RFC 7505 3", zone: mx("@ 300 IN MX 0 .\n@ 300 IN MX 10 mx1\n"), want: "mx.null-mixed=problem"},
 	{name: "MX is an alias", rule: "RFC 5321 5.1, RFC 2181 10.3", zone: piece("mx", "@ 300 IN MX 10 mx1\nmx1 300 IN CNAME mx.mailhost.test.\n"), want: "mx.alias=advice"},
-	{name: "MX is an address", rule: "RFC 1035 3.3.9", zone: piece("mx", "@ 300 IN MX 10 192.0.2.25.\n"), want: "mx.literal=problem sts.mismatch=problem"},
-	{name: "MX has no address", rule: "RFC 5321 5.1", zone: piece("mx", "@ 300 IN MX 10 mx1\n"), want: "mx.no-address=problem"},
+	{name: "MX is an address", rule: "RFC 1035 3.3.9", zone: piece("mx", "@ 300 IN MX 10 192.0.2.25.\n"), want: "mx.literal=problem sts.mismatch=problem -server -tls"},
+	{name: "MX has no address", rule: "RFC 5321 5.1", zone: piece("mx", "@ 300 IN MX 10 mx1\n"), want: "mx.no-address=problem -server -tls"},
 	{name: "one of two MX has no address", rule: "RFC 5321 5.1", zone: mx("@ 300 IN MX 10 mx1\n@ 300 IN MX 20 mx2\n"), want: "mx.dead-host=advice"},
 	{name: "MX is loopback", rule: "RFC 6890", zone: piece("mx", "@ 300 IN MX 10 mx1\nmx1 300 IN A 127.0.0.1\n"), want: "mx.private=problem"},
 	{name: "MX is in a private network", rule: "RFC 1918", zone: piece("mx", "@ 300 IN MX 10 mx1\nmx1 300 IN A 10.0.0.25\n"), want: "mx.private=problem"},
-	{name: "no MX but an address", rule: "RFC 5321 5.1", zone: piece("mx", "@ 300 IN A 192.0.2.25\n"), want: "mx.implicit=advice -sts -tlsrpt"},
-	{name: "neither MX nor address", rule: "RFC 5321 5.1", zone: piece("mx", ""), want: "mx.none=problem -sts -tlsrpt"},
+	{name: "no MX but an address", rule: "RFC 5321 5.1", zone: piece("mx", "@ 300 IN A 192.0.2.25\n"), want: "mx.implicit=advice -sts -tlsrpt server.mx-unprobed=unknown dane.none=advice"},
+	{name: "neither MX nor address", rule: "RFC 5321 5.1", zone: piece("mx", ""), want: "mx.none=problem -sts -tlsrpt -server -tls"},
 	{name: "the same MX twice", rule: "RFC 5321 5.1", zone: mx("@ 300 IN MX 10 mx1\n@ 300 IN MX 20 mx1\n"), want: "mx.duplicate=advice"},
 	{name: "MX without IPv6", rule: "RFC 3974", zone: piece("mx", "@ 300 IN MX 10 mx1\nmx1 300 IN A 192.0.2.25\n"), want: "mx.fine=fine mx.no-ipv6=advice"},
-	{name: "MX whose address does not come", rule: "RFC 5321 5.1", world: fails("mx1.shop.test", dnstest.ServFail), want: "mx.host-unknown=unknown"},
-	{name: "MX does not answer", rule: "RFC 5321 5.1", world: failsType("shop.test", dns.TypeMX, dnstest.ServFail), want: "mx.unknown=unknown sts.mx-unknown=unknown"},
+	{name: "MX whose address does not come", rule: "RFC 5321 5.1", world: fails("mx1.shop.test", dnstest.ServFail), want: "mx.host-unknown=unknown -server -tls"},
+	{name: "MX does not answer", rule: "RFC 5321 5.1", world: failsType("shop.test", dns.TypeMX, dnstest.ServFail), want: "mx.unknown=unknown sts.mx-unknown=unknown -server -tls"},
 
 	// Name servers
 	{name: "a name server refuses the zone", rule: "RFC 1912 2.8", world: second(func(s *dnstest.Server) { s.Fail("*", dnstest.Refused) }), want: "ns.lame=problem"},
@@ -165,10 +165,10 @@ var setUps = []setUp{
 	{name: "no answer to anything", rule: "RFC 2308 7.2", world: everything(dnstest.Timeout), want: allUnknown},
 
 	// DNSSEC
-	{name: "not signed", rule: "RFC 4035 5.2", zone: piece("ds", ""), world: everything(dnstest.Unsigned), want: "dnssec.unsigned=advice"},
+	{name: "not signed", rule: "RFC 4035 5.2", zone: piece("ds", ""), world: everything(dnstest.Unsigned), want: "dnssec.unsigned=advice dane.unsigned=advice"},
 	{name: "signature is wrong", rule: "RFC 4035 5.5, RFC 8914 4.7", world: everything(dnstest.Bogus), want: strings.Replace(allUnknown, "dnssec.unknown=unknown", "dnssec.bogus=problem", 1)},
 	{name: "DS, and nobody vouches for the zone", rule: "RFC 4035 5.2: no supported algorithm", world: failsType("shop.test", dns.TypeSOA, dnstest.Unsigned), want: "dnssec.not-validated=advice"},
-	{name: "DS, and a resolver that does not validate", rule: "RFC 6840 5.8", world: func(n *internet) { n.dns.SetSecure(false) }, want: "dnssec.unchecked=unknown"},
+	{name: "DS, and a resolver that does not validate", rule: "RFC 6840 5.8", world: func(n *internet) { n.dns.SetSecure(false) }, want: "dnssec.unchecked=unknown dane.unchecked=unknown"},
 
 	// CAA
 	{name: "no CAA", rule: "RFC 8659 3", zone: piece("caa", ""), want: "caa.none=advice"},
@@ -198,6 +198,40 @@ var setUps = []setUp{
 	{name: "no TLS-RPT", rule: "RFC 8460 3", zone: piece("rpt", ""), want: "tlsrpt.none=advice"},
 	{name: "TLS-RPT without address", rule: "RFC 8460 3", zone: piece("rpt", txt("_smtp._tls", "v=TLSRPTv1; rua=tls@shop.test")), want: "tlsrpt.malformed=problem"},
 	{name: "several TLS-RPT", rule: "RFC 8460 3", zone: piece("rpt", txt("_smtp._tls", "v=TLSRPTv1; rua=mailto:a@shop.test")+txt("_smtp._tls", "v=TLSRPTv1; rua=mailto:b@shop.test")), want: "tlsrpt.several=problem"},
+
+	// The exchangers, and DANE
+	{name: "the exchanger shows what it should", rule: "RFC 8461 4.2, RFC 7672 2.2", ask: probe, world: mailAt(mailer{}), want: asked("")},
+	{name: "no encryption at the exchanger", rule: "RFC 8461 4.2, RFC 7672 2.2", ask: probe, world: mailAt(mailer{plain: true}),
+		want: "server.fine=fine server.mx-ports=fine tls.none-relay=advice dane.no-tls=problem sts.enforced=fine sts.no-tls=problem"},
+	{name: "no encryption at the exchanger, policy on trial", rule: "RFC 8461 5", ask: probe, world: func(n *internet) {
+		mailAt(mailer{plain: true})(n)
+		page(serves("text/plain", strings.Replace(goodPolicy, "enforce", "testing", 1)))(n)
+	}, want: "server.fine=fine server.mx-ports=fine tls.none-relay=advice dane.no-tls=problem sts.testing=advice sts.no-tls=advice"},
+	{name: "no encryption and no policy", rule: "RFC 3207 4", ask: probe, zone: pieces("sts", "", "tlsa", ""), world: mailAt(mailer{plain: true}),
+		want: "server.fine=fine server.mx-ports=fine tls.none-relay=advice dane.none=advice sts.none=advice"},
+	{name: "the exchanger's certificate is for another name", rule: "RFC 8461 4.2; DANE-EE looks at no names: RFC 7672 3.1.1", ask: probe, world: mailAt(mailer{name: "www.shop.test"}),
+		want: "server.fine=fine server.mx-ports=fine tls.agreed=fine tls.mismatch=advice dane.fine=fine sts.enforced=fine sts.untrusted=problem"},
+	{name: "the exchanger has a new key", rule: "RFC 7672 8.1: rollover", ask: probe, world: mailAt(mailer{rekeyed: true}), want: asked("dane.mismatch=problem")},
+	{name: "nothing listens at the exchanger", rule: "RFC 5321 5.1", ask: probe, world: mailAt(mailer{gone: true}), want: "server.mx-closed=problem server.mx-ports=fine dane.unheld=unknown"},
+	{name: "more exchangers than are connected to", rule: "what was not asked is said", ask: probe, zone: mx(many), world: mailAt(mailer{gone: true}),
+		want: "server.mx-closed=problem server.mx-ports=fine server.mx-more=unknown dane.unheld=unknown dane.none=advice sts.mismatch=problem"},
+	{name: "no TLSA", rule: "RFC 7672 2.2", zone: piece("tlsa", ""), want: "dane.none=advice"},
+	{name: "no TLSA, and a certificate to make it of", rule: "RFC 7672 3.1.1", ask: probe, zone: piece("tlsa", ""), world: mailAt(mailer{}), want: asked("dane.none=advice")},
+	{name: "TLSA that do not serve mail", rule: "RFC 7672 3.1.3", zone: piece("tlsa", "_25._tcp.mx1 300 IN TLSA 1 1 1 "+strings.Repeat("00", 32)+"\n"), want: "dane.unusable=problem"},
+	{name: "TLSA, and the MX is not signed", rule: "RFC 7672 2.2.1", world: failsType("shop.test", dns.TypeMX, dnstest.Unsigned), want: "dane.mx-unsigned=advice"},
+	{name: "TLSA that fits, and the MX is not signed", rule: "RFC 7672 2.2.1", ask: probe, world: func(n *internet) {
+		mailAt(mailer{})(n)
+		n.dns.FailType("shop.test", dns.TypeMX, dnstest.Unsigned)
+	}, want: asked("dane.mx-unsigned=advice")},
+	{name: "TLSA that fits, not signed", rule: "RFC 7672 2.2", ask: probe, world: func(n *internet) {
+		mailAt(mailer{})(n)
+		n.dns.Fail("_25._tcp.mx1.shop.test", dnstest.Unsigned)
+	}, want: asked("dane.unsigned=advice")},
+	{name: "TLSA that does not fit, not signed", rule: "RFC 7672 2.2", ask: probe, world: func(n *internet) {
+		mailAt(mailer{rekeyed: true})(n)
+		n.dns.Fail("_25._tcp.mx1.shop.test", dnstest.Unsigned)
+	}, want: asked("dane.mismatch-unsigned=advice")},
+	{name: "TLSA that do not come", rule: "RFC 7672 2.1.2: senders wait", world: fails("_25._tcp.mx1.shop.test", dnstest.ServFail), want: "dane.unknown=unknown"},
 
 	// BIMI
 	{name: "no BIMI", rule: "draft-brand-indicators-for-message-identification 4.3", zone: piece("bimi", ""), want: "bimi.none=advice"},
@@ -249,7 +283,7 @@ var setUps = []setUp{
 
 // allUnknown is what is said where DNS says nothing.
 const allUnknown = "spf.unknown=unknown dkim.key-unknown=unknown dmarc.unknown=unknown mx.unknown=unknown ns.unknown=unknown dnssec.unknown=unknown " +
-	"caa.unknown=unknown sts.unknown=unknown tlsrpt.unknown=unknown bimi.unknown=unknown"
+	"caa.unknown=unknown sts.unknown=unknown tlsrpt.unknown=unknown bimi.unknown=unknown -server -tls"
 
 // subdomain is news.shop.test, with mail and SPF of its own.
 const subdomain = "news 300 IN MX 10 mx1\nnews 300 IN TXT \"v=spf1 ip4:192.0.2.25 -all\"\n"
@@ -259,6 +293,31 @@ var within = map[string]string{"ns": "@ 300 IN NS ns1.dns.test.\n@ 300 IN NS ns2
 
 // above lets the parent's server say something else of shop.test.
 func above(text string) func(*internet) { return func(n *internet) { n.above = text } }
+
+// probe lets the exchangers be connected to.
+var probe = &checkup.Ask{Selectors: []string{"s1"}, Probe: true}
+
+// mailAt puts a server at the address of mx1.
+func mailAt(m mailer) func(*internet) {
+	return func(n *internet) { n.mailers = map[string]mailer{"192.0.2.25:25": m, "[2001:db8::25]:25": m} }
+}
+
+// asked is what is said of an exchanger with nothing to mend but its DANE; "" that too.
+func asked(dane string) string {
+	if dane == "" {
+		dane = "dane.fine=fine"
+	}
+	return "server.fine=fine server.mx-ports=fine tls.agreed=fine tls.fine=fine sts.enforced=fine sts.held=fine " + dane
+}
+
+// many are six exchangers.
+const many = `@ 300 IN MX 10 mx1
+@ 300 IN MX 20 h1.other.test.
+@ 300 IN MX 20 h2.other.test.
+@ 300 IN MX 20 h3.other.test.
+@ 300 IN MX 20 h4.other.test.
+@ 300 IN MX 20 h5.other.test.
+`
 
 // file lets logo.shop.test answer otherwise: a path, its handler, and so on.
 func file(path string, h http.HandlerFunc, more ...any) func(*internet) {

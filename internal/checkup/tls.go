@@ -22,7 +22,7 @@ import (
 const soon = 14 * 24 * time.Hour
 
 // judgeTLS looks at the encryption of one port.
-func (c *Checker) judgeTLS(ctx context.Context, d door, n named) []Finding {
+func (c *Checker) judgeTLS(d door, n named) []Finding {
 	args := map[string]any{"IP": d.ip.String(), "Port": d.port}
 	one := func(code string, s State) []Finding {
 		return []Finding{{Group: TLS, Code: code, State: s, Subject: strconv.Itoa(d.port), Args: args, Evidence: []Question{d.question()}}}
@@ -43,9 +43,7 @@ func (c *Checker) judgeTLS(ctx context.Context, d door, n named) []Finding {
 			return one("tls.none", Problem)
 		}
 	}
-	out := c.judgeCertificate(d, n)
-	out = append(out, judgeVersions(d)...)
-	return append(out, c.judgeDANE(ctx, d, n)...)
+	return append(c.judgeCertificate(d, n), judgeVersions(d)...)
 }
 
 // judgeVersions looks at the versions of TLS that a port speaks. At servers of others only the one is known that was agreed on, the highest of both.
@@ -205,47 +203,65 @@ func printable(s string) string {
 
 // judgeDANE holds the certificate against the TLSA records of the names that lead to the address (RFC 7672). Without DNSSEC they count for nothing.
 func (c *Checker) judgeDANE(ctx context.Context, d door, n named) []Finding {
+	if d.tls == nil {
+		return nil
+	}
 	var out []Finding
 	for _, name := range n.confirmed[:min(len(n.confirmed), 3)] {
 		w := c.witness()
-		at := "_" + strconv.Itoa(d.port) + "._tcp." + name
-		a := w.Query(ctx, at, dns.TypeTLSA)
+		a := w.Query(ctx, tlsaName(name, d.port), dns.TypeTLSA)
 		if a.Status != dns.Found {
 			continue // nobody has to have them; an answer that did not come is no news either
 		}
-		f := Finding{Group: TLS, Subject: strconv.Itoa(d.port), Args: map[string]any{"Name": at, "Host": name, "Port": d.port}}
-		var usable []tlspolicy.TLSA
-		var shown, why []string
-		for _, r := range a.Records {
-			t, err := tlspolicy.ParseTLSA(r.Data)
-			if shown = append(shown, t.String()); err != nil {
-				why = append(why, err.Error())
-				continue
-			}
-			usable = append(usable, t)
-		}
-		if e := w.evidence(); len(e) > 0 {
-			e[0].Values = shown[:min(len(shown), maxValues)]
-			f.Evidence = e
-		}
-		err := tlspolicy.VerifyTLSA(usable, name, nil, d.tls.PeerCertificates[:min(len(d.tls.PeerCertificates), maxChain)], c.o.Now())
-		switch {
-		case len(usable) == 0:
-			f.Code, f.State, f.Args["Why"] = "dane.unusable", Problem, clip(strings.Join(why, "; "), 300)
-		case err != nil && a.Authentic:
-			f.Code, f.State, f.Args["Why"] = "dane.mismatch", Problem, reason(err)
-			f.Records = tlsaRecord(at, d.tls.PeerCertificates)
-		case err != nil:
-			f.Code, f.State, f.Args["Why"] = "dane.mismatch-unsigned", Advice, reason(err)
-			f.Records = tlsaRecord(at, d.tls.PeerCertificates)
-		case !a.Authentic:
-			f.Code, f.State, f.Optional = "dane.unsigned", Advice, true
-		default:
-			f.Code, f.State = "dane.fine", Fine
+		f, usable := readTLSA(a, w, name, d.port)
+		f.Subject = strconv.Itoa(d.port)
+		if f.Code, f.State = "dane.unusable", Problem; len(usable) > 0 {
+			c.holdTLSA(&f, a.Authentic, usable, name, nil, &d)
 		}
 		out = append(out, f)
 	}
 	return out
+}
+
+// readTLSA are the records of an answer that serve for mail. The finding has all but its code; its Args say why the others do not serve.
+func readTLSA(a dns.Answer, w *witness, host string, port int) (Finding, []tlspolicy.TLSA) {
+	f := Finding{Group: TLS, Args: map[string]any{"Name": tlsaName(host, port), "Host": host, "Port": port, "Why": ""}}
+	var usable []tlspolicy.TLSA
+	var shown, why []string
+	for _, r := range a.Records {
+		t, err := tlspolicy.ParseTLSA(r.Data)
+		if shown = append(shown, t.String()); err != nil {
+			why = append(why, err.Error())
+			continue
+		}
+		usable = append(usable, t)
+	}
+	f.Args["Why"] = clip(strings.Join(why, "; "), 300)
+	if e := w.evidence(); len(e) > 0 {
+		e[0].Values = shown[:min(len(shown), maxValues)]
+		f.Evidence = e
+	}
+	return f, usable
+}
+
+// holdTLSA holds the certificate of a port against usable records of a name. others are names that a certificate under an authority of the records may
+// have beside it.
+func (c *Checker) holdTLSA(f *Finding, authentic bool, usable []tlspolicy.TLSA, name string, others []string, d *door) {
+	chain := d.tls.PeerCertificates
+	err := tlspolicy.VerifyTLSA(usable, name, others, chain[:min(len(chain), maxChain)], c.o.Now())
+	switch {
+	case err != nil && authentic:
+		f.Code, f.State, f.Args["Why"] = "dane.mismatch", Problem, reason(err)
+	case err != nil:
+		f.Code, f.State, f.Args["Why"] = "dane.mismatch-unsigned", Advice, reason(err)
+	case !authentic:
+		f.Code, f.State, f.Optional = "dane.unsigned", Advice, true
+	default:
+		f.Code, f.State = "dane.fine", Fine
+	}
+	if err != nil {
+		f.Records = tlsaRecord(tlsaName(name, d.port), chain)
+	}
 }
 
 // tlsaRecord is the record that fits the certificate shown: its key, by SHA-256 (RFC 7672 3.1.1).
