@@ -28,3 +28,12 @@ func StepCauses(code string) []string { return stepBook[code].causes }
 
 // Wrap is how lines of a request are broken.
 func Wrap(s, indent string, width int) string { return wrap(s, indent, width) }
+
+// GatherNow gathers the evidence of one dossier, whoever waits.
+func (w *Watch) GatherNow(ctx context.Context, id string) error {
+	d, err := w.readDossier(ctx, id)
+	if err != nil {
+		return err
+	}
+	return w.gatherOne(ctx, d)
+}
