@@ -490,7 +490,7 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	if err := a.openAdvisor(c); err != nil {
 		return nil, nil, err
 	}
-	if err := a.openChecker(); err != nil {
+	if err := a.openChecker(c); err != nil {
 		return nil, nil, err
 	}
 	pages, err = portal.New(portal.Options{Reports: a.reports, ReportAddress: c.ReportAddress().String(), Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"postern/internal/account"
@@ -11,6 +12,7 @@ import (
 	"postern/internal/config"
 	"postern/internal/dns"
 	"postern/internal/dnsbl"
+	"postern/internal/mail"
 )
 
 // Check is the check-up of a configuration alone, without a gateway around it: for `postern check`. It opens no database, so it knows no signing keys
@@ -47,7 +49,13 @@ func NewCheck(c *config.Config, o CheckOptions) (*Check, error) {
 	if err != nil {
 		host = "" // no server is connected to without a name to give; the rest can be looked at
 	}
-	options := checkup.CheckerOptions{Resolver: resolver, Panel: out.panel, Probes: checkup.Probes{Hostname: host, Inside: o.Inside}, Egress: checkupEgress(c.Delivery.AccountPools(), host)}
+	options := checkup.CheckerOptions{Resolver: resolver, Panel: out.panel, Probes: checkup.Probes{Hostname: host, Inside: o.Inside}, Egress: checkupEgress(c.Delivery.AccountPools(), host),
+		TLSReports: func(_ string, d mail.Domain) mail.Address {
+			if slices.Contains(c.Reports.Domains, d) || slices.ContainsFunc(c.Customers, func(x config.Customer) bool { return slices.Contains(x.Domains, d) }) {
+				return proposedTLSReports(c)
+			}
+			return mail.Address{}
+		}}
 	out.Checker, err = checkup.NewChecker(options)
 	return out, err
 }

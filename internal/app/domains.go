@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	"postern/internal/checkup"
 	"postern/internal/config"
@@ -17,21 +18,41 @@ func (a *App) openAdvisor(c *config.Config) error {
 		return err
 	}
 	a.advisor, err = checkup.New(checkup.Options{Resolver: a.fresh, Accounts: a.accounts, Hostname: a.host, Returns: a.returning.domain,
-		SPFInclude: c.Domains.SPFInclude, Reports: proposedReports(c), Smarthost: c.Delivery.Smarthost.Host != "", Signs: c.DKIM.Sign, Secret: secret})
+		SPFInclude: c.Domains.SPFInclude, Reports: proposedReports(c), TLSReports: proposedTLSReports(c), Smarthost: c.Delivery.Smarthost.Host != "", Signs: c.DKIM.Sign, Secret: secret})
 	return err
 }
 
 // proposedReports is the address for DMARC reports that senders are told to publish: the configured one, else the one that we read ourselves.
 func proposedReports(c *config.Config) mail.Address {
-	if !c.Domains.DMARCReports.IsNull() || len(c.Listen.Bounces) == 0 && !(c.Delivery.ReturnPath.AtRelay && len(c.Listen.Relay.Address) > 0) {
+	if !c.Domains.DMARCReports.IsNull() || !takesReports(c) {
 		return c.Domains.DMARCReports
 	}
 	return c.ReportAddress()
 }
 
+// proposedTLSReports is the address for TLS reports that senders are told to publish: the configured one, else the one that we read ourselves.
+func proposedTLSReports(c *config.Config) mail.Address {
+	if !c.Reports.TLS.IsNull() || !c.Reports.Address.IsNull() || takesReports(c) {
+		return c.TLSReportAddress()
+	}
+	return mail.Address{}
+}
+
+// takesReports reports whether a listener takes what comes back, and reports among it.
+func takesReports(c *config.Config) bool {
+	return len(c.Listen.Bounces) > 0 || c.Delivery.ReturnPath.AtRelay && len(c.Listen.Relay.Address) > 0
+}
+
 // openChecker makes what looks at anything from outside.
-func (a *App) openChecker() (err error) {
-	o := checkup.CheckerOptions{Resolver: a.fresh, Panel: a.panel, Probes: checkup.Probes{Hostname: a.host}, Egress: checkupEgress(a.accounts.Pools(), a.host), Selectors: a.selectors}
+func (a *App) openChecker(c *config.Config) (err error) {
+	to := proposedTLSReports(c)
+	reports := func(customer string, d mail.Domain) mail.Address {
+		if x, ok := a.accounts.Customer(customer); ok && a.accounts.OwnsDomain(x, d) || customer == "" && (slices.Contains(c.Reports.Domains, d) || a.owned(d)) {
+			return to
+		}
+		return mail.Address{} // reports about it would not be kept
+	}
+	o := checkup.CheckerOptions{Resolver: a.fresh, Panel: a.panel, Probes: checkup.Probes{Hostname: a.host}, Egress: checkupEgress(a.accounts.Pools(), a.host), Selectors: a.selectors, TLSReports: reports}
 	a.checker, err = checkup.NewChecker(o)
 	return err
 }

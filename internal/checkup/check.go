@@ -93,7 +93,9 @@ type CheckerOptions struct {
 	Probes Probes
 	// Selectors are the DKIM selectors that a domain is known to sign with, from traffic or keys, as far as the customer of Ask may know them; nil: only those of Ask.
 	Selectors func(ctx context.Context, customer string, d mail.Domain) []string
-	Now       func() time.Time
+	// TLSReports is where reports about TLS towards a domain are taken, as far as the customer of Ask may know it; null, or nil: an address of the domain.
+	TLSReports func(customer string, d mail.Domain) mail.Address
+	Now        func() time.Time
 }
 
 // EgressAddress is an address that our mail leaves from.

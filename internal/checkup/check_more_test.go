@@ -209,6 +209,31 @@ func TestNotOurs(t *testing.T) {
 	}
 }
 
+// TestTLSReportsAddress: where reports are read is proposed to whom it serves, and to nobody else.
+func TestTLSReportsAddress(t *testing.T) {
+	t.Parallel()
+	pieces := perfect()
+	pieces["rpt"] = ""
+	n := newInternet(t, zoneOf(pieces))
+	mine := func(o *checkup.CheckerOptions) {
+		o.TLSReports = func(customer string, d mail.Domain) mail.Address {
+			if customer == "shop" && d == "shop.test" {
+				return mail.Address{Local: "tlsrpt", Domain: "gate.test"}
+			}
+			return mail.Address{}
+		}
+	}
+	for customer, want := range map[string]string{"shop": "tlsrpt@gate.test", "rival": "postmaster@shop.test"} {
+		r, err := n.checker(t, mine).Check(t.Context(), shopTest, checkup.Ask{Customer: customer, Selectors: []string{"s1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := r.Of(checkup.TLSReports); len(f) != 1 || f[0].Code != "tlsrpt.none" || len(f[0].Records) != 1 || f[0].Records[0].Value != "v=TLSRPTv1; rua=mailto:"+want {
+			t.Errorf("%s: %+v", customer, f)
+		}
+	}
+}
+
 // TestScore: what is fine gives all its points, advice most, a problem none; what is not known and what is optional and absent is left out.
 func TestScore(t *testing.T) {
 	t.Parallel()

@@ -213,6 +213,7 @@ type Options struct {
 	Returns    mail.Domain  // the gateway's domain for return addresses; "" there is none
 	SPFInclude string       // name whose SPF record holds the gateway's addresses; "": addresses are named one by one
 	Reports    mail.Address // where DMARC reports go by default; null: an address of the domain
+	TLSReports mail.Address // where TLS reports go by default; null: an address of the domain
 	Smarthost  bool         // mail leaves through another server, whose addresses are not known here
 	Signs      bool         // mail is signed where there is a key
 	Secret     []byte       // key of challenges, at least 16 bytes

@@ -239,6 +239,8 @@ func TestSetUps(t *testing.T) {
 		{name: "MTA-STS twice", zone: goodMX + "_mta-sts 300 IN TXT \"v=STSv1; id=1;\"\n_mta-sts 300 IN TXT \"v=STSv1; id=2;\"\n", group: "sts", want: "sts.several problem"},
 		{name: "MTA-STS", zone: goodMX + "_mta-sts 300 IN TXT \"v=STSv1; id=1;\"\nmta-sts 300 IN A 192.0.2.81\n", group: "sts", want: "sts.fine fine"},
 		{name: "no TLS reports", zone: goodMX, group: "tlsrpt", want: "tlsrpt.none advice", record: "v=TLSRPTv1; rua=mailto:postmaster@shop.test"},
+		{name: "no TLS reports, and ours are read", zone: goodMX, group: "tlsrpt", want: "tlsrpt.none advice", record: "v=TLSRPTv1; rua=mailto:tlsrpt@gate.example.test",
+			with: []change{func(o *checkup.Options) { o.TLSReports = mail.Address{Local: "tlsrpt", Domain: "gate.example.test"} }}},
 		{name: "TLS reports", zone: goodMX + "_smtp._tls 300 IN TXT \"v=TLSRPTv1; rua=mailto:x@shop.test\"\n", group: "tlsrpt", want: "tlsrpt.fine fine"},
 		{name: "TLS reports unknown", zone: goodMX, fail: "_smtp._tls.shop.test", group: "tlsrpt", want: "tlsrpt.unknown unknown"},
 	}

@@ -194,7 +194,7 @@ func (c *Checker) danePart(ctx context.Context, d mail.Domain, mxSigned bool, l 
 		return end("dane.unchecked", Unknown)
 	case !l.answer.Authentic:
 		f.Optional = true
-		return end("dane.unsigned", Advice)
+		return end("dane.no-dnssec", Advice)
 	case at != nil && at.reach == doorOpen && at.tlsErr == nil && mxSigned:
 		f.Evidence = append(f.Evidence, at.question())
 		return end("dane.no-tls", Problem)

@@ -127,11 +127,15 @@ func (v *view) reports() []Finding {
 	if takes, known := v.takesMail(); known && !takes {
 		return nil
 	}
-	return []Finding{lookTLSReports(v.ctx, v.witness(), v.domain)}
+	to := mail.Address{}
+	if v.o.TLSReports != nil {
+		to = v.o.TLSReports(v.ask.Customer, v.domain)
+	}
+	return []Finding{lookTLSReports(v.ctx, v.witness(), v.domain, to)}
 }
 
-// lookTLSReports looks at the record that asks for TLS reports.
-func lookTLSReports(ctx context.Context, w *witness, d mail.Domain) Finding {
+// lookTLSReports looks at the record that asks for TLS reports. to is the address that is proposed; null: one that every domain must have (RFC 5321 4.5.1).
+func lookTLSReports(ctx context.Context, w *witness, d mail.Domain, to mail.Address) Finding {
 	name := "_smtp._tls." + string(d)
 	f := Finding{Group: TLSReports, Optional: true, Args: map[string]any{"Name": name, "Domain": string(d)}}
 	end := func(code string, s State) Finding {
@@ -139,7 +143,10 @@ func lookTLSReports(ctx context.Context, w *witness, d mail.Domain) Finding {
 		return f
 	}
 	propose := func(replace ...string) {
-		f.Records = []Record{{Name: name, Type: "TXT", Value: "v=TLSRPTv1; rua=mailto:postmaster@" + string(d), TTL: TTL, Replace: replace}}
+		if to.IsNull() {
+			to = mail.Address{Local: "postmaster", Domain: d}
+		}
+		f.Records = []Record{{Name: name, Type: "TXT", Value: "v=TLSRPTv1; rua=mailto:" + to.String(), TTL: TTL, Replace: replace}}
 	}
 	a := dns.TXT(ctx, w, name)
 	found := texts(a, func(s string) bool { return strings.HasPrefix(s, "v=TLSRPTv1") })

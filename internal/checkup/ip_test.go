@@ -28,6 +28,9 @@ func readable(t *testing.T, r checkup.CheckReport) {
 	words := catalog()
 	for _, lang := range locale.Languages() {
 		for _, f := range r.Findings {
+			if states, other := others[f.Code]; other && !slices.Contains(strings.Fields(states), string(f.State)) {
+				t.Errorf("%s is %s, which nothing tells", f.Code, f.State)
+			}
 			said := checkup.Words(words, lang, f)
 			for _, text := range []string{said.What, said.Do} {
 				if strings.HasPrefix(text, "checkup.") || strings.Contains(text, "checkup.word") || strings.Contains(text, "?") && strings.Contains(text, " ? ") {

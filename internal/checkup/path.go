@@ -231,7 +231,7 @@ func (l *look) inbound() []Finding {
 	if mx := dns.MX(l.ctx, l.known, string(l.domain)); mx.Status != dns.Found || nullMX(mx) {
 		return nil
 	}
-	return []Finding{l.policy(), lookTLSReports(l.ctx, l.witness(), l.domain)}
+	return []Finding{l.policy(), lookTLSReports(l.ctx, l.witness(), l.domain, l.o.TLSReports)}
 }
 
 // policy looks whether an MTA-STS policy is announced; its file is not fetched.

@@ -165,7 +165,7 @@ var setUps = []setUp{
 	{name: "no answer to anything", rule: "RFC 2308 7.2", world: everything(dnstest.Timeout), want: allUnknown},
 
 	// DNSSEC
-	{name: "not signed", rule: "RFC 4035 5.2", zone: piece("ds", ""), world: everything(dnstest.Unsigned), want: "dnssec.unsigned=advice dane.unsigned=advice"},
+	{name: "not signed", rule: "RFC 4035 5.2", zone: piece("ds", ""), world: everything(dnstest.Unsigned), want: "dnssec.unsigned=advice dane.no-dnssec=advice"},
 	{name: "signature is wrong", rule: "RFC 4035 5.5, RFC 8914 4.7", world: everything(dnstest.Bogus), want: strings.Replace(allUnknown, "dnssec.unknown=unknown", "dnssec.bogus=problem", 1)},
 	{name: "DS, and nobody vouches for the zone", rule: "RFC 4035 5.2: no supported algorithm", world: failsType("shop.test", dns.TypeSOA, dnstest.Unsigned), want: "dnssec.not-validated=advice"},
 	{name: "DS, and a resolver that does not validate", rule: "RFC 6840 5.8", world: func(n *internet) { n.dns.SetSecure(false) }, want: "dnssec.unchecked=unknown dane.unchecked=unknown"},
