@@ -37,3 +37,11 @@ func (w *Watch) GatherNow(ctx context.Context, id string) error {
 	}
 	return w.gatherOne(ctx, d)
 }
+
+// Arrivals looks at what is new, as Run does when the accounts have changed.
+func (w *Watch) Arrivals(ctx context.Context) error { return w.arrivals(ctx) }
+
+// RequestBody is the text of a request for a dossier, with the number of gaps in it.
+func (w *Watch) RequestBody(d Dossier, lang string) (string, int) {
+	return w.requestBody(d, lang)
+}

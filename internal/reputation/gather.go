@@ -313,7 +313,7 @@ func (w *Watch) gatherFindings(ctx context.Context, d Dossier, e *Evidence) erro
 			continue
 		}
 		x := FindingEvidence{Group: string(f.Group), Code: f.Code, State: string(f.State), Subject: bound(f.Subject, 300)}
-		if f.State != checkup.Fine {
+		if f.State != checkup.Fine || f.Group == checkup.Reverse { // a request names the reverse name
 			x.Args = plain(f.Args)
 		}
 		e.Findings = append(e.Findings, x)

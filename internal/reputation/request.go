@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"postern/internal/checkup"
 	"postern/internal/dnsbl"
 	"postern/internal/locale"
 )
@@ -36,61 +37,174 @@ func (w *Watch) request(ctx context.Context, id, lang string) (Request, error) {
 	}
 	r := Request{Dossier: d.ID, Language: lang, Ways: d.Delisting, Warnings: w.warnings(d)}
 	r.Subject = w.words.text(lang, "request.subject", map[string]any{"Target": d.Target, "List": d.List})
-	r.Body = w.requestBody(d, lang)
+	var gaps int
+	if r.Body, gaps = w.requestBody(d, lang); gaps > 0 {
+		r.Warnings = append(r.Warnings, Warning{"gaps", map[string]any{"Count": gaps}})
+	}
 	return r, nil
 }
 
-// requestBody writes the request from what is known: no more is said than the dossier bears out.
-func (w *Watch) requestBody(d Dossier, lang string) string {
-	text := func(key string, pairs ...any) string {
-		args := map[string]any{}
-		for i := 0; i+1 < len(pairs); i += 2 {
-			args[pairs[i].(string)] = pairs[i+1]
-		}
-		return w.words.text(lang, "request."+key, args)
+// writer puts a request together.
+type writer struct {
+	w    *Watch
+	d    Dossier
+	lang string
+	out  []string
+	gaps int
+}
+
+func (r *writer) text(key string, pairs ...any) string {
+	args := map[string]any{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		args[pairs[i].(string)] = pairs[i+1]
 	}
-	var out []string
-	para := func(s string) {
-		out = append(out, wrap(s, "", lineWidth), "")
-	}
-	item := func(s string) { out = append(out, wrap("- "+s, "  ", lineWidth)) }
-	para(text("greeting"))
+	return r.w.words.text(r.lang, "request."+key, args)
+}
+
+// gap is a place that the operator fills in, in words that nobody sends by mistake.
+func (r *writer) gap(key string, pairs ...any) string {
+	r.gaps++
+	return GapOpen + r.text("gap", "What", r.text("gap."+key, pairs...)) + GapClose
+}
+
+func (r *writer) para(parts ...string) {
+	r.out = append(r.out, wrap(strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " "), "", lineWidth), "")
+}
+
+func (r *writer) item(s string) { r.out = append(r.out, wrap("- "+s, "  ", lineWidth)) }
+
+// What opens and closes a gap in a request.
+const (
+	GapOpen  = "["
+	GapClose = "]"
+)
+
+// requestBody writes the request from what is known: no more is said than the dossier bears out, and what a list's form asks for and is not known is a gap.
+func (w *Watch) requestBody(d Dossier, lang string) (body string, gaps int) {
+	r := &writer{w: w, d: d, lang: lang}
+	r.para(r.text("greeting"))
 	key := "intro.ip"
 	if d.Kind == Domain {
 		key = "intro.domain"
 	}
-	para(text(key, "Target", d.Target, "List", d.List, "Since", d.Listed, "Host", w.o.Host))
-	if codes := listedCodes(d); codes != "" {
-		para(text("codes", "Codes", codes))
+	codes := ""
+	if names := listedCodes(d); names != "" {
+		codes = r.text("codes", "Codes", names)
 	}
-	if c := requestCause(d); c != "" {
-		para(text("cause." + c))
+	r.para(r.text(key, "Target", d.Target, "List", d.List, "Since", d.Listed, "Host", w.o.Host), codes)
+	r.names()
+	r.cause()
+	r.mended()
+	r.para(r.text("please", "Target", d.Target))
+	r.out = append(r.out, r.text("closing"), r.text("signature", "Host", w.o.Host))
+	return strings.Join(r.out, "\n") + "\n", r.gaps
+}
+
+// names are what a form asks for in fields of its own: address or domain, name in EHLO, reverse name, contact.
+func (r *writer) names() {
+	field := func(key, value string) {
+		r.out = append(r.out, wrap(r.text("field."+key, "Value", value), "  ", lineWidth))
+	}
+	if r.d.Kind == Domain {
+		field("domain", r.d.Target)
+		field("gateway", r.w.o.Host)
 	} else {
-		para(text("cause.gap"))
+		field("ip", r.d.Target)
+		field("helo", r.w.helloOf(r.d.Target))
+		field("ptr", r.reverse())
 	}
+	if contact := addressOf(r.w.o.Contact); contact != "" {
+		field("contact", contact)
+	} else {
+		field("contact", r.gap("contact"))
+	}
+	if slices.ContainsFunc(r.d.Delisting, func(x Delisting) bool { return slices.Contains(x.Fields, dnsbl.FieldPhone) }) {
+		field("phone", r.gap("phone"))
+	}
+	r.out = append(r.out, "")
+}
+
+// helloOf is the name that is given in EHLO from an address.
+func (w *Watch) helloOf(target string) string {
+	if w.o.Accounts != nil {
+		ip := parseIP(target)
+		for _, p := range w.o.Accounts.Pools() {
+			for _, e := range p.Egress {
+				if e.IP.Unmap() == ip && e.HELO != "" {
+					return e.HELO
+				}
+			}
+		}
+	}
+	return w.o.Host
+}
+
+// reverse is the reverse name of an address as the check-up found it.
+func (r *writer) reverse() string {
+	for _, f := range r.d.Evidence.Findings {
+		name, _ := f.Args["Name"].(string)
+		switch {
+		case f.Group != string(checkup.Reverse):
+		case f.Code == "reverse.none":
+			return r.gap("ptr-none", "When", r.d.Evidence.At)
+		case f.State == string(checkup.Unknown) || name == "":
+		case f.Code == "reverse.mismatch" || f.Code == "reverse.no-host":
+			return r.gap("ptr-wrong", "Name", name)
+		case f.Code == "reverse.generic":
+			return r.gap("ptr-generic", "Name", name)
+		default:
+			return name
+		}
+	}
+	return r.gap("ptr")
+}
+
+// withFigures are the causes of which the figures of the sender who stands out tell.
+var withFigures = []string{CauseBulk, CauseCompromised, CauseInfected, CauseVolume}
+
+// cause says what happened, as far as it is likely.
+func (r *writer) cause() {
+	code := requestCause(r.d)
+	if code == "" {
+		r.para(r.gap("cause"))
+		return
+	}
+	figures := ""
+	if all := r.d.Evidence.Senders.Senders; slices.Contains(withFigures, code) && len(all) > 0 && len(all[0].StandsOut) > 0 {
+		t, from := all[0].Tally, laterOf(r.d.Evidence.From, r.d.Evidence.Senders.Since)
+		figures = r.text("figures", append(r.tally(t), "From", from, "To", r.d.Evidence.To)...)
+	}
+	r.para(r.text("cause."+code), figures)
+}
+
+// tally is the arguments of a sentence with figures.
+func (r *writer) tally(t Tally) []any {
+	number := func(n int) string { return locale.Number(r.lang, float64(n)) }
+	return []any{"Messages", number(t.Messages), "Invalid", number(t.Invalid), "Refused", number(t.Refused), "Complaints", number(t.Complaints)}
+}
+
+// mended says what was done, when, and that it has helped.
+func (r *writer) mended() {
 	var done []Step
-	for _, s := range d.Checklist {
-		if s.Done && w.o.Catalog.Has("reputation.step."+s.Code+".done") {
+	for _, s := range r.d.Checklist {
+		if s.Done && r.w.o.Catalog.Has("reputation.step."+s.Code+".done") {
 			done = append(done, s)
 		}
 	}
-	if len(done) > 0 {
-		out = append(out, wrap(text("mended"), "", lineWidth))
-		for _, s := range done {
-			item(w.words.text(lang, "step."+s.Code+".done", map[string]any{"Target": d.Target}) + ", " + locale.Date(lang, s.At))
-		}
-		out = append(out, "")
-	} else {
-		para(text("mended.gap"))
+	if len(done) == 0 {
+		r.para(r.gap("mended"))
+		return
 	}
-	contact := addressOf(w.o.Contact)
-	if contact == "" {
-		contact = text("contact.gap")
+	r.out = append(r.out, wrap(r.text("mended"), "", lineWidth))
+	for _, s := range done {
+		r.item(r.text("did", "What", r.w.words.text(r.lang, "step."+s.Code+".done", map[string]any{"Target": r.d.Target}), "When", locale.Date(r.lang, s.At)))
 	}
-	para(text("please", "Target", d.Target))
-	para(text("contact", "Contact", contact))
-	out = append(out, text("closing"), text("signature", "Host", w.o.Host))
-	return strings.Join(out, "\n") + "\n"
+	r.out = append(r.out, "")
+	last := slices.MaxFunc(done, func(a, b Step) int { return a.At.Compare(b.At) }).At
+	e := r.d.Evidence
+	if t := e.Recent; e.RecentKnown && t.Messages >= 20 && t.Faults()*20 < t.Messages && e.At.After(last) {
+		r.para(r.text("recent", append(r.tally(t), "At", e.At)...))
+	}
 }
 
 // listedCodes are the names of the codes of all lists, once each.
@@ -116,12 +230,16 @@ func requestCause(d Dossier) string {
 	return ""
 }
 
-// wrap breaks a paragraph into lines; those after the first begin with indent.
+// wrap breaks a paragraph into lines, not at spaces that hold words together, nor before French punctuation; lines after the first begin with indent.
 func wrap(s, indent string, width int) string {
 	var b strings.Builder
 	column := 0
-	for i, word := range strings.Fields(s) {
+	words := strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == '\n' || r == '\t' })
+	for i, word := range words {
 		n := len([]rune(word))
+		for j := i + 1; j < len(words) && len(words[j]) == 1 && strings.Contains(":;!?", words[j]); j++ {
+			n += 1 + len(words[j])
+		}
 		switch {
 		case i == 0:
 		case column+1+n > width:
@@ -132,7 +250,7 @@ func wrap(s, indent string, width int) string {
 			column++
 		}
 		b.WriteString(word)
-		column += n
+		column += len([]rune(word))
 	}
 	return b.String()
 }
@@ -182,9 +300,6 @@ func (w *Watch) warnings(d Dossier) (out []Warning) {
 		warn("no-way")
 	case ways[dnsbl.Owner] && len(ways) == 1:
 		warn("owner")
-	}
-	if addressOf(w.o.Contact) == "" {
-		warn("contact")
 	}
 	return out
 }

@@ -42,7 +42,7 @@ type Request struct {
 	Dossier  string
 	Language string // "en", "fr"
 	Subject  string
-	Body     string // plain text, lines of at most 78 columns
+	Body     string // plain text, lines of at most 78 columns but for names; what a person must fill in stands between GapOpen and GapClose
 	Ways     []Delisting
 	Warnings []Warning // reasons not to send it yet
 }
