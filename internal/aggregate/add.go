@@ -275,7 +275,7 @@ func (l *Ledger) addAggregate(ctx context.Context, x *report.Recognised, m meta)
 		}
 		done = next
 	}
-	return true, false, l.endReport(ctx, key, done)
+	return true, false, l.endReport(ctx, key, domain, done)
 }
 
 // beginReport writes the report's own row and what belongs to it, once. It returns how many units are summed already; -1: all.
@@ -368,9 +368,12 @@ func (l *Ledger) addUnits(ctx context.Context, key, domain string, units []*unit
 	})
 }
 
-func (l *Ledger) endReport(ctx context.Context, key string, from int) error {
+func (l *Ledger) endReport(ctx context.Context, key, domain string, from int) error {
 	return l.db.Write(ctx, func(tx *store.Tx) error {
-		_, err := tx.Exec(sqlGoOn, -1, key, from)
+		if _, err := tx.Exec(sqlGoOn, -1, key, from); err != nil {
+			return err
+		}
+		_, err := tx.Exec(sqlLook, micros(l.o.Now()), domain)
 		return err
 	})
 }
@@ -405,6 +408,9 @@ func (l *Ledger) addTLS(ctx context.Context, x *report.Recognised, m meta, own f
 				return err
 			}
 			if _, err := tx.Exec(sqlDomainTLS, micros(t.End), micros(t.End), d); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(sqlLook, micros(l.o.Now()), d); err != nil {
 				return err
 			}
 		}

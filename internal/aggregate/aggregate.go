@@ -21,6 +21,12 @@
 // asked in the background, never while a page is made. [Advise] holds the figures against stated rules ([Rules]) and says whether the policy can be
 // stricter, should stay, or must go back, with the record to publish. People mark sources as theirs or not ([Ledger.Mark]).
 //
+// # Whom it tells
+//
+// A [Trouble] begins when new sources that nobody knows send much in a domain's name, when the domain's own mail passes clearly less than it used to, and when
+// sessions with its servers fail; reports that cannot be read are one trouble, gathered. Domains are looked at when something came about them ([Ledger.Judge]).
+// Options.Changed hears of each beginning and end once, whichever node found it; Options.Raise and Clear as often as Run looks, on every node.
+//
 // # Who calls it, and how it fails
 //
 // feedback's door: Put. portal and api: everything else. app: Run. Whose domain it is decides the caller: nothing here knows customers beyond Options.
@@ -64,6 +70,10 @@ type Options struct {
 	Signed   func(ctx context.Context, raw []byte) []mail.Domain        // whose signatures of a mail verify; nil: not looked at
 	Counted  func(event string)                                         // for metrics: "dmarc", "failure", "tls", "duplicate", "foreign", "unread", "other"; nil: not counted
 	Heard    func(ctx context.Context, kind report.Kind, d mail.Domain) // a report was stored; nil: nobody
+	Changed  func(ctx context.Context, t Trouble, began bool)           // a trouble began or is over, told once by the node that found it; nil: nobody
+	Raise    func(Trouble)                                              // troubles that stand are told again and again; nil: no alarms
+	Clear    func(key string)                                           // that of a trouble which is over; with Raise
+	Standing func() []string                                            // keys of alarms that stand, of this room and others; with Raise
 	Keep     time.Duration                                              // of sums; default 400 days
 	Limits   report.ReadLimits                                          // of what is read
 	Logger   *slog.Logger
@@ -111,6 +121,12 @@ func New(o Options) (*Ledger, error) {
 	if o.Counted == nil {
 		o.Counted = func(string) {}
 	}
+	if o.Raise != nil && (o.Clear == nil || o.Standing == nil) {
+		return nil, errors.New("aggregate: alarms are raised and never cleared")
+	}
+	if o.Changed == nil {
+		o.Changed = func(context.Context, Trouble, bool) {}
+	}
 	if o.Heard == nil {
 		o.Heard = func(context.Context, report.Kind, mail.Domain) {}
 	}
@@ -128,6 +144,9 @@ func (l *Ledger) Run(ctx context.Context) error {
 	for {
 		if err := l.Process(ctx); err != nil && ctx.Err() == nil {
 			l.o.Logger.Warn("reports not read; tried again in a minute", "error", err)
+		}
+		if err := l.Judge(ctx); err != nil && ctx.Err() == nil {
+			l.o.Logger.Warn("what reports tell was not looked at; tried again in a minute", "error", err)
 		}
 		now := l.o.Now()
 		if now.Sub(named) >= 30*time.Second {

@@ -487,19 +487,24 @@ func (l *Ledger) Mark(ctx context.Context, d mail.Domain, source, mark, by strin
 	if mark != "" && mark != MarkOwn && mark != MarkForeign {
 		return errors.New("aggregate: a mark is own, foreign or empty")
 	}
-	return l.db.Write(ctx, func(tx *store.Tx) error {
+	err := l.db.Write(ctx, func(tx *store.Tx) error {
 		var n int64
-		if err := tx.QueryRow(`SELECT count(*) FROM aggregate_row WHERE domain = ? AND source = ?`, string(d), source).Scan(&n); err != nil {
+		if err := tx.QueryRow(sqlHasSource, string(d), source).Scan(&n); err != nil {
 			return err
 		}
-		switch {
-		case n == 0:
+		if n == 0 {
 			return ErrNotFound
-		case mark == "":
+		}
+		if _, err := tx.Exec(sqlLook, micros(l.o.Now()), string(d)); err != nil {
+			return err
+		}
+		if mark == "" {
 			_, err := tx.Exec(sqlUnmark, string(d), source)
 			return err
 		}
 		_, err := tx.Exec(sqlMark, string(d), source, mark, clip(by, 100), micros(l.o.Now()))
 		return err
 	})
+	l.nudge()
+	return err
 }

@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,11 +52,16 @@ func (l *Ledger) Put(ctx context.Context, a Arrival) error {
 	if err != nil {
 		return fmt.Errorf("report not written down: %w", err)
 	}
+	l.nudge()
+	return nil
+}
+
+// nudge makes Run look now.
+func (l *Ledger) nudge() {
 	select {
 	case l.wake <- struct{}{}:
 	default:
 	}
-	return nil
 }
 
 // waiting is a row of the inbox.
@@ -75,7 +81,7 @@ func (l *Ledger) Process(ctx context.Context) error {
 		if err != nil || !ok {
 			return err
 		}
-		if err := l.processOne(ctx, x); err != nil {
+		if _, err := l.processOne(ctx, x); err != nil {
 			return err
 		}
 	}
@@ -102,10 +108,10 @@ func (l *Ledger) claim(ctx context.Context) (x waiting, ok bool, err error) {
 	return x, ok, err
 }
 
-func (l *Ledger) processOne(ctx context.Context, x waiting) error {
+func (l *Ledger) processOne(ctx context.Context, x waiting) (Outcome, error) {
 	out, err := l.take(ctx, x.Arrival, x.received, nil)
 	if err != nil {
-		return err
+		return out, err
 	}
 	state, why := stateWaiting, ""
 	switch {
@@ -116,7 +122,7 @@ func (l *Ledger) processOne(ctx context.Context, x waiting) error {
 		state, why = stateForeign, out.Foreign
 		l.o.Counted("foreign")
 	}
-	return l.db.Write(ctx, func(tx *store.Tx) error {
+	return out, l.db.Write(ctx, func(tx *store.Tx) error {
 		if state == stateWaiting {
 			_, err := tx.Exec(`DELETE FROM aggregate_inbox WHERE id = ?`, x.id)
 			return err
@@ -313,6 +319,37 @@ func (l *Ledger) UnreadBody(ctx context.Context, id string) (body []byte, err er
 	return body, err
 }
 
+// Again reads one of them again, which a newer version may be able to. What cannot be read still is kept with the reason of now. ErrNotFound: there is none, or its bytes were not kept.
+func (l *Ledger) Again(ctx context.Context, id string) (Outcome, error) {
+	var x waiting
+	err := l.db.Write(ctx, func(tx *store.Tx) error {
+		if id == "" {
+			return ErrNotFound
+		}
+		if n, err := tx.Exec(sqlTakeAgain, stateWaiting, micros(l.o.Now().Add(claimFor)), stateUnread, id, id); err != nil || n == 0 {
+			return cmp.Or(err, ErrNotFound)
+		}
+		x = waiting{}
+		return tx.QueryRow(sqlWaiting, id).Scan(&x.id, &x.received, &x.How, &x.Sender, &x.Customer, &x.Name, &x.Raw)
+	})
+	if err != nil {
+		return Outcome{}, err
+	}
+	out, err := l.processOne(ctx, x)
+	l.nudge()
+	return out, err
+}
+
+// AgainAll has all of them read again that have bytes, as after an upgrade. It returns how many; Run reads them.
+func (l *Ledger) AgainAll(ctx context.Context) (n int64, err error) {
+	err = l.db.Write(ctx, func(tx *store.Tx) (err error) {
+		n, err = tx.Exec(sqlTakeAgain, stateWaiting, 0, stateUnread, "", "")
+		return err
+	})
+	l.nudge()
+	return n, err
+}
+
 // Drop forgets one of them.
 func (l *Ledger) Drop(ctx context.Context, id string) error {
 	var n int64
@@ -323,6 +360,7 @@ func (l *Ledger) Drop(ctx context.Context, id string) error {
 	if err == nil && n == 0 {
 		err = ErrNotFound
 	}
+	l.nudge()
 	return err
 }
 

@@ -3,6 +3,8 @@ package aggregate
 const (
 	sqlPut         = `INSERT INTO aggregate_inbox (id, received, state, claimed, how, client, sender, customer, name, size, why, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	sqlNextWaiting = `SELECT id, received, how, sender, customer, name, body FROM aggregate_inbox WHERE state = ? AND claimed < ? ORDER BY received, id LIMIT 1 FOR UPDATE SKIP LOCKED`
+	sqlTakeAgain   = `UPDATE aggregate_inbox SET state = ?, claimed = ? WHERE state = ? AND length(body) > 0 AND (id = ? OR ? = '')`
+	sqlWaiting     = `SELECT id, received, how, sender, customer, name, body FROM aggregate_inbox WHERE id = ?`
 	sqlUnread      = `SELECT id, received, state, how, client, sender, name, size, why, length(body) FROM aggregate_inbox WHERE state > ? AND id < ? ORDER BY id DESC LIMIT ?`
 
 	sqlAddReport = `INSERT INTO aggregate_report (id, kind, domain, reporter, report_id, email, begins, ends, received, how, sender, signed, messages, passed, warnings, policy, done)
@@ -66,8 +68,24 @@ const (
 	sqlTLSFailures  = `SELECT result, mx, ip, reason, sum(sessions), max(day) FROM aggregate_tls_failure WHERE domain = ? AND day >= ? AND day <= ? GROUP BY result, mx, ip, reason ORDER BY sum(sessions) DESC, result, mx LIMIT ?`
 	sqlFailures     = `SELECT id, received, arrived, source, reporter, failure, delivery, path, author, signer, selector, results, header FROM aggregate_failure WHERE domain = ? ORDER BY received DESC, id DESC LIMIT ?`
 	sqlMark         = `INSERT INTO aggregate_mark (domain, source, mark, actor, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (domain, source) DO UPDATE SET mark = excluded.mark, actor = excluded.actor, at = excluded.at`
+	sqlHasSource    = `SELECT count(*) FROM (SELECT 1 FROM aggregate_row WHERE domain = ? AND source = ? LIMIT 1) AS r`
 	sqlUnmark       = `DELETE FROM aggregate_mark WHERE domain = ? AND source = ?`
 	sqlNamesToAsk   = `SELECT source FROM aggregate_name WHERE state = 0 OR state = 4 AND asked < ? OR state > 0 AND state < 4 AND asked < ? ORDER BY state, asked LIMIT ?`
+	sqlLooks        = `SELECT domain FROM aggregate_domain WHERE look > 0 AND look <= ? ORDER BY look LIMIT ? FOR UPDATE SKIP LOCKED`
+	sqlLook         = `UPDATE aggregate_domain SET look = ? WHERE domain = ?`
+	sqlLooked       = `UPDATE aggregate_domain SET look = ? WHERE domain = ? AND look = ?`
+	sqlTroublesOf   = `SELECT domain, code, since, args FROM aggregate_trouble WHERE domain = ? ORDER BY since, code`
+	sqlTroubles     = `SELECT domain, code, since, args FROM aggregate_trouble WHERE code = ? ORDER BY since, domain LIMIT ?`
+	sqlTrouble      = `INSERT INTO aggregate_trouble (domain, code, since, args) VALUES (?, ?, ?, ?) ON CONFLICT (domain, code) DO UPDATE SET args = excluded.args`
+	sqlTroubleOver  = `DELETE FROM aggregate_trouble WHERE domain = ? AND code = ?`
+	sqlNewestDay    = `SELECT coalesce(max(day), 0) FROM aggregate_day WHERE domain = ? AND day <= ?`
+	sqlNewestTLS    = `SELECT coalesce(max(day), 0) FROM aggregate_tls WHERE domain = ? AND day <= ?`
+	sqlKnownDays    = `SELECT count(DISTINCT day) FROM aggregate_day WHERE domain = ? AND day >= ? AND day <= ?`
+	sqlBefore       = `SELECT coalesce(sum(messages), 0) FROM aggregate_row WHERE domain = ? AND source = ? AND day >= ? AND day <= ?`
+	sqlTLSSum       = `SELECT coalesce(sum(successful), 0), coalesce(sum(failed), 0) FROM aggregate_tls WHERE domain = ? AND day >= ? AND day <= ?`
+	sqlUnreadSince  = `SELECT count(*) FROM aggregate_inbox WHERE state = ? AND received > ?`
+	sqlUnreadNewest = `SELECT why, sender FROM aggregate_inbox WHERE state = ? AND received > ? ORDER BY received DESC LIMIT 1`
+	sqlUnreadOldest = `SELECT min(received) FROM aggregate_inbox WHERE state = ? AND received > ?`
 	sqlNamed        = `UPDATE aggregate_name SET name = ?, state = ?, asked = ? WHERE source = ?`
 )
 

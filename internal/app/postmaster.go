@@ -30,12 +30,7 @@ func (a *App) openPostmaster(_ context.Context, c *config.Config) error {
 		HTTP:   webhook.NewClient(webhook.Policy{Trusted: true}, a.resolver, nil).HTTP(time.Minute), // the addresses come from the configuration
 		Folder: c.SNDS.Folder, SNDSEvery: c.SNDS.Every, GoogleEvery: c.PostmasterTools.Every, Keep: c.SNDS.Keep, Bounds: postmaster.Bounds{Complaints: c.SNDS.Complaints},
 		Microsoft: postmaster.Microsoft{Base: c.SNDS.API, Authority: c.SNDS.Authority, ClientID: c.SNDS.ClientID, Redirect: c.SNDS.Redirect},
-		Raise:     a.raisePostmaster, Clear: a.alarms.Clear, Standing: func() (keys []string) {
-			for _, x := range a.alarms.Raised() {
-				keys = append(keys, x.Key)
-			}
-			return keys
-		}}
+		Raise:     a.raisePostmaster, Clear: a.alarms.Clear, Standing: a.alarmKeys}
 	for _, u := range c.SNDS.URLs {
 		o.Links = append(o.Links, postmaster.Link{Name: u.Name, URL: string(u.URL)})
 	}

@@ -5,7 +5,10 @@ import (
 	"net/netip"
 
 	"postern/internal/aggregate"
+	"postern/internal/alarm"
 	"postern/internal/config"
+	"postern/internal/journal"
+	"postern/internal/locale"
 	"postern/internal/mail"
 )
 
@@ -27,8 +30,43 @@ func (a *App) openReports(_ context.Context, c *config.Config) (err error) {
 			}
 			return all
 		},
+		Changed: a.reportChanged, Clear: a.alarms.Clear, Standing: a.alarmKeys,
+		Raise: func(t aggregate.Trouble) {
+			a.alarms.Raise(alarm.Alarm{Key: t.Key(), Severity: alarm.Warning, Code: t.Code, Args: t.Args, Since: t.Since})
+		},
 		Counted: a.metrics.events("postern_report_events_total", "Reports about domains: dmarc, tls and failure that count, duplicate, foreign (a domain of nobody here), unread, other.")})
 	return err
+}
+
+// alarmKeys are the keys of the alarms that stand.
+func (a *App) alarmKeys() (keys []string) {
+	for _, x := range a.alarms.Raised() {
+		keys = append(keys, x.Key)
+	}
+	return keys
+}
+
+// reportChanged writes down that reports tell of a trouble with a domain, or of its end: the domain's customer hears of it.
+func (a *App) reportChanged(_ context.Context, t aggregate.Trouble, began bool) {
+	f := journal.Fact{Kind: journal.ReportOver, Category: t.Code, Actor: "rule", Text: t.Domain + ": over"}
+	if began {
+		f.Kind, f.Text = journal.ReportAlarm, t.Domain+": "+a.metrics.catalog.Text(locale.English, "report.fact."+t.Code, factArgs(t.Args))
+	}
+	for _, c := range a.accounts.Customers() {
+		if a.accounts.OwnsDomain(c, mail.Domain(t.Domain)) {
+			f.Customer = c.ID
+			break
+		}
+	}
+	a.journal.Post(f)
+}
+
+func factArgs(args map[string]string) map[string]any {
+	out := make(map[string]any, len(args))
+	for k, v := range args {
+		out[k] = v
+	}
+	return out
 }
 
 // owned reports whether some customer has a domain.

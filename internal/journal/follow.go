@@ -150,7 +150,7 @@ func (j *Journal) Later(ctx context.Context, customer string, after int64, most 
 // it may name others who send.
 func (f *Fact) OwnWords() bool {
 	switch f.Kind {
-	case Delivered, Bounced, Returned, LateDelay, Confirmed, AutoReply, Rejected, Suppressed, Limited, Listed, BlockListed, BlockDelisted:
+	case Delivered, Bounced, Returned, LateDelay, Confirmed, AutoReply, Rejected, Suppressed, Limited, Listed, BlockListed, BlockDelisted, ReportAlarm, ReportOver:
 		return false
 	case Deferred, Attempt:
 		return f.Host == "" && f.Enhanced == "4.4.5" // had no turn: what keeps it may be others' mail

@@ -123,6 +123,11 @@ const (
 	BlockDelisted Kind = "delisted"
 	// DossierMoved: the dossier of such a listing came to another state. Customer, Host = who runs the list, Text = dossier, target, state and why, Actor.
 	DossierMoved Kind = "dossier"
+	// ReportAlarm: what receivers report about a domain needs somebody: new unknown senders, own mail that passes less, TLS sessions that fail. Customer = whose
+	// domain ("" the gateway's), Category = which of them, Text = the domain and the figures, Actor.
+	ReportAlarm Kind = "report-alarm"
+	// ReportOver: that is over. As ReportAlarm.
+	ReportOver Kind = "report-over"
 )
 
 // ActorNotice is the Actor of what became of our own mail: a notice or a delivery report that we send about a customer's mail. It is the customer's fact,

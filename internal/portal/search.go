@@ -29,7 +29,7 @@ const maxReport = 60_000
 // opKinds are the kinds of facts in the order in which people look for them.
 var opKinds = []journal.Kind{journal.Accepted, journal.Held, journal.Rejected, journal.Delivered, journal.Deferred, journal.Bounced, journal.Returned, journal.Expired, journal.Complaint,
 	journal.Released, journal.Retested, journal.Dropped, journal.Attempt, journal.Notified, journal.DSN, journal.Asked, journal.LateDelay, journal.Confirmed, journal.AutoReply, journal.Unread,
-	journal.Recovered, journal.Tuned, journal.Suppressed, journal.Listed, journal.Lifted, journal.BlockListed, journal.BlockDelisted, journal.DossierMoved, journal.Addressed}
+	journal.Recovered, journal.Tuned, journal.Suppressed, journal.Listed, journal.Lifted, journal.BlockListed, journal.BlockDelisted, journal.DossierMoved, journal.ReportAlarm, journal.ReportOver, journal.Addressed}
 
 // opFactRow is a fact in a table.
 type opFactRow struct {

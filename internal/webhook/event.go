@@ -50,6 +50,8 @@ var kinds = []EventKind{
 	{"reputation.listed", journal.BlockListed, false, "A blocklist has taken up a domain of the customer, or an address of the gateway; `text` names the list and its reason."},
 	{"reputation.delisted", journal.BlockDelisted, false, "The blocklist has dropped it again."},
 	{"reputation.dossier", journal.DossierMoved, true, "The dossier of a listing came to another state."},
+	{"reports.alarm", journal.ReportAlarm, false, "What receivers report about a domain needs somebody: `category` is `reports-source` (new unknown senders), `reports-share` (own mail passes less) or `reports-tls` (TLS sessions fail)."},
+	{"reports.over", journal.ReportOver, false, "That is over."},
 	{"filter.tuned", journal.Tuned, false, "Points of tests, or a list of allowed and denied senders, were changed."},
 }
 
