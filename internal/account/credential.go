@@ -42,7 +42,7 @@ type Credential struct {
 	LastIP   netip.Addr     // ... and from where
 }
 
-// Limits are the most that a credential sends; 0: no limit. Hours and days are those of UTC.
+// Limits are the most that a credential sends in any hour and any 24 hours, to a slot (window.go); 0: no limit.
 type Limits struct {
 	MessagesHour  int
 	MessagesDay   int

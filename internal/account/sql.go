@@ -231,6 +231,9 @@ func disinherit(t *store.Tx, customer string) error {
 	if err := deleteTuning(t, customer); err != nil {
 		return err
 	}
+	if _, err := t.Exec(`DELETE FROM account_window WHERE credential IN (SELECT name FROM account_credential WHERE customer = ?)`, customer); err != nil {
+		return err
+	}
 	if _, err := t.Exec(`DELETE FROM account_use WHERE credential IN (SELECT name FROM account_credential WHERE customer = ?)`, customer); err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // Use of credentials. Counting costs the hot path a lookup in memory: what was counted is written in batches every flushEvery by Run, and when it
-// ends. A limit is exact within a process. Across restarts and nodes it is approximate: counts of the last flushEvery may be missing.
+// ends. A limit is exact within a process, to a slot of its window. Across restarts and nodes it is approximate: counts of the last flushEvery may be missing.
 
 const (
 	// flushEvery is how often counts are written and those of other nodes are read.
@@ -39,7 +39,7 @@ type LimitError struct {
 	User  string
 	Limit string // MessagesPerHour, MessagesPerDay, RecipientsPerDay
 	Most  int
-	Until time.Time // when the next hour or day begins (UTC), and there is room again
+	Until time.Time // when so much is older than an hour or a day that there is room again (UTC)
 }
 
 // Error names limit and end.
@@ -50,7 +50,7 @@ func (e *LimitError) Error() string {
 // Is makes errors.Is(err, ErrLimit) true.
 func (e *LimitError) Is(target error) bool { return target == ErrLimit }
 
-// Spent is what a credential used in the present hour and day (UTC).
+// Spent is what a credential used in the last hour and the last 24 hours, as limits count them.
 type Spent struct {
 	MessagesHour, MessagesDay, RecipientsDay int
 }
@@ -74,43 +74,37 @@ type dayKey struct {
 // tally counts one credential on one day. Differences of tallies are tallies.
 type tally struct {
 	messages, recipients, refused int64
-	hour                          int64 // the latest hour with messages
-	hourMessages                  int64 // ... and how many
 	at                            time.Time
 	ip                            netip.Addr
 }
 
 func (t tally) plus(o tally) tally {
 	t.messages, t.recipients, t.refused = t.messages+o.messages, t.recipients+o.recipients, t.refused+o.refused
-	switch {
-	case o.hour > t.hour:
-		t.hour, t.hourMessages = o.hour, o.hourMessages
-	case o.hour == t.hour:
-		t.hourMessages += o.hourMessages
-	}
 	if o.at.After(t.at) {
 		t.at, t.ip = o.at, o.ip
 	}
 	return t
 }
 
-// usage is what is counted. base is what the database said last, of credentials with limits and the present day; flying is being written.
+// usage is what is counted, by day for the history and by window for limits. base is what the database said last of credentials with limits; flying is
+// being written.
 type usage struct {
 	flushing sync.Mutex // one writer at a time; held while base is read, so that base and pending never overlap
 	mu       sync.Mutex
-	base     map[dayKey]tally
 	pending  map[dayKey]tally
 	flying   map[dayKey]tally
 	recent   map[string]tally // at and ip: the last use that this process saw, by user
 	forgot   int64            // the day on which what is too old was removed last; guarded by flushing
+
+	base, pendingWindow, flyingWindow map[string]*window // by user
 }
 
 func newUsage() *usage {
-	return &usage{base: map[dayKey]tally{}, pending: map[dayKey]tally{}, flying: map[dayKey]tally{}, recent: map[string]tally{}}
+	return &usage{pending: map[dayKey]tally{}, flying: map[dayKey]tally{}, recent: map[string]tally{},
+		base: map[string]*window{}, pendingWindow: map[string]*window{}, flyingWindow: map[string]*window{}}
 }
 
-func dayOf(t time.Time) int64  { return floor(t.Unix(), 86400) }
-func hourOf(t time.Time) int64 { return floor(t.Unix(), 3600) }
+func dayOf(t time.Time) int64 { return floor(t.Unix(), 86400) }
 
 func floor(a, b int64) int64 {
 	q := a / b
@@ -120,31 +114,9 @@ func floor(a, b int64) int64 {
 	return q
 }
 
-// sum is what is known of a key. The caller holds mu.
-func (u *usage) sum(k dayKey) tally { return u.base[k].plus(u.flying[k]).plus(u.pending[k]) }
-
-// spent is the sum at a moment.
-func (u *usage) spent(user string, now time.Time) Spent {
-	t := u.sum(dayKey{user, dayOf(now)})
-	s := Spent{MessagesDay: int(t.messages), RecipientsDay: int(t.recipients)}
-	if t.hour == hourOf(now) {
-		s.MessagesHour = int(t.hourMessages)
-	}
-	return s
-}
-
-// over returns the limit that so much more would break, of several the one that ends last.
-func (m Limits) over(user string, s Spent, messages, recipients int, now time.Time) error {
-	hour, day := time.Unix((hourOf(now)+1)*3600, 0).UTC(), time.Unix((dayOf(now)+1)*86400, 0).UTC()
-	switch {
-	case m.RecipientsDay > 0 && s.RecipientsDay+recipients > m.RecipientsDay:
-		return &LimitError{user, RecipientsPerDay, m.RecipientsDay, day}
-	case m.MessagesDay > 0 && s.MessagesDay+messages > m.MessagesDay:
-		return &LimitError{user, MessagesPerDay, m.MessagesDay, day}
-	case m.MessagesHour > 0 && s.MessagesHour+messages > m.MessagesHour:
-		return &LimitError{user, MessagesPerHour, m.MessagesHour, hour}
-	}
-	return nil
+// lately is what counts for a user at a moment. The caller holds mu.
+func (u *usage) lately(user string, now time.Time) recent {
+	return gather(now, u.base[user], u.flyingWindow[user], u.pendingWindow[user])
 }
 
 // Room reports whether a credential may send one more message to so many recipients now, without counting it; else the error is a *LimitError.
@@ -156,7 +128,7 @@ func (l *Ledger) Room(user string, recipients int, now time.Time) error {
 	}
 	l.uses.mu.Lock()
 	defer l.uses.mu.Unlock()
-	return c.Limits.over(user, l.uses.spent(user, now), 1, recipients, now)
+	return c.Limits.over(user, l.uses.lately(user, now), 1, recipients)
 }
 
 // Spend counts a message to so many recipients, if all limits have room for it; else nothing is counted and the error is a *LimitError.
@@ -168,11 +140,12 @@ func (l *Ledger) Spend(user string, recipients int, ip netip.Addr, now time.Time
 	l.uses.mu.Lock()
 	defer l.uses.mu.Unlock()
 	if c.Limits != (Limits{}) {
-		if err := c.Limits.over(user, l.uses.spent(user, now), 1, recipients, now); err != nil {
+		if err := c.Limits.over(user, l.uses.lately(user, now), 1, recipients); err != nil {
 			return err
 		}
 	}
-	l.uses.count(dayKey{user, dayOf(now)}, tally{messages: 1, recipients: int64(recipients), hour: hourOf(now), hourMessages: 1, at: now, ip: ip})
+	l.uses.count(dayKey{user, dayOf(now)}, tally{messages: 1, recipients: int64(recipients), at: now, ip: ip})
+	l.uses.window(user).add(now, 1, int64(recipients))
 	return nil
 }
 
@@ -181,17 +154,14 @@ func (l *Ledger) Unspend(user string, recipients int, at time.Time, refused bool
 	if l.state.Load().credentials[user] == nil {
 		return
 	}
-	t := tally{messages: -1, recipients: -int64(recipients), hour: hourOf(at), hourMessages: -1}
+	t := tally{messages: -1, recipients: -int64(recipients)}
 	if refused {
 		t.refused = 1
 	}
 	l.uses.mu.Lock()
 	defer l.uses.mu.Unlock()
-	k := dayKey{user, dayOf(at)}
-	if p := l.uses.pending[k]; p.hour > t.hour { // that hour is over: only the day's count matters
-		t.hour, t.hourMessages = 0, 0
-	}
-	l.uses.count(k, t)
+	l.uses.count(dayKey{user, dayOf(at)}, t)
+	l.uses.window(user).add(at, -1, -int64(recipients))
 }
 
 // Refused counts a message that a credential tried to send and that was refused.
@@ -212,29 +182,22 @@ func (u *usage) count(k dayKey, t tally) {
 	}
 }
 
-// Spent returns what a credential used in the present hour and day; of one without limits only what this process counted lately.
+// window is what is to be written of a user. The caller holds mu.
+func (u *usage) window(user string) *window {
+	w := u.pendingWindow[user]
+	if w == nil {
+		w = &window{}
+		u.pendingWindow[user] = w
+	}
+	return w
+}
+
+// Spent returns what a credential used in the last hour and day; of one without limits only what this process counted lately.
 func (l *Ledger) Spent(user string, now time.Time) Spent {
 	l.uses.mu.Lock()
 	defer l.uses.mu.Unlock()
-	return l.uses.spent(user, now)
-}
-
-// readUse reads the day's counts of credentials with limits. The caller holds flushing.
-func readUse(t *store.Tx, day int64) (map[dayKey]tally, error) {
-	rows := t.Query(`SELECT u.credential, u.messages, u.recipients, u.refused, u.hour, u.hour_messages, u.used, u.used_ip FROM account_use u
- JOIN account_credential c ON c.name = u.credential
- WHERE u.day = ? AND (c.messages_hour > 0 OR c.messages_day > 0 OR c.recipients_day > 0)`, day)
-	base := map[dayKey]tally{}
-	for rows.Next() {
-		var user, ip string
-		var x tally
-		if err := rows.Scan(&user, &x.messages, &x.recipients, &x.refused, &x.hour, &x.hourMessages, &x.at, &ip); err != nil {
-			return nil, err
-		}
-		x.ip, _ = netip.ParseAddr(ip) // "" is none
-		base[dayKey{user, day}] = x
-	}
-	return base, rows.Err()
+	r := l.uses.lately(user, now)
+	return r.spent()
 }
 
 // refreshUse takes in what other nodes counted.
@@ -245,9 +208,9 @@ func (l *Ledger) refreshUse(ctx context.Context) error {
 }
 
 func (l *Ledger) readBase(ctx context.Context) error {
-	var base map[dayKey]tally
+	var base map[string]*window
 	if err := l.db.Read(ctx, func(t *store.Tx) (err error) {
-		base, err = readUse(t, dayOf(l.now()))
+		base, err = readWindows(t, l.now())
 		return err
 	}); err != nil {
 		return fmt.Errorf("account: read use: %w", err)
@@ -271,22 +234,32 @@ func (l *Ledger) Flush(ctx context.Context) error {
 			}
 			u.flying[k] = t
 			delete(u.pending, k)
+			if w := u.pendingWindow[k.user]; w != nil {
+				u.flyingWindow[k.user] = w
+				delete(u.pendingWindow, k.user)
+			}
 		}
-		batch := u.flying
+		batch, windows := u.flying, u.flyingWindow
 		u.mu.Unlock()
 		if len(batch) == 0 {
 			return l.readBase(ctx)
 		}
-		err := l.db.Write(ctx, func(t *store.Tx) error { return writeUse(t, batch) })
+		err := l.db.Write(ctx, func(t *store.Tx) error { return writeUse(t, batch, windows) })
 		u.mu.Lock()
-		into := u.pending
+		if err != nil {
+			for k, t := range batch {
+				u.pending[k] = t.plus(u.pending[k])
+			}
+		}
+		into := u.pendingWindow
 		if err == nil {
 			into = u.base // until it is read again
 		}
-		for k, t := range batch {
-			into[k] = t.plus(into[k])
+		for user, w := range windows {
+			w.merge(into[user])
+			into[user] = w
 		}
-		u.flying = map[dayKey]tally{}
+		u.flying, u.flyingWindow = map[dayKey]tally{}, map[string]*window{}
 		u.mu.Unlock()
 		if err != nil {
 			return fmt.Errorf("account: write use: %w", err)
@@ -295,7 +268,7 @@ func (l *Ledger) Flush(ctx context.Context) error {
 }
 
 // writeUse adds tallies to the database, credentials in order so that nodes do not wait for each other in a circle.
-func writeUse(t *store.Tx, batch map[dayKey]tally) error {
+func writeUse(t *store.Tx, batch map[dayKey]tally, windows map[string]*window) error {
 	keys := make([]dayKey, 0, len(batch))
 	for k := range batch {
 		keys = append(keys, k)
@@ -309,19 +282,22 @@ func writeUse(t *store.Tx, batch map[dayKey]tally) error {
 		}
 		return int(a.day - b.day)
 	})
-	for _, k := range keys {
+	for i, k := range keys {
+		if w := windows[k.user]; w != nil && (i == 0 || keys[i-1].user != k.user) {
+			if err := writeWindow(t, k.user, w); err != nil {
+				return err
+			}
+		}
 		x, ip := batch[k], ""
 		if x.ip.IsValid() {
 			ip = x.ip.String()
 		}
-		if _, err := t.Exec(`INSERT INTO account_use (credential, day, messages, recipients, refused, hour, hour_messages, used, used_ip) VALUES (?,?,?,?,?,?,?,?,?)
+		if _, err := t.Exec(`INSERT INTO account_use (credential, day, messages, recipients, refused, used, used_ip) VALUES (?,?,?,?,?,?,?)
  ON CONFLICT (credential, day) DO UPDATE SET messages = account_use.messages + excluded.messages, recipients = account_use.recipients + excluded.recipients,
  refused = account_use.refused + excluded.refused,
- hour_messages = CASE WHEN excluded.hour > account_use.hour THEN excluded.hour_messages WHEN excluded.hour = account_use.hour THEN account_use.hour_messages + excluded.hour_messages ELSE account_use.hour_messages END,
- hour = CASE WHEN excluded.hour > account_use.hour THEN excluded.hour ELSE account_use.hour END,
  used_ip = CASE WHEN excluded.used > account_use.used THEN excluded.used_ip ELSE account_use.used_ip END,
  used = CASE WHEN excluded.used > account_use.used THEN excluded.used ELSE account_use.used END`,
-			k.user, k.day, x.messages, x.recipients, x.refused, x.hour, x.hourMessages, x.at, ip); err != nil {
+			k.user, k.day, x.messages, x.recipients, x.refused, x.at, ip); err != nil {
 			return err
 		}
 		if x.at.IsZero() {
@@ -394,6 +370,9 @@ func (l *Ledger) forgetUse(ctx context.Context) error {
 		return nil
 	}
 	err := l.db.Write(ctx, func(t *store.Tx) error {
+		if _, err := t.Exec(`DELETE FROM account_window WHERE latest < ?`, l.now().Add(-25*time.Hour)); err != nil {
+			return err
+		}
 		_, err := t.Exec(`DELETE FROM account_use WHERE day < ?`, today-keepUse)
 		return err
 	})

@@ -3,6 +3,7 @@ package account_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"sync"
@@ -75,22 +76,24 @@ func wantLimit(t *testing.T, err error, limit string, until time.Time) {
 
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	hour, midnight := time.Date(2026, 11, 22, 13, 0, 0, 0, time.UTC), time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+	hour, day := noon.Add(65*time.Minute), noon.Add(24*time.Hour+30*time.Minute)
 	each(t, func(t *testing.T, db *store.DB) {
 		b := limited(t, db, account.Limits{MessagesHour: 2, MessagesDay: 4, RecipientsDay: 10})
 		spend := func(recipients int) error { return b.Spend(b.user, recipients, client, b.now()) }
 		wantLimit(t, spend(3), "", noon)
 		wantLimit(t, b.Room(b.user, 7, b.now()), "", noon)
-		wantLimit(t, b.Room(b.user, 8, b.now()), account.RecipientsPerDay, midnight)
-		wantLimit(t, spend(8), account.RecipientsPerDay, midnight)
+		wantLimit(t, b.Room(b.user, 8, b.now()), account.RecipientsPerDay, day)
+		wantLimit(t, spend(8), account.RecipientsPerDay, day)
 		wantLimit(t, spend(1), "", noon)
 		wantLimit(t, spend(1), account.MessagesPerHour, hour)
 		b.Unspend(b.user, 1, b.now(), true) // the second was not taken after all
 		wantLimit(t, spend(2), "", noon)
-		b.pass(30 * time.Minute) // the next hour
+		b.pass(time.Hour) // the full hour makes no room
+		wantLimit(t, spend(1), account.MessagesPerHour, hour)
+		b.pass(5 * time.Minute)
 		wantLimit(t, spend(1), "", noon)
 		wantLimit(t, spend(1), "", noon)
-		wantLimit(t, spend(1), account.MessagesPerDay, midnight)
+		wantLimit(t, spend(1), account.MessagesPerDay, day)
 		if got := b.Spent(b.user, b.now()); got != (account.Spent{MessagesHour: 2, MessagesDay: 4, RecipientsDay: 7}) {
 			t.Errorf("spent: %+v", got)
 		}
@@ -98,9 +101,9 @@ func TestLimits(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantLimit(t, spend(500), "", noon)
-		b.pass(24 * time.Hour)
+		b.pass(24*time.Hour + 30*time.Minute)
 		if got := b.Spent(b.user, b.now()); got != (account.Spent{}) {
-			t.Errorf("on the next day: %+v", got)
+			t.Errorf("a day later: %+v", got)
 		}
 		wantLimit(t, b.Spend("", 1, client, b.now()), "", noon)
 		wantLimit(t, b.Spend("nobody", 1, client, b.now()), "", noon)
@@ -121,7 +124,7 @@ func TestLimitsOutliveARestart(t *testing.T) {
 		wantLimit(t, b.Spend(b.user, 2, client, b.now()), "", noon) // not written yet
 		next := another(t, db, b.clock, b.user)
 		wantLimit(t, next.Spend(b.user, 1, client, next.now()), "", noon) // 4 were written, this is the fifth
-		wantLimit(t, next.Spend(b.user, 1, client, next.now()), account.MessagesPerHour, noon.Add(30*time.Minute))
+		wantLimit(t, next.Spend(b.user, 1, client, next.now()), account.MessagesPerHour, noon.Add(65*time.Minute))
 		if err := next.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -131,13 +134,13 @@ func TestLimitsOutliveARestart(t *testing.T) {
 		if got := b.Spent(b.user, b.now()); got.MessagesHour != 6 || got.RecipientsDay != 11 {
 			t.Errorf("both nodes together: %+v", got)
 		}
-		b.pass(time.Hour)
+		b.pass(65 * time.Minute)
 		wantLimit(t, b.Spend(b.user, 1, client, b.now()), "", noon)
 		if err := b.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if got := b.Spent(b.user, b.now()); got.MessagesHour != 1 || got.MessagesDay != 7 {
-			t.Errorf("in the next hour: %+v", got)
+			t.Errorf("an hour later: %+v", got)
 		}
 	})
 }
@@ -190,6 +193,105 @@ func TestHistory(t *testing.T) {
 		if err := b.DeleteCustomer(t.Context(), "shop"); err != nil {
 			t.Fatal(err)
 		}
+	})
+}
+
+// TestWindowMoves: in no hour and in no 24 hours more than the limit passes, wherever they begin, however the sending is spread; who was refused gets in at the
+// moment that he was told, and not before.
+func TestWindowMoves(t *testing.T) {
+	t.Parallel()
+	db := storetest.SQLite(t, store.MainSchema())
+	const perHour, perDay = 40, 200
+	b := limited(t, db, account.Limits{MessagesHour: perHour, RecipientsDay: perDay})
+	var taken []time.Time
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2500 {
+		b.pass(time.Duration(random.IntN(90)) * time.Second)
+		if random.IntN(40) == 0 {
+			b.pass(time.Duration(random.IntN(180)) * time.Minute)
+		}
+		if random.IntN(50) == 0 {
+			if err := b.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := b.Spend(b.user, 1, client, b.now())
+		if err == nil {
+			taken = append(taken, b.now())
+			continue
+		}
+		var l *account.LimitError
+		if !errors.As(err, &l) || !l.Until.After(b.now()) || l.Until.Sub(b.now()) > 25*time.Hour {
+			t.Fatalf("at %s: %v", b.now(), err)
+		}
+		if err := b.Room(b.user, 1, l.Until.Add(-time.Second)); err == nil {
+			t.Fatalf("room before %s", l.Until)
+		}
+		if err := b.Room(b.user, 1, l.Until); err != nil {
+			t.Fatalf("no room at %s: %v", l.Until, err)
+		}
+		if random.IntN(20) == 0 {
+			b.clock.Store(l.Until.UnixMicro())
+		}
+	}
+	most := func(window time.Duration) (n int) {
+		from := 0
+		for i, at := range taken {
+			for at.Sub(taken[from]) > window {
+				from++
+			}
+			n = max(n, i-from+1)
+		}
+		return n
+	}
+	if h, d := most(time.Hour), most(24*time.Hour); h != perHour || d != perDay {
+		t.Errorf("at most %d passed in an hour and %d in a day", h, d)
+	}
+}
+
+// TestFullHour: the burst before a full hour or midnight leaves no room for a second one after it.
+func TestFullHour(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *store.DB) {
+		b := limited(t, db, account.Limits{MessagesHour: 10, MessagesDay: 15})
+		midnight := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+		b.clock.Store(midnight.Add(-time.Second).UnixMicro())
+		for range 10 {
+			wantLimit(t, b.Spend(b.user, 1, client, b.now()), "", noon)
+		}
+		b.pass(time.Second)
+		wantLimit(t, b.Spend(b.user, 1, client, b.now()), account.MessagesPerHour, midnight.Add(time.Hour))
+		if err := b.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		next := another(t, db, b.clock, b.user) // also after a restart
+		wantLimit(t, next.Spend(b.user, 1, client, b.now()), account.MessagesPerHour, midnight.Add(time.Hour))
+		b.pass(time.Hour)
+		for range 5 {
+			wantLimit(t, next.Spend(b.user, 1, client, b.now()), "", noon)
+		}
+		wantLimit(t, next.Spend(b.user, 1, client, b.now()), account.MessagesPerDay, midnight.Add(24*time.Hour))
+	})
+}
+
+// TestLimitSetLater: what was sent before a limit was set counts.
+func TestLimitSetLater(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *store.DB) {
+		b := limited(t, db, account.Limits{})
+		for range 5 {
+			wantLimit(t, b.Spend(b.user, 1, client, b.now()), "", noon)
+		}
+		if err := b.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.UpdateCredential(t.Context(), b.user, account.CredentialSettings{Limits: account.Limits{MessagesHour: 5}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantLimit(t, b.Spend(b.user, 1, client, b.now()), account.MessagesPerHour, noon.Add(65*time.Minute))
 	})
 }
 

@@ -387,7 +387,7 @@ type Credential struct {
 
 // CredentialBounds are what a credential may do.
 type CredentialBounds struct {
-	MessagesHour  int      `json:"messages_hour,omitempty" minimum:"0" maximum:"1000000000" doc:"Messages in an hour of UTC at most; absent: no limit"`
+	MessagesHour  int      `json:"messages_hour,omitempty" minimum:"0" maximum:"1000000000" doc:"Messages in any hour at most; absent: no limit"`
 	MessagesDay   int      `json:"messages_day,omitempty" minimum:"0" maximum:"1000000000"`
 	RecipientsDay int      `json:"recipients_day,omitempty" minimum:"0" maximum:"1000000000"`
 	Networks      []string `json:"networks,omitempty" maxItems:"100" doc:"Client networks it is taken from; absent: from anywhere"`
@@ -401,7 +401,7 @@ type CredentialSettings struct {
 
 // CredentialUse is what a credential did.
 type CredentialUse struct {
-	MessagesHour  int             `json:"messages_hour" doc:"In the present hour of UTC"`
+	MessagesHour  int             `json:"messages_hour" doc:"In the last hour"`
 	MessagesDay   int             `json:"messages_day"`
 	RecipientsDay int             `json:"recipients_day"`
 	Days          []CredentialDay `json:"days" nullable:"false" doc:"Days with use in the last 30, the oldest first"`

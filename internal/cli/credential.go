@@ -99,7 +99,7 @@ func (c *command) printLimits(x api.Credential, use api.CredentialUse) error {
 		messages, refused = messages+d.Messages, refused+d.Refused
 	}
 	return c.pairs(c.Stdout, "User", cell{text: x.User, style: bold}, "Label", x.Label,
-		"This hour", used(use.MessagesHour, x.MessagesHour, "messages"), "Today", used(use.MessagesDay, x.MessagesDay, "messages")+", "+used(use.RecipientsDay, x.RecipientsDay, "recipients"),
+		"Last hour", used(use.MessagesHour, x.MessagesHour, "messages"), "Last 24 hours", used(use.MessagesDay, x.MessagesDay, "messages")+", "+used(use.RecipientsDay, x.RecipientsDay, "recipients"),
 		"Last 30 days", fmt.Sprintf("%d messages, %d refused", messages, refused), "Last used", lastUse(x), "Taken from", networks)
 }
 

@@ -14,7 +14,7 @@ import (
 // TestLimitOfALogin: what is above a limit is put off with the reason and the end; what was not taken is not counted.
 func TestLimitOfALogin(t *testing.T) {
 	t.Parallel()
-	// The clock stands in the middle of an hour, so that none ends meanwhile.
+	// The clock stands at the beginning of a slot, so that none ends meanwhile.
 	hold := time.Now().UTC().Truncate(time.Hour).Add(30 * time.Minute)
 	ahead := time.Duration(0)
 	r := start(t, settings{change: func(o *intake.Options) { o.Now = func() time.Time { return hold.Add(ahead) } }})
@@ -38,7 +38,7 @@ func TestLimitOfALogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.send("news@shop.test", []string{"a@there.test", "b@there.test", "c@there.test", "d@there.test", "e@there.test", "f@there.test"}, letter(""))
-	later(err, "6 recipients a day; there is room again from "+hold.Add(24*time.Hour).Format("2006-01-02")+" 00:00 UTC on")
+	later(err, "6 recipients a day; there is room again from "+hold.Add(24*time.Hour+30*time.Minute).Format("2006-01-02 15:04")+" UTC on")
 	if _, err := c.send("news@shop.test", one, crlf("From: x@rival.test\nSubject: forged\n\nx\n")); err == nil {
 		t.Fatal("a forged author is taken")
 	}
@@ -46,7 +46,7 @@ func TestLimitOfALogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = c.send("news@shop.test", one, letter(""))
-	later(err, "2 messages an hour; there is room again from "+hold.Add(30*time.Minute).Format("2006-01-02 15:04"))
+	later(err, "2 messages an hour; there is room again from "+hold.Add(65*time.Minute).Format("2006-01-02 15:04"))
 	_, err = c.send("news@shop.test", one, letter(""))
 	later(err, r.user)
 	if got := r.accounts.Spent(r.user, hold); got != (account.Spent{MessagesHour: 2, MessagesDay: 2, RecipientsDay: 2}) {
@@ -66,9 +66,9 @@ func TestLimitOfALogin(t *testing.T) {
 	if n := r.counted("refused:limit"); n != 3 {
 		t.Errorf("counted %d", n)
 	}
-	ahead = time.Hour
+	ahead = 65 * time.Minute
 	if _, err := c.send("news@shop.test", one, letter("")); err != nil {
-		t.Errorf("in the next hour: %v", err)
+		t.Errorf("an hour later: %v", err)
 	}
 	uses, err := r.accounts.Uses(t.Context(), "shop", hold)
 	if err != nil || len(uses[r.user]) == 0 {

@@ -56,7 +56,7 @@ type credentialRow struct {
 	User, URL, Label string
 	Made, Used       string
 	Revoked          bool
-	Limits           []string // "12 of 100 messages this hour"
+	Limits           []string // "12 of 100 messages in the last hour"
 	Use              string   // in words: messages of the last days
 	Spark            template.HTML
 }
