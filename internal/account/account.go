@@ -153,6 +153,9 @@ func New(o Options) (*Ledger, error) {
 	return l, nil
 }
 
+// Gate is what slows down who guesses passwords of credentials.
+func (l *Ledger) Gate() *password.Gate { return l.gate }
+
 // Refresh reads customers, credentials and keys from the database into memory.
 func (l *Ledger) Refresh(ctx context.Context) error {
 	l.refreshing.Lock()

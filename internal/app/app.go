@@ -37,6 +37,7 @@ import (
 	"postern/internal/dnsbl"
 	"postern/internal/feedback"
 	"postern/internal/filter"
+	"postern/internal/guess"
 	"postern/internal/intake"
 	"postern/internal/journal"
 	"postern/internal/learn"
@@ -87,6 +88,7 @@ type App struct {
 	receivers       atomic.Pointer[provider.Knowledge]
 	accounts        *account.Ledger
 	users           *user.Ledger
+	guesses         *guess.Keeper
 	identity        *user.OIDC        // nil: operators sign in here only
 	tellings        chan user.Telling // mails about accounts that wait to be written
 	journal         *journal.Journal

@@ -41,6 +41,7 @@ func (a *App) Run(ctx context.Context) error {
 	var ledgerWork, work, doorWork sync.WaitGroup
 	start(&ledgerWork, "accounts", func() error { return a.accounts.Run(ledgers) })
 	start(&ledgerWork, "users", func() error { return a.users.Run(ledgers) })
+	start(&ledgerWork, "guesses", func() error { return a.guesses.Run(ledgers) })
 	start(&ledgerWork, "answers", func() error { return a.api.Run(ledgers) })
 	start(&ledgerWork, "journal", func() error { return a.journal.Run(ledgers) })
 	start(&ledgerWork, "experience", func() error { return a.learn.Run(ledgers) })

@@ -5,18 +5,27 @@ import (
 	"time"
 
 	"postern/internal/config"
+	"postern/internal/guess"
 	"postern/internal/notice"
 	"postern/internal/user"
 )
 
 // openUsers opens the ledger of those who sign in, and what knows the operator's identity provider.
-func (a *App) openUsers(_ context.Context, c *config.Config) (err error) {
+func (a *App) openUsers(ctx context.Context, c *config.Config) (err error) {
 	a.tellings = make(chan user.Telling, maxTellings)
 	s := c.Web.Session
 	a.users, err = user.New(user.Options{DB: a.mainDB, Logger: a.log, Host: a.host, BaseURL: c.BaseURL(), Tell: a.tellUser,
 		Customer:     func(id string) bool { _, ok := a.accounts.Customer(id); return ok },
 		IdleOperator: s.IdleOperator, IdleCustomer: s.IdleCustomer, Absolute: s.Absolute, KeepEntries: s.Audit})
-	if err != nil || c.Web.OIDC.Issuer == "" {
+	if err != nil {
+		return err
+	}
+	gates := a.users.Gates()
+	gates["mail"] = a.accounts.Gate()
+	if a.guesses, err = guess.New(guess.Options{DB: a.mainDB, Gates: gates, Logger: a.log}); err != nil {
+		return err
+	}
+	if err = a.guesses.Load(ctx); err != nil || c.Web.OIDC.Issuer == "" {
 		return err
 	}
 	o := c.Web.OIDC

@@ -35,6 +35,7 @@ var Plan = []Room{
 
 	{"1 Ledgers", "account", "Customers, networks, credentials, domains, keys, pools.", []string{"mail", "password", "store"}},
 	{"1 Ledgers", "user", "People and programs that log in: roles, proofs, sessions, tokens, the audit log.", []string{"mail", "password", "store"}},
+	{"1 Ledgers", "guess", "What guessing has shut: locks of names and networks, shared by nodes and kept over a restart.", []string{"password", "store"}},
 	{"1 Ledgers", "spool", "The durable queue: put, claim, defer, settle, hold, release; survives a kill at any line.", []string{"mail", "store"}},
 	{"1 Ledgers", "journal", "Append-only facts about messages and accounts, searchable, with retention.", []string{"mail", "store"}},
 	{"1 Ledgers", "suppression", "Addresses that are not written to: why, on what evidence, until when.", []string{"mail", "store"}},
@@ -71,7 +72,7 @@ var Plan = []Room{
 
 	{"4 Roof", "config", "Reads the YAML, refuses what it does not know, gathers each room's own settings.", []string{"account", "alarm", "dnsbl", "mail", "opinion", "smtp", "tree"}},
 	{"4 Roof", "app", "Builds every room, starts and stops them in order; the only place that knows all.",
-		[]string{"account", "aggregate", "alarm", "api", "checkup", "config", "delivery", "dkim", "dns", "dnsbl", "feedback", "filter", "intake", "journal", "learn", "locale", "mail", "milter", "notice", "opinion", "portal", "postmaster", "provider", "report", "reputation", "returnpath", "rules", "shaping", "smtp", "spamd", "spool", "store", "suppression", "tlspolicy", "user", "webhook"}},
+		[]string{"account", "aggregate", "alarm", "api", "checkup", "config", "delivery", "dkim", "dns", "dnsbl", "feedback", "filter", "guess", "intake", "journal", "learn", "locale", "mail", "milter", "notice", "opinion", "portal", "postmaster", "provider", "report", "reputation", "returnpath", "rules", "shaping", "smtp", "spamd", "spool", "store", "suppression", "tlspolicy", "user", "webhook"}},
 	{"4 Roof", "world", "A small internet on loopback: DNS, providers with their manners, senders. Used by `postern demo` and end-to-end tests.",
 		[]string{"account", "app", "config", "dkim", "dmarc", "dns", "dnsbl", "journal", "locale", "mail", "smtp", "spf", "user"}},
 	{"4 Roof", "house", "This plan and the test that enforces it.", nil},

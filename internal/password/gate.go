@@ -23,7 +23,7 @@ const (
 )
 
 // Gate stands before the password check: it remembers who was right, who was wrong and when. It lives in
-// memory; a restart forgets. Its methods may be called concurrently. Make one with NewGate.
+// memory; what it shut may be shared with other processes and with the next one (Changes, Learn). Its methods may be called concurrently. Make one with NewGate.
 type Gate struct {
 	Hasher
 	keep   time.Duration
@@ -31,13 +31,24 @@ type Gate struct {
 
 	mu    sync.Mutex
 	right map[[sha256.Size]byte]time.Time // HMAC of user, password, stored hash -> until
-	users map[string]*failures
+	users map[name]*failures
 	ips   map[netip.Prefix]*failures
 	known map[knownPair]time.Time // -> until
+
+	shared changes // what is to be told to other processes
+}
+
+// name stands for a user: a digest, because what is typed as a name may be a password, and is kept.
+type name [16]byte
+
+func nameOf(user string) (n name) {
+	sum := sha256.Sum256([]byte(user))
+	copy(n[:], sum[:])
+	return n
 }
 
 type knownPair struct {
-	user string
+	user name
 	from netip.Prefix
 }
 
@@ -46,6 +57,7 @@ type failures struct {
 	count   int // within the window, or since the first block
 	last    time.Time
 	blocked time.Time // until; zero: not yet
+	shared  bool      // it stands where other processes read it
 }
 
 // NewGate returns a gate that knows nobody yet. A password found right is remembered for keep, as an HMAC under a key that lives in
@@ -56,9 +68,10 @@ func NewGate(keep time.Duration) (*Gate, error) {
 		keep:   keep,
 		secret: make([]byte, 32),
 		right:  map[[sha256.Size]byte]time.Time{},
-		users:  map[string]*failures{},
+		users:  map[name]*failures{},
 		ips:    map[netip.Prefix]*failures{},
 		known:  map[knownPair]time.Time{},
+		shared: newChanges(),
 	}
 	if _, err := rand.Read(g.secret); err != nil {
 		return nil, fmt.Errorf("password: random bytes: %w", err)
@@ -125,8 +138,8 @@ func (g *Gate) Admits(user string, ip netip.Addr, now time.Time) bool {
 	if f := g.ips[from]; f != nil && now.Before(f.blocked) {
 		return false
 	}
-	if f := g.users[user]; f != nil && now.Before(f.blocked) {
-		return from.IsValid() && now.Before(g.known[knownPair{user, from}])
+	if f := g.users[nameOf(user)]; f != nil && now.Before(f.blocked) {
+		return from.IsValid() && now.Before(g.known[knownPair{nameOf(user), from}])
 	}
 	return true
 }
@@ -136,10 +149,11 @@ func (g *Gate) Admits(user string, ip netip.Addr, now time.Time) bool {
 func (g *Gate) Failed(user string, ip netip.Addr, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	count(g.users, user, failuresPerUser, now)
-	if from := network(ip); from.IsValid() {
-		count(g.ips, from, failuresPerIP, now)
+	who := nameOf(user)
+	if count(g.users, who, failuresPerUser, now) {
+		note(g.shared.users, who)
 	}
+	g.failedNetwork(ip, now)
 }
 
 // AdmitsNetwork and FailedNetwork are Admits and Failed where nobody is named: a guessed token says no user.
@@ -154,13 +168,18 @@ func (g *Gate) AdmitsNetwork(ip netip.Addr, now time.Time) bool {
 func (g *Gate) FailedNetwork(ip netip.Addr, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if from := network(ip); from.IsValid() {
-		count(g.ips, from, failuresPerIP, now)
+	g.failedNetwork(ip, now)
+}
+
+// failedNetwork counts a failure of a client network. The caller holds mu.
+func (g *Gate) failedNetwork(ip netip.Addr, now time.Time) {
+	if from := network(ip); from.IsValid() && count(g.ips, from, failuresPerIP, now) {
+		note(g.shared.networks, from)
 	}
 }
 
-// count notes a failure of key and blocks it when there were limit of them.
-func count[K comparable](table map[K]*failures, key K, limit int, now time.Time) {
+// count notes a failure of key and blocks it when there were limit of them. It reports whether it is blocked.
+func count[K comparable](table map[K]*failures, key K, limit int, now time.Time) bool {
 	f := table[key]
 	if f == nil {
 		makeRoom(table, func(f *failures) time.Time { return f.last }, func(f *failures) bool { return f.over(now) })
@@ -168,7 +187,7 @@ func count[K comparable](table map[K]*failures, key K, limit int, now time.Time)
 		table[key] = f
 	}
 	if f.over(now) {
-		*f = failures{}
+		*f = failures{shared: f.shared}
 	}
 	f.count++
 	f.last = now
@@ -179,16 +198,22 @@ func count[K comparable](table map[K]*failures, key K, limit int, now time.Time)
 		}
 		f.blocked = now.Add(block)
 	}
+	return !f.blocked.IsZero()
 }
 
 // over reports whether these failures are forgotten: the window has passed since the last one, or as much time
 // again as the block lasted.
 func (f *failures) over(now time.Time) bool {
+	return now.After(f.forgotten())
+}
+
+// forgotten is when that is.
+func (f *failures) forgotten() time.Time {
 	memory := failureWindow
 	if !f.blocked.IsZero() {
 		memory = max(memory, 2*f.blocked.Sub(f.last))
 	}
-	return now.Sub(f.last) > memory
+	return f.last.Add(memory)
 }
 
 // Succeeded forgets the user's failures and notes the network he came from: for 24 hours the failures of others do not stop him there.
@@ -196,9 +221,14 @@ func (f *failures) over(now time.Time) bool {
 func (g *Gate) Succeeded(user string, ip netip.Addr, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.users, user)
+	who := nameOf(user)
+	f := g.users[who]
+	if f != nil && (f.shared || g.shared.users[who]) { // the lock ends for everybody
+		note(g.shared.users, who)
+	}
+	delete(g.users, who)
 	if from := network(ip); from.IsValid() {
-		pair := knownPair{user, from}
+		pair := knownPair{who, from}
 		if _, ok := g.known[pair]; !ok {
 			makeRoom(g.known, func(until time.Time) time.Time { return until }, now.After)
 		}

@@ -13,7 +13,7 @@ func (g *Gate) Wait(user string, ip netip.Addr, now time.Time) time.Duration {
 	if f := g.ips[from]; f != nil {
 		wait = f.blocked.Sub(now)
 	}
-	if f := g.users[user]; f != nil && (!from.IsValid() || !now.Before(g.known[knownPair{user, from}])) {
+	if f := g.users[nameOf(user)]; f != nil && (!from.IsValid() || !now.Before(g.known[knownPair{nameOf(user), from}])) {
 		wait = max(wait, f.blocked.Sub(now))
 	}
 	return max(wait, 0)

@@ -199,6 +199,11 @@ func New(o Options) (*Ledger, error) {
 	return l, err
 }
 
+// Gates are what slows down who guesses, by name: passwords, codes and tokens; and questions for a new password.
+func (l *Ledger) Gates() map[string]*password.Gate {
+	return map[string]*password.Gate{"sign-in": l.gate, "reset": l.resets}
+}
+
 // now is the clock, cut to what the database keeps.
 func (l *Ledger) now() time.Time { return l.o.Now().UTC().Truncate(time.Microsecond) }
 
