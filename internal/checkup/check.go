@@ -112,7 +112,8 @@ type Ask struct {
 	Selectors  []string           // DKIM selectors to look at, beside those known
 	IPs        []netip.Addr       // addresses that the domain's mail leaves from, beside CheckerOptions.Egress
 	Progress   func(done, of int) // told of lists as they answer, from one goroutine at a time; nil: nobody is
-	Probe      bool               // connect to the mail servers of the target
+	Probe      bool               // connect to the mail servers of the target: of a domain to port 25 of its MX, with TLS and no message
+	Reuse      time.Duration      // with Probe of a domain: a server that was connected to within this time is not connected to again
 	Relay      *RelayTest         // with Probe: test whether the IP is an open relay; nil: do not
 	Callout    bool               // ask the domain's mail server whether the address of a sender exists (RCPT, no message)
 	NoLists    bool               // leave the blocklists out
@@ -158,7 +159,10 @@ func (r CheckReport) Of(g Group) []Finding { return Report{Findings: r.Findings}
 func (r CheckReport) StateOf(g Group) State { return Report{Findings: r.Findings}.StateOf(g) }
 
 // Checker looks at anything from outside, without a customer and without a gateway. Safe for concurrent use.
-type Checker struct{ o CheckerOptions }
+type Checker struct {
+	o     CheckerOptions
+	doors *seenDoors
+}
 
 // NewChecker checks the options.
 func NewChecker(o CheckerOptions) (*Checker, error) {
@@ -168,7 +172,7 @@ func NewChecker(o CheckerOptions) (*Checker, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Checker{o: o}, nil
+	return &Checker{o: o, doors: &seenDoors{}}, nil
 }
 
 // witness asks through the resolver of the check-up and writes down what one finding rests on.

@@ -36,7 +36,7 @@ func (c *Checker) mxServers(ctx context.Context, d mail.Domain, ask Ask) part {
 	doors, tlsa := make([]mxDoor, len(chosen)), make([]tlsaLook, len(hosts))
 	var work sync.WaitGroup
 	for i, x := range chosen {
-		work.Go(func() { doors[i] = mxDoor{x, c.knock(ctx, x.ip, portRelay, x.name)} })
+		work.Go(func() { doors[i] = mxDoor{x, c.knockMX(ctx, x, ask.Reuse)} })
 	}
 	for i, h := range hosts {
 		work.Go(func() { tlsa[i] = c.lookTLSA(ctx, h) })

@@ -101,6 +101,7 @@ type door struct {
 	versions map[uint16]reach     // of TLS, as they were tried one by one; nil when they were not
 	err      error
 	said     []smtp.Exchange
+	seen     time.Time // of a connection that was made for an earlier check-up, when; zero: for this one
 }
 
 // ways are all suites that Go knows, weak ones too: what a server does is measured, and no secret is sent.
@@ -280,6 +281,9 @@ func (d door) question() Question {
 		q.Status = "nothing"
 	case doorSilent, doorStrange:
 		q.Status, q.Why = "try later", reason(d.err)
+	}
+	if !d.seen.IsZero() {
+		q.Values = append([]string{"(" + d.seen.UTC().Format("2006-01-02 15:04:05") + " UTC)"}, q.Values...)
 	}
 	if d.tls != nil {
 		q.Values = append(q.Values, tls.VersionName(d.tls.Version)+" "+tls.CipherSuiteName(d.tls.CipherSuite))

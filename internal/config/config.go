@@ -94,6 +94,7 @@ type Config struct {
 	PostmasterTools PostmasterTools `key:"postmaster_tools"`
 	Reports         Reports         `key:"reports"`
 	Reputation      Reputation      `key:"reputation"`
+	Checkup         Checkup         `key:"checkup"`
 
 	// Files are the files read, in order; empty for ZeroConfig.
 	Files []string

@@ -31,7 +31,7 @@ const (
 // Table returns every key in the order of the example.
 func Table() []Key {
 	var all []Key
-	for _, part := range [][]Key{generalKeys(), listenKeys(), serviceListenKeys(), tlsKeys(), limitKeys(), customerKeys(), filterKeys(), blocklistKeys(), deliveryKeys(), suppressionKeys(), domainKeys(), signalKeys(), reportKeys(), reputationKeys(), apiKeys(), otherKeys(), serviceKeys()} {
+	for _, part := range [][]Key{generalKeys(), listenKeys(), serviceListenKeys(), tlsKeys(), limitKeys(), customerKeys(), filterKeys(), blocklistKeys(), deliveryKeys(), suppressionKeys(), domainKeys(), signalKeys(), reportKeys(), reputationKeys(), checkupKeys(), apiKeys(), otherKeys(), serviceKeys()} {
 		all = append(all, part...)
 	}
 	return all

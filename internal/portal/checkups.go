@@ -40,6 +40,9 @@ const (
 	maxTarget     = 320 // characters of what is checked
 	maxSelectors  = 8
 	maxSPFNodes   = 400 // terms of an SPF record with all that it includes, on a page
+
+	probeBurst = 3               // check-ups of a customer that connect to mail servers, in a minute
+	probeKept  = 5 * time.Minute // how long a mail server is not connected to again for customers
 )
 
 // checkups are the last reports, the newest first. They live in this process only: a report that is gone is made again.
@@ -53,6 +56,7 @@ type keptCheckup struct {
 	id, user, customer string
 	typed              checkupTyped
 	report             checkup.CheckReport
+	unprobed           bool // the customer's mail servers would have been connected to, had it not been too soon
 }
 
 // checkupTyped is what somebody typed into the form.
@@ -85,7 +89,8 @@ type checkupForm struct {
 	URL    string
 	Target field
 	More   []field
-	Open   bool // the fold of what else may be said
+	Probes string // what is said of connections that are made without being asked for
+	Open   bool   // the fold of what else may be said
 }
 
 // checkupRow is one of the visitor's last reports.
@@ -136,6 +141,9 @@ func (v *visit) checkupForm(typed checkupTyped, faults map[string]string) checku
 		{Name: "selectors", Label: p.T("check.selectors"), Hint: p.T("check.selectors_hint"), Value: typed.selectors, Fault: faults["selectors"], Most: 500, Mono: true, Complete: "off"},
 		{Name: "ip", Label: p.T("check.ip"), Hint: p.T("check.ip_hint"), Value: typed.ip, Fault: faults["ip"], Most: 500, Mono: true, Complete: "off"},
 	}
+	if v.customer.ID != "" && v.s.o.ProbeOwn {
+		f.Probes = p.T("check.probe_own")
+	}
 	if v.mayProbe() {
 		f.More = append(f.More, field{Name: "probe", Type: "checkbox", Label: p.T("check.probe"), Hint: p.T("check.probe_hint"), Checked: typed.probe})
 	}
@@ -145,6 +153,16 @@ func (v *visit) checkupForm(typed checkupTyped, faults map[string]string) checku
 
 // mayProbe: only operators let the gateway connect to others' mail servers.
 func (v *visit) mayProbe() bool { return v.customer.ID == "" && v.who.May(user.GatewayOperate, "") }
+
+// ownProbe: the mail servers of a domain that is the customer's own are connected to without being asked for, unless that was done too often; then it
+// reports false, and late.
+func (v *visit) ownProbe(t checkup.Target) (probe, late bool) {
+	if v.customer.ID == "" || !v.s.o.ProbeOwn || t.Kind != checkup.OfDomain || !v.s.o.Accounts.OwnsDomain(v.customer, t.Domain) {
+		return false, false
+	}
+	late = v.s.probes.Take(v.customer.ID, v.s.o.Now()).Wait > 0
+	return !late, late
+}
 
 // runCheckup looks at what was typed.
 func (s *site) runCheckup(v *visit) {
@@ -165,6 +183,10 @@ func (s *site) runCheckup(v *visit) {
 		s.busy(v.w, v.r, wait)
 		return
 	}
+	own, late := v.ownProbe(target)
+	if own {
+		ask.Probe, ask.Reuse = true, probeKept
+	}
 	ctx, cancel := context.WithTimeout(v.r.Context(), actTime)
 	defer cancel()
 	report, err := s.o.Checker.Check(ctx, target, ask)
@@ -174,7 +196,7 @@ func (s *site) runCheckup(v *visit) {
 	}
 	v.about(target.String(), string(report.State()))
 	id := rand.Text()
-	s.checked.keep(keptCheckup{id: id, user: v.who.ID, customer: v.customer.ID, typed: typed, report: report})
+	s.checked.keep(keptCheckup{id: id, user: v.who.ID, customer: v.customer.ID, typed: typed, report: report, unprobed: late})
 	v.redirect(checkupBase(v) + "/" + id)
 }
 
@@ -219,6 +241,7 @@ type checkupPage struct {
 	State, Class string
 	Lead, When   string
 	Back         string
+	Late         string // why mail servers were not connected to
 	Points       string // of a hundred; "": nothing was measured
 	Share        int    // the same, for the bar
 	Unmeasured   string // what is not in the points
@@ -273,6 +296,9 @@ func (s *site) checkup(v *visit) {
 	p := checkupPage{page: v.page, Target: r.Target.String(), State: v.page.stateWord(r.State()), Class: stateClass(r.State()), When: v.page.T("check.when", "When", v.page.date(r.At), "Seconds", seconds(v.page.Lang, r.Took)),
 		Lead: v.page.T("check.lead." + string(r.State())), Back: v.page.URL(checkupBase(v))}
 	p.Title = p.T("check.title", "Target", p.Target)
+	if x.unprobed {
+		p.Late = p.T("check.probe_late")
+	}
 	p.Again = button{URL: p.Back, Label: p.T("check.again"), Values: x.typed.values()}
 	if score := r.Score(); score.Measured {
 		p.Points, p.Share = locale.Number(p.Lang, float64(score.Points)), score.Points

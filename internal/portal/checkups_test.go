@@ -79,3 +79,39 @@ func TestCheckup(t *testing.T) {
 		}
 	}
 }
+
+// TestOwnProbe: only for domains of his own a customer has mail servers connected to, and only a few times a minute.
+func TestOwnProbe(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	shop, rival := g.as(t, user.CustomerAdmin, "shop"), newShop(t, g, "rival")
+	const late = "were not connected to this time"
+	look := func(c *client, base, target string) string {
+		t.Helper()
+		a := c.ask(t, "POST", base, url.Values{"target": {target}})
+		if a.status != http.StatusSeeOther {
+			t.Fatalf("%s: %d", target, a.status)
+		}
+		return c.get(t, a.header.Get("Location"))
+	}
+	if page := shop.get(t, "/c/shop/check"); !strings.Contains(page, "port 25, greeting and encryption") {
+		t.Error("the form does not say what is connected to")
+	}
+	refused := 0
+	for i := range 12 { // an allowance comes back every 20 seconds, so that a slow machine needs some more
+		if strings.Contains(look(shop, "/c/shop/check", "shop.example.test"), late) {
+			if refused++; i < 3 {
+				t.Errorf("check-up %d comes too soon", i)
+			}
+			break
+		}
+	}
+	if refused == 0 {
+		t.Error("nothing bounds what a customer has connected to")
+	}
+	for range 5 {
+		if page := look(rival, "/c/rival/check", "shop.example.test"); strings.Contains(page, late) {
+			t.Error("a domain of somebody else would have been connected to")
+		}
+	}
+}
