@@ -1,11 +1,9 @@
 package app
 
 import (
-	"context"
 	"log/slog"
 	"net/netip"
 	"slices"
-	"time"
 
 	"postern/internal/account"
 	"postern/internal/checkup"
@@ -15,13 +13,6 @@ import (
 	"postern/internal/mail"
 )
 
-// Check is the check-up of a configuration alone, without a gateway around it: for `postern check`. It opens no database, so it knows no signing keys
-// and no customers. Make one with NewCheck.
-type Check struct {
-	*checkup.Checker
-	panel *dnsbl.Panel
-}
-
 // CheckOptions is what NewCheck is told beside the configuration.
 type CheckOptions struct {
 	NoLists bool           // no blocklist is asked
@@ -29,19 +20,17 @@ type CheckOptions struct {
 	Logger  *slog.Logger
 }
 
-// examineFor bounds the examination of the lists before the first target.
-const examineFor = 8 * time.Second
-
-// NewCheck makes the check-up of a configuration. It asks nothing yet.
-func NewCheck(c *config.Config, o CheckOptions) (*Check, error) {
+// NewCheck makes the check-up of a configuration alone, without a gateway around it: for `postern check`. It opens no database, so it knows no signing
+// keys and no customers. It asks nothing yet.
+func NewCheck(c *config.Config, o CheckOptions) (*checkup.Checker, error) {
 	r := dnsOptions(c, o.Logger)
 	resolver, err := dns.New(r)
 	if err != nil {
 		return nil, err
 	}
-	out := &Check{}
+	var panel *dnsbl.Panel
 	if !o.NoLists {
-		if out.panel, err = newPanel(c, nil, o.Logger); err != nil {
+		if panel, err = newPanel(c, nil, o.Logger); err != nil {
 			return nil, err
 		}
 	}
@@ -49,25 +38,14 @@ func NewCheck(c *config.Config, o CheckOptions) (*Check, error) {
 	if err != nil {
 		host = "" // no server is connected to without a name to give; the rest can be looked at
 	}
-	options := checkup.CheckerOptions{Resolver: resolver, Panel: out.panel, Probes: checkup.Probes{Hostname: host, Inside: o.Inside}, Egress: checkupEgress(c.Delivery.AccountPools(), host),
+	options := checkup.CheckerOptions{Resolver: resolver, Panel: panel, Probes: checkup.Probes{Hostname: host, Inside: o.Inside}, Egress: checkupEgress(c.Delivery.AccountPools(), host),
 		TLSReports: func(_ string, d mail.Domain) mail.Address {
 			if slices.Contains(c.Reports.Domains, d) || slices.ContainsFunc(c.Customers, func(x config.Customer) bool { return slices.Contains(x.Domains, d) }) {
 				return proposedTLSReports(c)
 			}
 			return mail.Address{}
 		}}
-	out.Checker, err = checkup.NewChecker(options)
-	return out, err
-}
-
-// Examine asks the test points of the lists, so that one that lists the world, or nobody, is not believed. What is not known in time stays unknown.
-func (c *Check) Examine(ctx context.Context) {
-	if c.panel == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(ctx, examineFor)
-	defer cancel()
-	_ = c.panel.Examine(ctx) // its error is in the state of each zone
+	return checkup.NewChecker(options)
 }
 
 // checkupEgress are the addresses of pools with the names that they give in EHLO.

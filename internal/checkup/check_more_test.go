@@ -340,9 +340,35 @@ func withLists(t testing.TB) (*internet, *checkup.Checker) {
 	t.Helper()
 	pieces := perfect()
 	pieces["zzlists"] = "shop.test.list7.test. 300 IN A 127.0.0.2\nshop.test.list7.test. 300 IN TXT \"seen in spam\"\n"
+	for i := range 60 {
+		pieces["zzlists"] += fmt.Sprintf("test.list%d.test. 300 IN A 127.0.0.2\n", i)
+	}
 	n := newInternet(t, zoneOf(pieces))
 	p := manyLists(t, n, 60)
 	return n, n.checker(t, func(o *checkup.CheckerOptions) { o.Panel = p })
+}
+
+// TestDenyingResolver: a name server that says of every name that there is none, as some networks have it, leaves all lists unknown: nothing is clean
+// because of what it says.
+func TestDenyingResolver(t *testing.T) {
+	t.Parallel()
+	n := newInternet(t, zoneOf(perfect()))
+	p := manyLists(t, n, 3)
+	r, err := n.checker(t, func(o *checkup.CheckerOptions) { o.Panel = p }).Check(t.Context(), shopTest, checkup.Ask{Selectors: []string{"s1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Listings) != 3 {
+		t.Errorf("%d listings", len(r.Listings))
+	}
+	for _, l := range r.Listings {
+		if l.State == dnsbl.Clean || !errors.Is(l.Err, dnsbl.ErrGone) {
+			t.Errorf("%s: %s, %v", l.List.Name, l.State, l.Err)
+		}
+	}
+	if s := r.Score(); !slices.Contains(s.Unmeasured, checkup.Lists) {
+		t.Errorf("%+v", s)
+	}
 }
 
 // TestWithLists: a listing is a problem with the list's own reason, and each of the 60 lists has answered.

@@ -118,6 +118,7 @@ type server struct {
 // network is DNS and the servers that a check-up can reach; every address that no server was put at refuses.
 type network struct {
 	dns   *dnstest.Server
+	zone  string
 	mu    sync.Mutex
 	at    map[string]string // what is dialled -> where it listens
 	mute  map[string]bool
@@ -126,7 +127,7 @@ type network struct {
 }
 
 func newNetwork(t testing.TB, zone string) *network {
-	return &network{dns: dnstest.Start(t, zone), at: map[string]string{}, mute: map[string]bool{}, calls: map[string]int{}}
+	return &network{dns: dnstest.Start(t, zone), zone: zone, at: map[string]string{}, mute: map[string]bool{}, calls: map[string]int{}}
 }
 
 func (n *network) dial(ctx context.Context, kind, addr string) (net.Conn, error) {
@@ -250,9 +251,16 @@ func blocklist(name string, weight int) dnsbl.List {
 			{Pattern: "127.0.0.9", Name: "mixed", Meaning: dnsbl.Text{EN: "mixed", FR: "mêlé"}, Neutral: true}}}
 }
 
-// panel asks the lists at the internet's DNS.
+// panel asks the lists at the internet's DNS, which answers their test points.
 func (n *network) panel(t testing.TB, lists ...dnsbl.List) *dnsbl.Panel {
 	t.Helper()
+	text := n.zone
+	for _, l := range lists {
+		text += "\n2.0.0.127." + l.Zone + ". 300 IN A 127.0.0.2\n2.0.0.127." + l.Zone + ". 300 IN TXT \"test point\"\n"
+	}
+	if err := n.dns.Set(text); err != nil {
+		t.Fatal(err)
+	}
 	p, err := dnsbl.NewPanel(dnsbl.PanelOptions{Resolver: n.dns.Resolver(t), Lists: lists, Timeout: 3 * time.Second})
 	if err != nil {
 		t.Fatal(err)

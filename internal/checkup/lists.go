@@ -70,9 +70,12 @@ func judgeListings(target string, all []dnsbl.Listing) []Finding {
 		out = append(out, Finding{Group: Lists, Code: "lists.clean", State: Fine, Subject: target,
 			Args: map[string]any{"Target": target, "Count": len(clean), "Names": names(clean, 12)}})
 	}
+	answered := len(out) > 0
 	for _, code := range silences {
 		if some := silent[code]; len(some) > 0 {
-			out = append(out, unheard(target, code, some))
+			f := unheard(target, code, some)
+			f.Optional = f.Optional && (answered || code == "lists.keyless") // when no list answered, nothing is known, whatever the reason
+			out = append(out, f)
 		}
 	}
 	if len(all) == 0 {

@@ -158,10 +158,6 @@ func (c *command) runCheck(ctx context.Context, f checkFlags) error {
 		return err
 	}
 	p := c.checkProgress(words, f.language)
-	if !f.noLists {
-		p.say("checkup.cli.examining", nil)
-		checker.Examine(ctx)
-	}
 	bad := false
 	for i, t := range f.targets {
 		f.ask.Progress = func(done, of int) {

@@ -38,14 +38,24 @@ func (p *Panel) examine(ctx context.Context, zones []*zone) error {
 		}
 		wg.Go(func() {
 			defer func() { <-p.sem }()
-			p.examineOne(ctx, z)
+			p.examineOne(ctx, z, false)
 		})
 	}
 	wg.Wait()
 	return context.Cause(ctx)
 }
 
-func (p *Panel) examineOne(ctx context.Context, z *zone) {
+// examineOne asks the test points of a zone and learns; first: only when they were never answered.
+func (p *Panel) examineOne(ctx context.Context, z *zone, first bool) {
+	select {
+	case z.exam <- struct{}{}:
+	case <-ctx.Done():
+		return
+	}
+	defer func() { <-z.exam }()
+	if first && !z.untested(p.o.Now()) {
+		return
+	}
 	own, cancel := context.WithTimeout(ctx, 2*p.o.Timeout)
 	defer cancel()
 	h := z.list.Examine(own, uncounted{p.o.Resolver, p, z})

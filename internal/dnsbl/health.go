@@ -18,6 +18,7 @@ var (
 	ErrUnhealthy  = errors.New("the zone answers its test points wrongly")
 	ErrWildcard   = fmt.Errorf("%w: it lists the world", ErrUnhealthy)
 	ErrEmpty      = fmt.Errorf("%w: it is empty", ErrUnhealthy)
+	ErrGone       = fmt.Errorf("%w: our name server says there is no such zone", ErrUnhealthy)
 	ErrKeyUnknown = fmt.Errorf("%w: it answers as if it did not know the key", ErrUnhealthy)
 )
 
@@ -69,7 +70,8 @@ type Health struct {
 	refusal Listing // with ErrRefused
 }
 
-// Examine asks the test points.
+// Examine asks the test points. When none proves that the zone is there, it asks for the zone itself: a list that is gone, and a name server that
+// denies whatever it is asked, give the same answer for every target, and it means nothing.
 func (l List) Examine(ctx context.Context, r dns.Resolver) Health {
 	if err := l.usable(); err != nil {
 		return Health{Err: err}
@@ -106,6 +108,15 @@ func (l List) Examine(ctx context.Context, r dns.Resolver) Health {
 			h.Err = out.Err
 			return h // nobody knows; more questions would only wait longer
 		}
+	}
+	if h.Err != nil || h.Proven || l.key != nil {
+		return h
+	}
+	switch a := r.Query(ctx, l.origin(), dns.TypeSOA); {
+	case a.Err != nil:
+		h.Err = trouble(&l, a.Err)
+	case a.Status == dns.Nothing && a.NXDomain:
+		h.Err = fmt.Errorf("%s: %w", l.Zone, ErrGone)
 	}
 	return h
 }

@@ -115,7 +115,7 @@ func (p *Panel) Set(lists []List, budgets map[string]Budget) error {
 			errs = append(errs, fmt.Errorf("%s: a budget cannot be negative", l.Zone))
 			continue
 		}
-		z := &zone{list: &l, unfit: l.usable(), budget: budget}
+		z := &zone{list: &l, unfit: l.usable(), budget: budget, exam: make(chan struct{}, 1)}
 		if old := p.byZone[l.Zone]; old != nil {
 			old.hand(z)
 		}

@@ -64,6 +64,7 @@ func TestStates(t *testing.T) {
 7.100.51.198.mixed.test. A 127.0.0.2
 7.100.51.198.mixed.test. A 10.0.0.1
 *.wild.test. A 127.0.0.2
+www.unproven.test. A 192.0.2.80
 *.refusing.test. A 127.255.255.254
 *.refusing.test. TXT "Error: open resolver; https://www.spamhaus.org/returnc/pub/192.0.2.53/"
 7.100.51.198.secret.keyed.test. A 127.0.0.2
@@ -86,12 +87,14 @@ func TestStates(t *testing.T) {
 	}
 	unproven, outside, unregistered := plain("unproven.test"), plain("outside.test"), plain("unregistered.test")
 	unproven.Evidence, unproven.TestListed, outside.TestListed, unregistered.Access = dnsbl.Hearsay, "", "", dnsbl.Registration
+	gone := plain("gone.test")
+	gone.TestListed = ""
 	other := plain("<key>.other.test")
 	other.Access = dnsbl.Key
 	rcode := plain("refused.test")
 	rcode.RefusesRcode = true
 	lists := []dnsbl.List{plain("good.test"), bits, plain("slow.test"), plain("trunc.test"), plain("odd.test"), plain("mixed.test"), outside, plain("wild.test"),
-		plain("empty.test"), plain("refusing.test"), rcode, plain("servfail.test"), plain("silent.test"), plain("lame.test"), withKey, unproven, unregistered, other}
+		plain("empty.test"), plain("refusing.test"), rcode, plain("servfail.test"), plain("silent.test"), plain("lame.test"), withKey, gone, unproven, unregistered, other}
 	p := panel(t, dnsbl.PanelOptions{Resolver: s.Resolver(t), Lists: lists, Timeout: 2 * time.Second})
 	if err := p.Examine(t.Context()); err != nil {
 		t.Fatal(err)
@@ -135,6 +138,7 @@ func TestStates(t *testing.T) {
 		{"silent.test", dnsbl.Unknown, dnsbl.Unknown, nil, ""},
 		{"lame.test", dnsbl.Unknown, dnsbl.Unknown, nil, ""},
 		{"<key>.keyed.test", dnsbl.Listed, dnsbl.Clean, nil, "listed"},
+		{"gone.test", dnsbl.Disabled, dnsbl.Disabled, dnsbl.ErrGone, ""},
 		{"unproven.test", dnsbl.Disabled, dnsbl.Disabled, dnsbl.ErrUnproven, ""},
 		{"unregistered.test", dnsbl.Disabled, dnsbl.Disabled, dnsbl.ErrRegistration, ""},
 		{"<key>.other.test", dnsbl.Disabled, dnsbl.Disabled, dnsbl.ErrKey, ""},
@@ -168,7 +172,7 @@ func TestStates(t *testing.T) {
 // TestSilentZone: a zone that does not answer rests after a few questions, and the others are not slower for it.
 func TestSilentZone(t *testing.T) {
 	t.Parallel()
-	s := dnstest.Start(t, "*.good.test. A 127.0.0.2")
+	s := dnstest.Start(t, "*.100.51.198.good.test. A 127.0.0.2\n2.0.0.127.good.test. A 127.0.0.2")
 	s.Fail("*.silent.test", dnstest.Timeout)
 	p := panel(t, dnsbl.PanelOptions{Resolver: s.Resolver(t), Lists: []dnsbl.List{plain("silent.test"), plain("good.test")}, Timeout: 300 * time.Millisecond})
 	got := map[string]map[dnsbl.State]int{"silent.test": {}, "good.test": {}}

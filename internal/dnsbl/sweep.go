@@ -116,7 +116,7 @@ func (s *sweep) run(ctx context.Context) error {
 func (s *sweep) work(ctx context.Context, jobs <-chan job, done chan<- job) {
 	for j := range jobs {
 		s.p.sem <- struct{}{}
-		j.out = s.p.lookUp(ctx, s.p.o.Resolver, j.lane.z, j.out, j.name)
+		j.out = s.p.proved(ctx, j.lane.z, j.out, j.name)
 		<-s.p.sem
 		done <- j
 	}
@@ -174,7 +174,7 @@ func (s *sweep) ask(l *lane, now time.Time) (j job, wait time.Duration, ok bool)
 		if !l.z.list.takes(t) {
 			continue
 		}
-		if state, err := l.z.barred(now); err != nil {
+		if state, err := l.z.barred(now); err != nil && (!errors.Is(err, ErrUnproven) || !l.z.untested(now)) {
 			s.flush(l, state, false, err)
 			return job{}, 0, false
 		}

@@ -25,6 +25,7 @@ type zone struct {
 	list   *List
 	unfit  error // List.usable, judged once
 	budget Budget
+	exam   chan struct{} // holds a token while somebody examines
 
 	mu      sync.Mutex
 	day     int64     // of asked, days since 1970 UTC
@@ -138,6 +139,32 @@ func (z *zone) note(now time.Time, out Listing, gaveUp bool) {
 		z.rest = min(max(2*z.rest, restFirst), restMost)
 		z.resting = now.Add(z.rest)
 	}
+}
+
+// proved asks a zone, having examined it before its first question: that a target is not listed means something only where test points were
+// answered.
+func (p *Panel) proved(ctx context.Context, z *zone, out Listing, name string) Listing {
+	if z.untested(p.o.Now()) {
+		p.examineOne(ctx, z, true)
+		if state, err := z.barred(p.o.Now()); err != nil {
+			out.State, out.Err = state, err
+			return out
+		}
+	}
+	out = p.lookUp(ctx, p.o.Resolver, z, out, name)
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if out.State == Clean && z.checked.IsZero() {
+		out.State, out.Err = Unknown, fmt.Errorf("%s: %w", z.list.Zone, ErrUnproven)
+	}
+	return out
+}
+
+// untested reports whether the zone's test points were never answered and may be asked.
+func (z *zone) untested(now time.Time) bool {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.checked.IsZero() && !z.due.After(now)
 }
 
 // lookUp asks, within the timeout, and learns.

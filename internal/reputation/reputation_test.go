@@ -153,7 +153,7 @@ func testLists() []dnsbl.List {
 func newScene(t *testing.T, db *store.DB, change ...func(*reputation.Options)) *scene {
 	t.Helper()
 	s := &scene{t: t, db: db, clock: &clock{now: time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)}, alarms: &alarms{raised: map[string]reputation.Alarm{}}, records: map[string]string{}}
-	s.dns = dnstest.Start(t, "")
+	s.dns = dnstest.Start(t, testPoints())
 	s.asked = &asked{Resolver: s.dns.Resolver(t), names: map[string]int{}}
 	var err error
 	if s.panel, err = dnsbl.NewPanel(dnsbl.PanelOptions{Resolver: s.asked, Lists: testLists(), Now: s.clock.Now}); err != nil {
@@ -205,6 +205,19 @@ func name(target, zone string) string {
 	return target + "." + zone
 }
 
+// testPoints is what proves the test lists alive (RFC 5782 5).
+func testPoints() string {
+	var b strings.Builder
+	for _, l := range testLists() {
+		point := "2.0.0.127"
+		if l.Kinds&dnsbl.Domain != 0 {
+			point = "test"
+		}
+		fmt.Fprintf(&b, "%s.%s. A 127.0.0.2\n", point, l.Zone)
+	}
+	return b.String()
+}
+
 // list lets a list have a target, with an answer; "" takes it off.
 func (s *scene) list(target, zone, answer string) {
 	s.t.Helper()
@@ -213,6 +226,7 @@ func (s *scene) list(target, zone, answer string) {
 		s.records[name(target, zone)] = answer
 	}
 	var b strings.Builder
+	b.WriteString(testPoints())
 	for name, answer := range s.records {
 		fmt.Fprintf(&b, "%s. A %s\n%s. TXT \"see https://alpha.example/ why\"\n", name, answer, name)
 	}

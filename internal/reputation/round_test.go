@@ -276,7 +276,7 @@ func TestArrivals(t *testing.T) {
 type lists61 struct{}
 
 func (lists61) Query(_ context.Context, name string, typ dns.Type) dns.Answer {
-	if first, rest, _ := strings.Cut(name, "."); typ == dns.TypeA && (first == "7" || first == "200") && strings.HasSuffix(rest, ".l3.test") {
+	if first, rest, _ := strings.Cut(name, "."); typ == dns.TypeA && ((first == "7" || first == "200") && strings.HasSuffix(rest, ".l3.test") || strings.HasPrefix(name, "2.0.0.127.")) {
 		return dns.Answer{Status: dns.Found, Records: []dns.Record{{Type: dns.TypeA, IP: netip.AddrFrom4([4]byte{127, 0, 0, 2})}}}
 	}
 	return dns.Answer{Status: dns.Nothing, NXDomain: true}
