@@ -155,6 +155,9 @@ func (l *Ledger) Import(ctx context.Context, a Arrival, own func(mail.Domain) bo
 	if err != nil {
 		return out, err
 	}
+	if out.Stored > 0 {
+		l.nudge()
+	}
 	switch {
 	case out.Stored+out.Duplicates+len(out.Others) > 0:
 		return out, nil

@@ -1,11 +1,9 @@
 package portal
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"postern/internal/locale"
@@ -134,17 +132,11 @@ func cleanLines(s string) (text string, cut bool) {
 	return strings.Trim(b.String(), "\n"), cut
 }
 
-// messageFile sends the whole message as a file. No browser is to show it, and if one does, nothing in it may run or load.
+// messageFile sends the whole message as a file.
 func (s *site) messageFile(v *visit) {
 	ref, raw, ok := s.body(v)
 	if !ok {
 		return
 	}
-	h := v.w.Header()
-	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Content-Disposition", `attachment; filename="`+string(ref.id)+`.eml"`)
-	h.Set("Content-Security-Policy", "default-src 'none'; sandbox; frame-ancestors 'none'")
-	h.Set("Content-Length", strconv.Itoa(len(raw)))
-	v.status = http.StatusOK
-	_, _ = bytes.NewReader(raw).WriteTo(v.w)
+	v.attachment(string(ref.id)+".eml", raw)
 }

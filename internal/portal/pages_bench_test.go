@@ -157,6 +157,9 @@ func newPast(b *testing.B) *past {
 	p.customers(b)
 	p.objects(b)
 	sndsPast(b, p.Postmaster())
+	p.sndsMillion(b)
+	p.gmailPast(b)
+	p.reportedPast(b)
 	ready := filepath.Join(dir, "ready")
 	if names, err := os.ReadFile(ready); err == nil {
 		fmt.Sscan(string(names), (*string)(&p.message), (*string)(&p.held))
@@ -358,7 +361,7 @@ func (p *past) ask(b *testing.B, path, cookie string) (status, size int) {
 // pathsOf are addresses of a route: with the objects of the past in the place of its wildcards, and with searches that find little.
 func (p *past) pathsOf(pattern string) []string {
 	about := map[string]string{"customer": "c1", "id": string(p.message), "name": "SPF_FAIL", "domain": "c1.example", "address": "gone0@orange.example", "lane": "orange%20127.0.0.1", "test": "SPF_FAIL", "ip": "192.0.2.1"}
-	about["act"], about["user"], about["hook"], about["secret"] = "release", p.operator, p.hooks[""], p.invited
+	about["act"], about["user"], about["hook"], about["secret"], about["unread"] = "release", p.operator, p.hooks[""], p.invited, "0"
 	switch {
 	case strings.HasPrefix(pattern, "/c/{customer}/credentials/"):
 		about["user"] = p.credential
@@ -382,6 +385,12 @@ func (p *past) pathsOf(pattern string) []string {
 		out = append(out, strings.ReplaceAll(path, string(p.message), string(p.held)))
 	case pattern == "/o/snds":
 		out = append(out, path+"?days=90", path+"?days=90&from=50")
+	case pattern == "/o/reports", pattern == "/o/postmaster-tools":
+		out = append(out, path+"?after=example.c200", path+"?from=500")
+	case strings.HasSuffix(pattern, "/reports/{domain}"):
+		out = append(out, path+"?days=90", path+"?days=7")
+	case strings.HasSuffix(pattern, "/reports/{domain}/source"):
+		return []string{path + "?ip=10.0.0.50", path + "?ip=10.9.9.9"}
 	case pattern == "/o/queue":
 		out = append(out, path+"?state=parked", path+"?state=deferred&customer=c7", path+"?lane=orange+127.0.0.1", path+"?to=nobody%40nowhere.example", path+"?older=48")
 	case strings.HasSuffix(pattern, "/messages"), strings.HasSuffix(pattern, "/held"), strings.HasSuffix(pattern, "/suppression"), pattern == "/o/customers":

@@ -36,7 +36,7 @@ var reportSpans = []int{7, 28, 90}
 func (s *site) reportsRoutes() []route {
 	get, post, c, o := http.MethodGet, http.MethodPost, "/c/{customer}/reports", "/o/reports"
 	read, write, see, operate := over(user.MailRead), over(user.SetupWrite), gateway(user.GatewayRead), gateway(user.GatewayOperate)
-	return []route{
+	return append(s.unreadRoutes(), []route{
 		{method: get, path: c, access: read, do: s.reportList},
 		{method: post, path: c, access: write, act: "report.import", body: reportUpload, do: s.reportImport},
 		{method: get, path: c + "/{domain}", access: read, do: s.reportDomain},
@@ -44,11 +44,10 @@ func (s *site) reportsRoutes() []route {
 		{method: post, path: c + "/{domain}/mark", access: write, act: "report.mark", do: s.reportMark},
 		{method: get, path: o, access: see, do: s.reportList},
 		{method: post, path: o, access: operate, act: "report.import", body: reportUpload, do: s.reportImport},
-		{method: post, path: o + "/drop", access: operate, act: "report.drop", do: s.reportDrop},
 		{method: get, path: o + "/{domain}", access: see, do: s.reportDomain},
 		{method: get, path: o + "/{domain}/source", access: see, do: s.reportSource},
 		{method: post, path: o + "/{domain}/mark", access: operate, act: "report.mark", do: s.reportMark},
-	}
+	}...)
 }
 
 // reportBase is the path of the list of a visit.
@@ -98,17 +97,13 @@ type reportsPage struct {
 	File      *field // nil: the visitor may not
 	Operator  bool
 	Unread    []unreadRow
+	Again     *button // reads all of them again
 	Receivers []receiverRow
 }
 
 type reportsRow struct {
 	Name, URL, Policy, Last, Messages, Share, Known, TLS string
 	Class                                                string // of the share
-}
-
-type unreadRow struct {
-	When, From, Size, Why string
-	Drop                  *button
 }
 
 type receiverRow struct{ Name, Reports, Last, Warned, Unsigned string }
@@ -174,15 +169,13 @@ func (s *site) reportOperator(v *visit, p *reportsPage) error {
 	if err != nil {
 		return err
 	}
+	again := false
 	for _, x := range unread {
-		row := unreadRow{When: p.date(x.Received), From: clean(x.Sender, 100), Size: locale.Bytes(p.Lang, x.Size), Why: clean(x.Why, 300)}
-		if x.Foreign {
-			row.Why = p.T("reports.foreign", "Domain", clean(x.Why, 253))
-		}
-		if v.reportWrites() {
-			row.Drop = &button{URL: p.URL("/o/reports/drop"), Label: p.T("reports.drop"), Class: "second small", Values: map[string]string{"id": x.ID}}
-		}
-		p.Unread = append(p.Unread, row)
+		p.Unread = append(p.Unread, p.unreadRow(v, &x))
+		again = again || x.Kept
+	}
+	if again && v.reportWrites() {
+		p.Again = &button{URL: p.URL("/o/reports/again"), Label: p.T("reports.again.every"), Class: "second"}
 	}
 	who, err := s.o.Reports.Receivers(v.r.Context(), 50)
 	for _, r := range who {
@@ -283,16 +276,6 @@ func (s *site) reportImport(v *visit) {
 	}
 }
 
-func (s *site) reportDrop(v *visit) {
-	id := v.r.PostFormValue("id")
-	v.about(clean(id, 64), "")
-	if s.o.Reports == nil || s.o.Reports.Drop(v.r.Context(), id) != nil {
-		v.missing()
-		return
-	}
-	v.done("/o/reports", "reports.dropped")
-}
-
 func (s *site) reportMark(v *visit) {
 	d, ok := v.reportNamed()
 	if !ok {
@@ -323,6 +306,7 @@ type reportPage struct {
 	Known              string
 	Messages, Share    string
 	Advice             reportAdvice
+	Troubles           []reportTrouble
 	Trend              plot
 	Sources            []sourceRow
 	More               bool
@@ -411,6 +395,10 @@ func (s *site) reportDomain(v *visit) {
 	}
 	for _, r := range o.Reporters {
 		p.Receivers = append(p.Receivers, receiverSum{clean(r.Name, 100), p.count(float64(r.Days)), p.count(float64(r.Messages)), p.reportShare(r.Passed, r.Messages)})
+	}
+	if p.Troubles, err = s.reportTroubles(v, d); err != nil {
+		v.broken("troubles of reports not read", err)
+		return
 	}
 	if err := s.reportRest(ctx, &p, d, from, to, &o); err != nil {
 		v.broken("reports not read", err)

@@ -57,6 +57,9 @@ func TestReportPages(t *testing.T) {
 	g := start(t)
 	reported(t, g.Reports(), "shop.example.test", "big.example")
 	reported(t, g.Reports(), "boutique.example.test", "other.example")
+	if err := g.Reports().Judge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	c := g.as(t, user.CustomerAdmin, "shop")
 	page := c.get(t, "/c/shop/reports")
 	expect(t, page, "shop.example.test", "3 of 28 days", "291")
@@ -64,7 +67,7 @@ func TestReportPages(t *testing.T) {
 		t.Error("a customer sees another's domain")
 	}
 	page = c.get(t, "/c/shop/reports/shop.example.test")
-	expect(t, page, "Too little is known", "198.51.100.7", "unknown", "alarming", "It is not mine", "big.example", "certificate-expired", "renew it", "3 of 28 days")
+	expect(t, page, "Too little is known", "198.51.100.7", "unknown", "alarming", "It is not mine", "big.example", "certificate-expired", "renew it", "3 of 28 days", "To look at", "TLS sessions with your servers fail: 10 of 100")
 	expect(t, c.get(t, "/c/shop/reports/shop.example.test/source?ip=198.51.100.7"), "fails", "delivered")
 	page = c.must(t, "/c/shop/reports/shop.example.test/mark", url.Values{"source": {"198.51.100.7"}, "mark": {"foreign"}})
 	expect(t, page, "Noted about 198.51.100.7", "not yours")
@@ -86,6 +89,23 @@ func TestReportPages(t *testing.T) {
 	page = o.get(t, "/o/reports")
 	expect(t, page, "shop.example.test", "boutique.example.test", "Not counted", "this is no report", "other.example", "Forget")
 	expect(t, o.get(t, "/o/reports/shop.example.test?lang=fr"), "On en sait trop peu", "inconnus")
+	unread, err := g.Reports().Unread(t.Context(), "", 1)
+	if err != nil || len(unread) != 1 {
+		t.Fatal(len(unread), err)
+	}
+	id := unread[0].ID
+	file := o.ask(t, "GET", "/o/reports/"+id+"/file", nil)
+	if file.status != http.StatusOK || !strings.Contains(file.body, "hello ") || file.header.Get("Content-Type") != "application/octet-stream" || file.header.Get("X-Content-Type-Options") != "nosniff" ||
+		file.header.Get("Content-Disposition") != `attachment; filename="report-`+id+`.bin"` || !strings.Contains(file.header.Get("Content-Security-Policy"), "sandbox") {
+		t.Errorf("%d %v", file.status, file.header)
+	}
+	expect(t, o.must(t, "/o/reports/again", url.Values{"id": {id}}), "still cannot be read")
+	expect(t, o.must(t, "/o/reports/again", nil), "They are read again: 2.")
+	for _, x := range []*client{c, g.as(t, user.CustomerReader, "shop")} {
+		if a := x.ask(t, "GET", "/o/reports/"+id+"/file", nil); a.status == http.StatusOK {
+			t.Errorf("%s has the bytes", x.user.Role)
+		}
+	}
 	reader := g.as(t, user.CustomerReader, "shop")
 	if page := reader.get(t, "/c/shop/reports/shop.example.test"); strings.Contains(page, "It is not mine") {
 		t.Error("a reader is offered acts")

@@ -113,6 +113,9 @@ func own(t *testing.T, g *gateway, id, marker string) *things {
 		x.watched(t, g, domain)
 	}
 	x.secrets = append(x.secrets, invited, session, reset, token)
+	unread, err := g.Reports().Unread(ctx, "", 1)
+	must(err)
+	x.paths["/o/reports/{unread}"] = unread[0].ID
 	for pattern, value := range map[string]string{
 		base + "/users/{user}": u.ID, base + "/tokens/{token}": k.ID, base + "/webhooks/{hook}": hook.ID,
 		"/invite/{secret}": invited, "/reset/{secret}": reset, "/setup/{secret}": "none",
