@@ -346,3 +346,16 @@ func TestPanelOptions(t *testing.T) {
 		}
 	}
 }
+
+// TestSweepOfNothing: without targets it ends, instead of waiting for an answer that nobody gives.
+func TestSweepOfNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := &scripted{}
+		r.alive("good.test")
+		p := panel(t, dnsbl.PanelOptions{Resolver: r, Lists: []dnsbl.List{plain("good.test")}})
+		if err := p.Sweep(t.Context(), nil, func(dnsbl.Listing) { t.Error("an answer about nothing") }); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -78,6 +78,9 @@ func (p *Panel) newSweep(targets []Target, patience time.Duration, each func(Lis
 }
 
 func (s *sweep) run(ctx context.Context) error {
+	if len(s.targets) == 0 {
+		return nil // nobody would ever be asked, nor answer
+	}
 	workers := min(s.p.o.Parallel, len(s.lanes)*min(len(s.targets), s.p.o.PerZone))
 	jobs, done := make(chan job), make(chan job, max(workers, 1))
 	defer close(jobs)
