@@ -77,7 +77,7 @@ func (d Dossier) ForCustomer(customer string) Dossier {
 	if len(senders) > 0 {
 		d.Evidence.Senders.All, d.Evidence.Senders.Usual = senders[0].Tally, senders[0].Usual
 	}
-	d.Evidence.Neighbours.Examples = nil
+	d.Evidence.Neighbours.Own, d.Evidence.Neighbours.Others = nil, nil
 	d.Evidence.Traps = slices.Clone(d.Evidence.Traps)
 	for i := range d.Evidence.Traps {
 		d.Evidence.Traps[i].QueueID = ""

@@ -177,14 +177,25 @@ type SNDSDay struct {
 	Traps      int       `json:"traps"`      // hits; -1 unknown
 }
 
-// Neighbours are the other addresses of the network.
+// Neighbours are the other addresses of the network. Of those that are ours every list says what it says; of others only the round through a range does: without one (Ranged)
+// nothing is known of them.
 type Neighbours struct {
-	Network  string   `json:"network,omitempty"` // "198.51.100.0/24"
-	Looked   int      `json:"looked"`            // of its addresses that were measured in the last two days
-	Listed   int      `json:"listed"`            // of those that are listed by anybody with weight
-	Same     int      `json:"same"`              // by this operator
-	Ours     int      `json:"ours"`              // of those listed by this operator, egress addresses of ours
-	Examples []string `json:"examples,omitempty"`
+	Network string      `json:"network,omitempty"` // "198.51.100.0/24"
+	Ranged  bool        `json:"ranged"`            // the daily round goes through all of it
+	Looked  int         `json:"looked"`            // of its addresses that were measured in the last two days, ours among them
+	Listed  int         `json:"listed"`            // of those that are listed by anybody with weight
+	Same    int         `json:"same"`              // by this operator
+	Ours    int         `json:"ours"`              // of those listed by this operator, egress addresses of ours
+	Own     []Neighbour `json:"own,omitempty"`     // ours that are listed, by whomever, at most 16
+	Others  []Neighbour `json:"others,omitempty"`  // not ours and listed, those of this operator first, at most 16
+}
+
+// Neighbour is a listed address of the network.
+type Neighbour struct {
+	Address string   `json:"address"`
+	Lists   []string `json:"lists"`             // that count; lists of whole networks say nothing of one address
+	Same    bool     `json:"same,omitempty"`    // one of them is this operator's
+	Dossier string   `json:"dossier,omitempty"` // of this address
 }
 
 // FindingEvidence is a finding of the check-up (package checkup: texts checkup.CODE.what and .do).

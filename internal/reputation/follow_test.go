@@ -3,15 +3,19 @@ package reputation_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"postern/internal/account"
 	"postern/internal/alarm"
 	"postern/internal/dns/dnstest"
 	"postern/internal/reputation"
@@ -83,6 +87,100 @@ func TestFollowUp(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTrend: how many of ours were listed each day; days on which nothing was measured are no zeros.
+func TestTrend(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *store.DB) {
+		s := newScene(t, db)
+		s.look(0)
+		s.list(egress, "a.test", "127.0.0.2")
+		s.list(egress, "b.test", "127.0.0.2")
+		s.list(egress, "dnsbl-2.uceprotect.net", "127.0.0.2") // for display only
+		s.look(24 * time.Hour)
+		s.list(domain, "d.test", "127.0.0.2")
+		s.look(24 * time.Hour)
+		s.list(egress, "a.test", "")
+		s.list(egress, "b.test", "")
+		s.look(24 * time.Hour)
+		s.look(time.Hour)
+		s.look(72 * time.Hour) // two days of standstill
+		days, err := s.watch.Trend(t.Context(), s.clock.Now().AddDate(0, 0, -7), s.clock.Now())
+		if err != nil || len(days) != 8 {
+			t.Fatal(days, err)
+		}
+		var got []string
+		for _, d := range days {
+			got = append(got, fmt.Sprint(d.Looked, d.Egress, d.Domains))
+		}
+		if want := []string{"false 0 0", "true 0 0", "true 1 0", "true 1 1", "true 1 1", "false 0 1", "false 0 1", "true 0 1"}; !slices.Equal(got, want) {
+			t.Errorf("%q\nwant %q", got, want)
+		}
+		if _, err := s.watch.Trend(t.Context(), time.Time{}, s.clock.Now()); !errors.Is(err, reputation.ErrInvalid) {
+			t.Errorf("days without end: %v", err)
+		}
+	})
+}
+
+// TestNeighbours: ours that are listed are named whoever lists them; of others only what the round through a range found.
+func TestNeighbours(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, db *store.DB) {
+		for _, tc := range []struct {
+			name   string
+			ranges []netip.Prefix
+			want   reputation.Neighbours
+		}{
+			{"not gone through", nil, reputation.Neighbours{Network: "198.51.100.0/24", Looked: 2, Listed: 2, Same: 1, Ours: 1,
+				Own: []reputation.Neighbour{{Address: "198.51.100.12", Lists: []string{"Alpha"}, Same: true}, {Address: "198.51.100.11", Lists: []string{"Beta"}}}}},
+			{"gone through", []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, reputation.Neighbours{Network: "198.51.100.0/24", Ranged: true, Looked: 255, Listed: 5, Same: 3, Ours: 1,
+				Own:    []reputation.Neighbour{{Address: "198.51.100.12", Lists: []string{"Alpha"}, Same: true}, {Address: "198.51.100.11", Lists: []string{"Beta"}}},
+				Others: []reputation.Neighbour{{Address: "198.51.100.9", Lists: []string{"Alpha"}, Same: true}, {Address: "198.51.100.200", Lists: []string{"Alpha Two", "Beta"}, Same: true}, {Address: "198.51.100.7", Lists: []string{"Beta"}}}}},
+		} {
+			s := newScene(t, db)
+			var egresses []account.Egress
+			for _, ip := range []string{egress, "198.51.100.11", "198.51.100.12"} {
+				egresses = append(egresses, account.Egress{IP: netip.MustParseAddr(ip)})
+			}
+			var err error
+			if s.options.Accounts, err = account.New(account.Options{DB: db, Pools: []account.Pool{{Name: account.DefaultPool, Egress: egresses}}, Now: s.clock.Now}); err != nil {
+				t.Fatal(err)
+			}
+			s.options.Ranges = tc.ranges
+			s.restart()
+			for _, l := range [][2]string{{"198.51.100.11", "b.test"}, {"198.51.100.12", "a.test"}, {"198.51.100.9", "a.test"}, {"198.51.100.7", "b.test"}, {"198.51.100.200", "a2.test"}, {"198.51.100.200", "b.test"},
+				{"198.51.100.201", "dnsbl-2.uceprotect.net"}} {
+				s.list(l[0], l[1], "127.0.0.2")
+			}
+			s.look(0)
+			for _, r := range tc.ranges {
+				s.walk(r, 24*time.Hour)
+			}
+			s.list(egress, "a.test", "127.0.0.2")
+			s.look(time.Hour)
+			all, err := s.watch.Dossiers(t.Context(), reputation.DossierQuery{Target: egress})
+			if err != nil || len(all.Dossiers) != 1 {
+				t.Fatal(all, err)
+			}
+			if err := s.watch.GatherNow(t.Context(), all.Dossiers[0].ID); err != nil {
+				t.Fatal(err)
+			}
+			got := s.dossier(all.Dossiers[0].ID).Evidence.Neighbours
+			for i := range got.Own {
+				if got.Own[i].Dossier == "" {
+					t.Errorf("%s: no dossier of %s", tc.name, got.Own[i].Address)
+				}
+				got.Own[i].Dossier = ""
+			}
+			for _, x := range got.Others {
+				slices.Sort(x.Lists)
+			}
+			if a, b := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", tc.want); a != b {
+				t.Errorf("%s:\n%s\nwant\n%s", tc.name, a, b)
+			}
+		}
+	})
 }
 
 // TestUnknownDays: days without an answer of the list that had it neither close a dossier nor count, however many others answer.

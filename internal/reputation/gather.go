@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -214,10 +215,12 @@ func (w *Watch) lists() map[string]dnsbl.List {
 	return out
 }
 
-// gatherNeighbours counts the listings in the network of an address.
+// gatherNeighbours finds the listings in the network of an address.
 func (w *Watch) gatherNeighbours(ctx context.Context, d Dossier, now time.Time, n *Neighbours) error {
 	n.Network = blockOf(d.Target)
 	_, _, self := slotOf(d.Target)
+	block := blockPrefix(parseIP(d.Target))
+	n.Ranged = slices.ContainsFunc(w.o.Ranges, func(r netip.Prefix) bool { return r.Bits() <= block.Bits() && r.Overlaps(block) })
 	return w.db.Read(ctx, func(tx *store.Tx) error {
 		rows := tx.Query(`SELECT marks FROM reputation_day WHERE block = ? AND day >= ?`, n.Network, dayNumber(now)-1)
 		looked := map[int]bool{}
@@ -237,25 +240,48 @@ func (w *Watch) gatherNeighbours(ctx context.Context, d Dossier, now time.Time, 
 		}
 		n.Looked = len(looked)
 		open, err := queryListings(tx, `block = ? AND until = 0 AND weight > 0 AND wide = 0 AND target <> ? ORDER BY id LIMIT 5000`, n.Network, d.Target)
-		if err != nil {
-			return err
-		}
-		listed, same, ours := map[string]bool{}, map[string]bool{}, map[string]bool{}
-		for _, l := range open {
-			listed[l.Target] = true
-			if l.Operator == d.Operator {
-				same[l.Target] = true
-				if l.Own {
-					ours[l.Target] = true
-				}
-				if len(n.Examples) < 8 && !slices.Contains(n.Examples, l.Target) {
-					n.Examples = append(n.Examples, l.Target)
-				}
-			}
-		}
-		n.Listed, n.Same, n.Ours = len(listed), len(same), len(ours)
-		return nil
+		n.fill(open, d.Operator)
+		return err
 	})
+}
+
+// neighboursShown bounds the neighbours of either kind that are named.
+const neighboursShown = 16
+
+// fill sorts the listings of other addresses by whose they are.
+func (n *Neighbours) fill(open []Listing, operator string) {
+	own, others := map[string]*Neighbour{}, map[string]*Neighbour{}
+	for _, l := range open {
+		all := others
+		if l.Own {
+			all = own
+		}
+		x := all[l.Target]
+		if x == nil {
+			x = &Neighbour{Address: l.Target}
+			all[l.Target] = x
+		}
+		if !slices.Contains(x.Lists, l.List) {
+			x.Lists = append(x.Lists, l.List)
+		}
+		x.Same = x.Same || l.Operator == operator
+		x.Dossier = cmp.Or(x.Dossier, l.Dossier)
+	}
+	sorted := func(all map[string]*Neighbour) (out []Neighbour, same int) {
+		for _, x := range all {
+			out = append(out, *x)
+			same += btoi(x.Same)
+		}
+		slices.SortFunc(out, func(a, b Neighbour) int {
+			return cmp.Or(cmp.Compare(btoi(b.Same), btoi(a.Same)), parseIP(a.Address).Compare(parseIP(b.Address)))
+		})
+		return out[:min(len(out), neighboursShown)], same
+	}
+	n.Listed = len(own) + len(others)
+	var theirs int
+	n.Own, n.Ours = sorted(own)
+	n.Others, theirs = sorted(others)
+	n.Same = n.Ours + theirs
 }
 
 // gatherSNDS asks for Microsoft's figures of the week before and since.

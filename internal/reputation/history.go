@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"postern/internal/dnsbl"
@@ -28,6 +29,114 @@ func (w *Watch) History(ctx context.Context, target string, from, to time.Time) 
 // Block returns what a day showed of the addresses of a network of at most 256: a /24 or longer, a /120 or longer; in their order. Day.Day is the day.
 func (w *Watch) Block(ctx context.Context, network netip.Prefix, day time.Time) ([]Day, error) {
 	return w.readBlock(ctx, network, day)
+}
+
+// TrendDay is what one day (UTC) showed of everything that is ours.
+type TrendDay struct {
+	Day     time.Time // its beginning
+	Looked  bool      // false: nothing of the gateway's own was measured that day; the figures say nothing
+	Egress  int       // addresses that mail leaves from, listed at some time of the day on a list that counts
+	Domains int       // domains of ours, likewise
+}
+
+// Trend returns the days of a window (at most DaysKept), the oldest first.
+func (w *Watch) Trend(ctx context.Context, from, to time.Time) ([]TrendDay, error) {
+	return w.readTrend(ctx, from, to)
+}
+
+// The bounds of a trend: its listings, the newest, and the rows by which a day was measured.
+const (
+	trendMost   = 20_000
+	trendBlocks = 32
+)
+
+func (w *Watch) readTrend(ctx context.Context, from, to time.Time) (out []TrendDay, err error) {
+	first, last := dayNumber(from), dayNumber(to)
+	if last < first || last-first >= DaysKept+1 {
+		return nil, fmt.Errorf("%w: days from %s to %s (at most %d)", ErrInvalid, from, to, DaysKept)
+	}
+	begin := time.Unix(first*int64(daySpan/time.Second), 0).UTC()
+	blocks := w.ownBlocks()
+	err = w.db.Read(ctx, func(tx *store.Tx) error {
+		out = make([]TrendDay, last-first+1)
+		for i := range out {
+			out[i].Day = begin.AddDate(0, 0, i)
+		}
+		for block, slots := range blocks {
+			rows := tx.Query(`SELECT day, marks FROM reputation_day WHERE block = ? AND day >= ? AND day <= ?`, block, first, last)
+			for rows.Next() {
+				var day int64
+				var b []byte
+				if err := rows.Scan(&day, &b); err != nil {
+					return err
+				}
+				d := &out[day-first]
+				d.Looked = d.Looked || slices.ContainsFunc(slots, func(slot int) bool { return readMark(b, slot).answered > 0 })
+			}
+			if err := rows.Err(); err != nil {
+				return err
+			}
+		}
+		stays, err := query(tx, func(r scanner) (l Listing, err error) {
+			return l, r.Scan(&l.Target, &l.Since, &l.Until)
+		}, `SELECT target, since, until FROM (SELECT id, target, since, until FROM reputation_listing WHERE until = 0 AND own = 1 AND weight > 0
+ UNION ALL SELECT id, target, since, until FROM reputation_listing WHERE until > 0 AND until >= ? AND own = 1 AND weight > 0) stays ORDER BY id DESC LIMIT ?`, begin, trendMost)
+		if err != nil {
+			return err
+		}
+		countStays(out, first, stays)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reputation: trend: %w", err)
+	}
+	return out, nil
+}
+
+// ownBlocks are the rows of days in which something of the gateway's own has its marks, with their places.
+func (w *Watch) ownBlocks() map[string][]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[string][]int{}
+	for name, p := range w.targets {
+		if p.customer != "" {
+			continue
+		}
+		if block, _, slot := slotOf(name); len(out) < trendBlocks || out[block] != nil {
+			out[block] = append(out[block], slot)
+		}
+	}
+	return out
+}
+
+// countStays counts each target once on each day of its stays on lists.
+func countStays(out []TrendDay, first int64, stays []Listing) {
+	byTarget := map[string][]bool{}
+	for _, l := range stays {
+		days := byTarget[l.Target]
+		if days == nil {
+			days = make([]bool, len(out))
+			byTarget[l.Target] = days
+		}
+		end := len(out) - 1
+		if !l.Until.IsZero() {
+			end = min(end, int(dayNumber(l.Until)-first))
+		}
+		for i := max(0, int(dayNumber(l.Since)-first)); i <= end; i++ {
+			days[i] = true
+		}
+	}
+	for target, days := range byTarget {
+		ip := blockOf(target) != ""
+		for i, listed := range days {
+			switch {
+			case listed && ip:
+				out[i].Egress++
+			case listed:
+				out[i].Domains++
+			}
+		}
+	}
 }
 
 const daySpan = 24 * time.Hour
