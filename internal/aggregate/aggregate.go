@@ -96,9 +96,10 @@ const (
 
 // Ledger is the room.
 type Ledger struct {
-	o    Options
-	db   *store.DB
-	wake chan struct{}
+	o      Options
+	db     *store.DB
+	wake   chan struct{}
+	memory memory
 }
 
 // New checks the options.

@@ -134,12 +134,14 @@ type Overview struct {
 // MaxListed is how many sources and receivers an overview names.
 const MaxListed = 300
 
-// Overview reads one domain. ErrNotFound: no report came.
+// Overview reads one domain. ErrNotFound: no report came. Its slices are shared: they are not to be changed.
 func (l *Ledger) Overview(ctx context.Context, d mail.Domain, from, to time.Time) (o Overview, err error) {
 	first, last := dayOf(from), dayOf(to)
 	if last-first > 400 {
 		first = last - 400
 	}
+	var v version
+	recalled := false
 	err = l.db.Read(ctx, func(tx *store.Tx) error {
 		o = Overview{From: dayStart(first), To: dayStart(last)}
 		some, err := readDomains(tx.Query(sqlOneDomain, string(d)))
@@ -150,6 +152,13 @@ func (l *Ledger) Overview(ctx context.Context, d mail.Domain, from, to time.Time
 			return ErrNotFound
 		}
 		o.Domain = some[0]
+		if v, err = o.version(tx, first, last); err != nil {
+			return err
+		}
+		if before, ok := l.memory.recall(v, l.o.Now()); ok {
+			o, recalled = before, true
+			return nil
+		}
 		if err := o.readDays(tx, first, last); err != nil {
 			return err
 		}
@@ -185,6 +194,9 @@ func (l *Ledger) Overview(ctx context.Context, d mail.Domain, from, to time.Time
 		}
 		return nil
 	})
+	if err == nil && !recalled {
+		l.memory.keep(o, v, l.o.Now())
+	}
 	return o, err
 }
 
@@ -209,7 +221,7 @@ func (o *Overview) readDays(tx *store.Tx, first, last int64) error {
 
 // readSources reads who sent within some days, the largest first.
 func readSources(tx *store.Tx, domain string, first, last int64, own map[netip.Addr]bool) (out []Source, more bool, err error) {
-	rows := tx.Query(sqlSources, domain, first, last, domain, MaxListed+1)
+	rows := tx.Query(sqlSources, domain, first, last, MaxListed+1, domain)
 	for rows.Next() {
 		var s Source
 		var newest int64

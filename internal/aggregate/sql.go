@@ -47,9 +47,9 @@ const (
 	sqlReports = `SELECT reporter, count(*), max(day), ` + sumColumns + ` FROM aggregate_day WHERE domain = ? AND day >= ? AND day <= ? GROUP BY reporter ORDER BY sum(messages) DESC, reporter LIMIT ?`
 	sqlSources = `SELECT s.source, s.days, s.newest, s.messages, s.passed, s.dkim, s.spf, s.quarantined, s.rejected, s.forwarded, n.name, n.state, m.mark FROM
  (SELECT source, count(*) AS days, max(day) AS newest, sum(messages) AS messages, sum(passed) AS passed, sum(dkim) AS dkim, sum(spf) AS spf, sum(quarantined) AS quarantined,
- sum(rejected) AS rejected, sum(forwarded) AS forwarded FROM aggregate_source WHERE domain = ? AND day >= ? AND day <= ? GROUP BY source) AS s
+ sum(rejected) AS rejected, sum(forwarded) AS forwarded FROM aggregate_source WHERE domain = ? AND day >= ? AND day <= ? GROUP BY source ORDER BY sum(messages) DESC, source LIMIT ?) AS s
  LEFT JOIN aggregate_name AS n ON n.source = s.source LEFT JOIN aggregate_mark AS m ON m.domain = ? AND m.source = s.source
- ORDER BY s.messages DESC, s.source LIMIT ?`
+ ORDER BY s.messages DESC, s.source`
 	sqlRows = `SELECT day, disposition, dkim, spf, header_from, envelope_from, signer, selector, signature, path, path_result, reason, messages FROM aggregate_row
  WHERE domain = ? AND source = ? AND day >= ? AND day <= ? ORDER BY day DESC, messages DESC LIMIT ?`
 	sqlSelectors = `SELECT selector, sum(messages) FROM (SELECT selector, messages FROM aggregate_row WHERE domain = ? AND signer = ? AND signature = 'pass' AND selector <> '' ORDER BY source, day LIMIT 20000) AS r
@@ -69,6 +69,7 @@ const (
 	sqlFailures     = `SELECT id, received, arrived, source, reporter, failure, delivery, path, author, signer, selector, results, header FROM aggregate_failure WHERE domain = ? ORDER BY received DESC, id DESC LIMIT ?`
 	sqlMark         = `INSERT INTO aggregate_mark (domain, source, mark, actor, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (domain, source) DO UPDATE SET mark = excluded.mark, actor = excluded.actor, at = excluded.at`
 	sqlHasSource    = `SELECT count(*) FROM (SELECT 1 FROM aggregate_row WHERE domain = ? AND source = ? LIMIT 1) AS r`
+	sqlVersion      = `SELECT look, (SELECT count(*) FROM aggregate_mark WHERE domain = ?), (SELECT coalesce(max(at), 0) FROM aggregate_mark WHERE domain = ?) FROM aggregate_domain WHERE domain = ?`
 	sqlUnmark       = `DELETE FROM aggregate_mark WHERE domain = ? AND source = ?`
 	sqlNamesToAsk   = `SELECT source FROM aggregate_name WHERE state = 0 OR state = 4 AND asked < ? OR state > 0 AND state < 4 AND asked < ? ORDER BY state, asked LIMIT ?`
 	sqlLooks        = `SELECT domain FROM aggregate_domain WHERE look > 0 AND look <= ? ORDER BY look LIMIT ? FOR UPDATE SKIP LOCKED`

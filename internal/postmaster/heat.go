@@ -73,54 +73,134 @@ func (p *Postmaster) Heat(ctx context.Context, from, to time.Time, skip, many in
 	for d := first; d <= last; d++ {
 		h.Days = append(h.Days, timeOf(d))
 	}
-	rows, states, err := p.heatRows(ctx, first, last)
+	sums, states, err := p.heatSums(ctx, first, last)
 	if err != nil {
 		return Heat{}, err
 	}
-	lines := map[netip.Addr]*Line{}
-	days := map[netip.Addr][]heatRow{}
-	var all average
-	rates := map[netip.Addr]*average{}
-	for _, r := range rows {
-		if lines[r.ip] == nil {
-			lines[r.ip], rates[r.ip] = &Line{IP: r.ip}, &average{}
-		}
-		days[r.ip] = append(days[r.ip], r)
-		all.add(r.complaint, r.recipients)
-		rates[r.ip].add(r.complaint, r.recipients)
-	}
-	for ip, l := range lines {
-		cells := map[int64]Cell{}
-		for _, r := range days[ip] {
-			cells[r.day] = cells[r.day].with(r)
-		}
-		for day, c := range cells {
-			l.count(day, c)
-		}
-		l.Complaint = rates[ip].rate()
-		if l.Red > 0 {
-			h.Red++
-		}
-		if l.Traps.Value > 0 {
-			h.Trapped++
-		}
-		l.State = stateOf(states, ip)
-		h.Lines = append(h.Lines, *l)
+	h.Lines, h.Average, h.Red, h.Trapped = slices.Clone(sums.lines), sums.average, sums.red, sums.trapped
+	known := make(map[netip.Addr]bool, len(h.Lines))
+	for i := range h.Lines {
+		known[h.Lines[i].IP] = true
+		h.Lines[i].State = stateOf(states, h.Lines[i].IP)
 	}
 	slices.SortFunc(h.Lines, func(a, b Line) int {
 		return cmp.Or(cmp.Compare(stateWeight(b.State), stateWeight(a.State)), cmp.Compare(b.Red, a.Red), cmp.Compare(b.Traps.Value, a.Traps.Value), cmp.Compare(b.Yellow, a.Yellow),
 			cmp.Compare(b.Complaint.Percent, a.Complaint.Percent), a.IP.Compare(b.IP))
 	})
-	h.Average = all.rate()
-	for i := max(skip, 0); i < len(h.Lines) && i < skip+many; i++ {
-		l := &h.Lines[i]
-		l.Cells = make([]Cell, len(h.Days))
-		for _, r := range days[l.IP] {
-			l.Cells[r.day-first] = l.Cells[r.day-first].with(r)
+	skip = min(max(skip, 0), len(h.Lines))
+	if err := p.heatCells(ctx, first, last, h.Lines[skip:min(skip+many, len(h.Lines))]); err != nil {
+		return Heat{}, err
+	}
+	h.Silent = silent(p.o.Ours(), known)
+	return h, nil
+}
+
+// heatSums are the sums of all addresses over a span of days. They are kept while no row is newer: a map of thousands of addresses is made of hundreds of thousands of rows.
+type heatSums struct {
+	first, last  int64
+	seen         int64     // of the newest row when they were made
+	made         time.Time // clocks of nodes differ a little: not for ever
+	lines        []Line    // without cells and states, in no order
+	average      report.SNDSRate
+	red, trapped int
+}
+
+// The bounds of what is kept.
+const (
+	maxHeats = 4
+	heatFor  = 10 * time.Minute
+)
+
+// heatSums returns the sums of a span, and what is done with addresses now.
+func (p *Postmaster) heatSums(ctx context.Context, first, last int64) (sums *heatSums, states []State, err error) {
+	var seen int64
+	err = p.db.Read(ctx, func(tx *store.Tx) (err error) {
+		if err = tx.QueryRow(sqlNewestRow).Scan(&seen); err == nil {
+			states, err = scanStates(tx.Query(sqlStates))
+		}
+		return err
+	})
+	if err != nil {
+		return nil, nil, wrap(err)
+	}
+	now := p.o.Now()
+	p.mu.Lock()
+	p.heats = slices.DeleteFunc(p.heats, func(h *heatSums) bool { return h.seen != seen || now.Sub(h.made) > heatFor || now.Before(h.made) })
+	for _, h := range p.heats {
+		if h.first == first && h.last == last {
+			sums = h
 		}
 	}
-	h.Silent = silent(p.o.Ours(), lines)
-	return h, nil
+	p.mu.Unlock()
+	if sums != nil {
+		return sums, states, nil
+	}
+	rows, states, err := p.heatRows(ctx, first, last)
+	if err != nil {
+		return nil, nil, err
+	}
+	sums = sumsOf(rows)
+	sums.first, sums.last, sums.seen, sums.made = first, last, seen, now
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.heats) >= maxHeats {
+		p.heats = p.heats[1:]
+	}
+	p.heats = append(p.heats, sums)
+	return sums, states, nil
+}
+
+// sumsOf adds the rows of a span up by address.
+func sumsOf(rows []heatRow) *heatSums {
+	type days struct {
+		cells map[int64]Cell
+		rate  average
+	}
+	var all average
+	found := map[netip.Addr]*days{}
+	for _, r := range rows {
+		x := found[r.ip]
+		if x == nil {
+			x = &days{cells: map[int64]Cell{}}
+			found[r.ip] = x
+		}
+		x.cells[r.day] = x.cells[r.day].with(r)
+		all.add(r.complaint, r.recipients)
+		x.rate.add(r.complaint, r.recipients)
+	}
+	out := &heatSums{average: all.rate()}
+	for ip, x := range found {
+		l := Line{IP: ip, Complaint: x.rate.rate()}
+		for day, c := range x.cells {
+			l.count(day, c)
+		}
+		if l.Red > 0 {
+			out.red++
+		}
+		if l.Traps.Value > 0 {
+			out.trapped++
+		}
+		out.lines = append(out.lines, l)
+	}
+	return out
+}
+
+// heatCells fills in the days of some lines.
+func (p *Postmaster) heatCells(ctx context.Context, first, last int64, lines []Line) error {
+	return wrap(p.db.Read(ctx, func(tx *store.Tx) error {
+		for i := range lines {
+			l := &lines[i]
+			l.Cells = make([]Cell, last-first+1)
+			rows, err := scanHeat(tx.Query(sqlHeatOf, l.IP.String(), first, last), map[string]netip.Addr{})
+			if err != nil {
+				return err
+			}
+			for _, r := range rows {
+				l.Cells[r.day-first] = l.Cells[r.day-first].with(r)
+			}
+		}
+		return nil
+	}))
 }
 
 func stateWeight(s *State) int {
@@ -142,33 +222,36 @@ func stateOf(states []State, ip netip.Addr) (worst *State) {
 func (p *Postmaster) heatRows(ctx context.Context, first, last int64) (all []heatRow, states []State, err error) {
 	addresses := map[string]netip.Addr{}
 	err = p.db.Read(ctx, func(tx *store.Tx) error {
-		all = all[:0]
-		rows := tx.Query(sqlHeat, first, last)
-		for rows.Next() {
-			var r heatRow
-			var ip string
-			var recipients, complaint, traps int64
-			var below bool
-			if err := rows.Scan(&ip, &r.day, &recipients, (*string)(&r.colour), &complaint, &below, &traps); err != nil {
-				return err
-			}
-			addr, known := addresses[ip]
-			if !known {
-				if addr, err = netip.ParseAddr(ip); err != nil {
-					return err
-				}
-				addresses[ip] = addr
-			}
-			r.ip, r.recipients, r.complaint, r.traps = addr, numberOf(recipients), rateOf(complaint, below), numberOf(traps)
-			all = append(all, r)
-		}
-		if err := rows.Err(); err != nil {
+		if all, err = scanHeat(tx.Query(sqlHeat, first, last), addresses); err != nil {
 			return err
 		}
 		states, err = scanStates(tx.Query(sqlStates))
 		return err
 	})
 	return all, states, wrap(err)
+}
+
+// scanHeat reads rows of a map. addresses are those that were parsed before.
+func scanHeat(rows *store.Rows, addresses map[string]netip.Addr) (all []heatRow, err error) {
+	for rows.Next() {
+		var r heatRow
+		var ip string
+		var recipients, complaint, traps int64
+		var below bool
+		if err := rows.Scan(&ip, &r.day, &recipients, (*string)(&r.colour), &complaint, &below, &traps); err != nil {
+			return nil, err
+		}
+		addr, known := addresses[ip]
+		if !known {
+			if addr, err = netip.ParseAddr(ip); err != nil {
+				return nil, err
+			}
+			addresses[ip] = addr
+		}
+		r.ip, r.recipients, r.complaint, r.traps = addr, numberOf(recipients), rateOf(complaint, below), numberOf(traps)
+		all = append(all, r)
+	}
+	return all, rows.Err()
 }
 
 // with adds a period to a day.
@@ -233,11 +316,11 @@ func (a *average) rate() report.SNDSRate {
 const maxSilent = 1000
 
 // silent returns those of our addresses and ranges in which no address has figures.
-func silent(ours []netip.Prefix, known map[netip.Addr]*Line) (out []netip.Prefix) {
+func silent(ours []netip.Prefix, known map[netip.Addr]bool) (out []netip.Prefix) {
 	for _, o := range ours {
 		there := false
 		if o.IsSingleIP() {
-			there = known[o.Addr().Unmap()] != nil
+			there = known[o.Addr().Unmap()]
 		} else {
 			for ip := range known {
 				if there = o.Contains(ip); there {

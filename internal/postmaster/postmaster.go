@@ -137,6 +137,7 @@ type Postmaster struct {
 	access  map[string]token // tokens in memory, by source
 	demands map[string]bool  // sources to be asked at the next turn, whatever their time
 	told    map[string]bool  // keys of alarms that were raised by this process
+	heats   []*heatSums      // maps that were made lately, the oldest first
 	cleaned time.Time
 }
 

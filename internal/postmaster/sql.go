@@ -19,11 +19,14 @@ const (
  ON CONFLICT (ip, start) DO UPDATE SET ended = excluded.ended, day = excluded.day, rcpt = excluded.rcpt, data = excluded.data, recipients = excluded.recipients, colour = excluded.colour,
  complaint = excluded.complaint, below = excluded.below, trap_start = excluded.trap_start, trap_end = excluded.trap_end, traps = excluded.traps, helo = excluded.helo,
  sender = excluded.sender, comments = excluded.comments, source = excluded.source, seen = excluded.seen`
-	sqlTrend   = `SELECT ` + rowColumns + ` FROM postmaster_snds WHERE ip = ? AND day >= ? AND day <= ? ORDER BY start`
-	sqlSpan    = `SELECT ` + rowColumns + ` FROM postmaster_snds WHERE day >= ? AND day <= ? ORDER BY day, ip, start LIMIT ?`
-	sqlHeat    = `SELECT ip, day, recipients, colour, complaint, below, traps FROM postmaster_snds WHERE day >= ? AND day <= ?`
-	sqlAny     = `SELECT ip FROM postmaster_snds LIMIT 1`
-	sqlOldRows = `DELETE FROM postmaster_snds WHERE (ip, start) IN (SELECT ip, start FROM postmaster_snds WHERE day < ? LIMIT 2000)`
+	sqlTrend  = `SELECT ` + rowColumns + ` FROM postmaster_snds WHERE ip = ? AND day >= ? AND day <= ? ORDER BY start`
+	sqlSpan   = `SELECT ` + rowColumns + ` FROM postmaster_snds WHERE day >= ? AND day <= ? ORDER BY day, ip, start LIMIT ?`
+	sqlHeat   = `SELECT ip, day, recipients, colour, complaint, below, traps FROM postmaster_snds WHERE day >= ? AND day <= ?`
+	sqlHeatOf = `SELECT ip, day, recipients, colour, complaint, below, traps FROM postmaster_snds WHERE ip = ? AND day >= ? AND day <= ?`
+	// sqlNewestRow is when a row was written last: the index knows.
+	sqlNewestRow = `SELECT coalesce(max(seen), 0) FROM postmaster_snds`
+	sqlAny       = `SELECT ip FROM postmaster_snds LIMIT 1`
+	sqlOldRows   = `DELETE FROM postmaster_snds WHERE (ip, start) IN (SELECT ip, start FROM postmaster_snds WHERE day < ? LIMIT 2000)`
 
 	stateColumns = `scope, first, last, state, reason, since, seen`
 	sqlStates    = `SELECT ` + stateColumns + ` FROM postmaster_state ORDER BY since DESC, first`
@@ -58,9 +61,11 @@ const (
 
 	sqlPutFigure = `INSERT INTO postmaster_figure (domain, day, metric, value, seen) VALUES (?, ?, ?, ?, ?)
  ON CONFLICT (domain, day, metric) DO UPDATE SET value = excluded.value, seen = excluded.seen WHERE postmaster_figure.value <> excluded.value`
-	sqlFigures    = `SELECT domain, day, metric, value FROM postmaster_figure WHERE day >= ? AND day <= ? ORDER BY domain, day`
-	sqlFiguresOf  = `SELECT domain, day, metric, value FROM postmaster_figure WHERE domain = ? AND day >= ? AND day <= ? ORDER BY day, metric`
-	sqlDomains    = `SELECT domain FROM postmaster_figure UNION SELECT domain FROM postmaster_demand ORDER BY domain`
+	sqlFigures   = `SELECT domain, day, metric, value FROM postmaster_figure WHERE day >= ? AND day <= ? ORDER BY domain, day`
+	sqlFiguresOf = `SELECT domain, day, metric, value FROM postmaster_figure WHERE domain = ? AND day >= ? AND day <= ? ORDER BY day, metric`
+	// sqlDomains goes from domain to domain: there are hundreds of figures of each.
+	sqlDomains = `WITH RECURSIVE d(domain) AS (SELECT min(domain) FROM postmaster_figure UNION ALL SELECT (SELECT min(f.domain) FROM postmaster_figure AS f WHERE f.domain > d.domain) FROM d WHERE d.domain IS NOT NULL)
+ SELECT domain FROM d WHERE domain IS NOT NULL UNION SELECT domain FROM postmaster_demand ORDER BY domain`
 	sqlOldFigures = `DELETE FROM postmaster_figure WHERE (domain, day, metric) IN (SELECT domain, day, metric FROM postmaster_figure WHERE day < ? LIMIT 2000)`
 	sqlDemands    = `SELECT domain, demand, state, reason, since, seen FROM postmaster_demand ORDER BY domain, demand`
 	sqlDemandsOf  = `SELECT domain, demand, state, reason, since, seen FROM postmaster_demand WHERE domain = ? ORDER BY demand`

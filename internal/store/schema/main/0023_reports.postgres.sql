@@ -13,3 +13,6 @@ CREATE TABLE aggregate_trouble (
   PRIMARY KEY (domain, code)
 );
 CREATE INDEX aggregate_trouble_code ON aggregate_trouble (code, since, domain);
+
+-- The map of addresses is made anew when a row is newer than it. (Room postmaster.)
+CREATE INDEX postmaster_snds_seen ON postmaster_snds (seen);
