@@ -104,6 +104,7 @@ type App struct {
 	tlsPolicy       *tlspolicy.Book
 	advisor         *checkup.Advisor
 	checker         *checkup.Checker
+	publicChecker   *checkup.Checker // nil: nobody checks without signing in
 	alarms          *alarm.Alarms
 	webhooks        *webhook.Webhooks
 	postmaster      *postmaster.Postmaster
@@ -498,7 +499,7 @@ func (a *App) faces(c *config.Config) (pages, operator http.Handler, err error) 
 	pages, err = portal.New(portal.Options{Reports: a.reports, ReportAddress: c.ReportAddress().String(), Desk: desk, Catalog: a.metrics.catalog, Links: a.metrics.links,
 		BaseURL: c.BaseURL(), Hostname: a.host, Logger: a.log, SSO: a.identity,
 		Users: a.users, Accounts: a.accounts, Journal: a.journal, Spool: a.spool, Delivery: a.delivery, Filter: a.filter, Suppression: a.suppression,
-		Webhooks: a.webhooks, Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference, Advisor: a.advisor, Checker: a.checker, ProbeOwn: c.Checkup.ProbeCustomers, Reputation: a.reputation, Ways: a.ways(c),
+		Webhooks: a.webhooks, Alarms: a.alarms, Knowledge: a.knowledge, Reference: a.reference, Advisor: a.advisor, Checker: a.checker, ProbeOwn: c.Checkup.ProbeCustomers, PublicChecker: a.publicChecker, Reputation: a.reputation, Ways: a.ways(c),
 		Learn: a.learn, Postmaster: a.postmaster, Names: a.egressNames, Forget: a.resolver.Forget, Settings: a.settings, Reload: func() error { return a.Reload(context.Background()) }, Version: a.version})
 	if err != nil {
 		return nil, nil, err

@@ -53,7 +53,11 @@ func (a *App) openChecker(c *config.Config) (err error) {
 		return mail.Address{} // reports about it would not be kept
 	}
 	o := checkup.CheckerOptions{Resolver: a.fresh, Panel: a.panel, Probes: checkup.Probes{Hostname: a.host}, Egress: checkupEgress(a.accounts.Pools(), a.host), Selectors: a.selectors, TLSReports: reports}
-	a.checker, err = checkup.NewChecker(o)
+	if a.checker, err = checkup.NewChecker(o); err != nil || !c.Checkup.Public {
+		return err
+	}
+	// Strangers learn nothing of what the gateway knows, and have no mail server connected to: that wants a name to give.
+	a.publicChecker, err = checkup.NewChecker(checkup.CheckerOptions{Resolver: a.fresh, Panel: a.panel})
 	return err
 }
 

@@ -292,14 +292,20 @@ func (s *site) checkup(v *visit) {
 		return
 	}
 	x := all[i]
-	r := x.report
-	p := checkupPage{page: v.page, Target: r.Target.String(), State: v.page.stateWord(r.State()), Class: stateClass(r.State()), When: v.page.T("check.when", "When", v.page.date(r.At), "Seconds", seconds(v.page.Lang, r.Took)),
-		Lead: v.page.T("check.lead." + string(r.State())), Back: v.page.URL(checkupBase(v))}
+	p := s.checkupView(v, x.report)
 	p.Title = p.T("check.title", "Target", p.Target)
 	if x.unprobed {
 		p.Late = p.T("check.probe_late")
 	}
+	p.Back = v.page.URL(checkupBase(v))
 	p.Again = button{URL: p.Back, Label: p.T("check.again"), Values: x.typed.values()}
+	v.show(http.StatusOK, "check.one", p)
+}
+
+// checkupView puts a report into words.
+func (s *site) checkupView(v *visit, r checkup.CheckReport) checkupPage {
+	p := checkupPage{page: v.page, Target: r.Target.String(), State: v.page.stateWord(r.State()), Class: stateClass(r.State()), When: v.page.T("check.when", "When", v.page.date(r.At), "Seconds", seconds(v.page.Lang, r.Took)),
+		Lead: v.page.T("check.lead." + string(r.State()))}
 	if score := r.Score(); score.Measured {
 		p.Points, p.Share = locale.Number(p.Lang, float64(score.Points)), score.Points
 		var names []string
@@ -325,7 +331,7 @@ func (s *site) checkup(v *visit) {
 	}
 	p.Lists = p.page.listsOf(r.Listings)
 	p.SPF = p.page.spfOf(r.SPF)
-	v.show(http.StatusOK, "check.one", p)
+	return p
 }
 
 func seconds(lang string, d time.Duration) string {

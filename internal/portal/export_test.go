@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"postern/internal/checkup"
 	"postern/internal/reputation"
 	"postern/internal/user"
 )
@@ -16,7 +17,7 @@ type Declared struct {
 
 // DeclaredRoutes are all pages and acts behind the sign-in, as the router has them.
 func DeclaredRoutes() (all []Declared) {
-	s := &site{o: Options{Users: &user.Ledger{}, Reputation: &reputation.Watch{}}}
+	s := &site{o: Options{Users: &user.Ledger{}, Reputation: &reputation.Watch{}, PublicChecker: &checkup.Checker{}}}
 	for _, r := range s.routes() {
 		all = append(all, Declared{r.method, r.path, r.access.customer, r.access.self, r.access.anybody, r.access.right, r.act})
 	}

@@ -125,6 +125,7 @@ func start(t *testing.T, edits ...func(*config.Config)) *gateway {
 hostname: gate.example.test
 data_dir: %s
 storage: {reserve: 16MiB}
+checkup: {public: true}
 dns: {servers: ["%s"]}
 filter: {dnsbl: {zones: {zen.spamhaus.org: false, dbl.spamhaus.org: false, multi.surbl.org: false, multi.uribl.com: false, bl.spamcop.net: false, psbl.surriel.com: false, bl.mailspike.net: false, list.dnswl.org: false}}}
 delivery:

@@ -99,6 +99,7 @@ type Options struct {
 	Knowledge     func() *provider.Knowledge // the receivers that are known now
 	Advisor       *checkup.Advisor
 	Checker       *checkup.Checker  // looks at anything from outside
+	PublicChecker *checkup.Checker  // the same for anybody, who learns nothing of what the gateway knows; nil: there is no such page
 	ProbeOwn      bool              // where customers check domains of theirs, Checker connects to the mail servers
 	Reputation    *reputation.Watch // nil: nothing is watched
 	Webhooks      *webhook.Webhooks
@@ -159,6 +160,7 @@ type site struct {
 	mux       *http.ServeMux
 	checks    domainChecks
 	checked   checkups
+	public    *publicCheckups
 	probes    *visitor.Limiter[string] // connections to mail servers for customers
 	live      liveDesk                 // who watches traffic as it happens
 	started   time.Time                // when New was called
@@ -183,7 +185,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	s := &site{o: o, started: o.Now(), tests: make(map[string]filter.Test), assets: make(map[string]asset),
 		views: visitor.NewLimiter[netip.Prefix](40, 40*time.Second), acts: visitor.NewLimiter[netip.Prefix](10, 30*time.Second),
-		known: visitor.NewLimiter[string](300, 30*time.Second), probes: visitor.NewLimiter[string](probeBurst, time.Minute), bodies: make(map[string]int64), scripts: make(map[string]string)}
+		known: visitor.NewLimiter[string](300, 30*time.Second), probes: visitor.NewLimiter[string](probeBurst, time.Minute), public: newPublicCheckups(), bodies: make(map[string]int64), scripts: make(map[string]string)}
 	for _, t := range filter.Tests() {
 		s.tests[t.Name] = t
 	}

@@ -67,7 +67,7 @@ func (s *site) routes() []route {
 		s.cardRoutes(),
 		s.trustRoutes(),
 		s.helpRoutes(),
-		s.checkupRoutes(),
+		s.checkupRoutes(), s.publicCheckupRoutes(),
 		s.reputationRoutes(), s.dossierRoutes(),
 	)
 }
