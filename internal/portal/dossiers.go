@@ -181,7 +181,10 @@ type dossierPage struct {
 	SendersAbout      string
 	Answers           []dossierCell
 	SNDS              []dossierCell
+	Traps             []dossierCell
 	Neighbours        string
+	Own, Others       []dossierNeighbour
+	Plot              plot
 	Findings          []findingView
 	Steps             []dossierStep
 	Ways              []dossierWay
@@ -194,6 +197,13 @@ type dossierPage struct {
 	Acts              []dossierActView
 	Related           []dossierRow
 	Back              string
+}
+
+// dossierNeighbour is a listed address of the same network.
+type dossierNeighbour struct {
+	Address, URL string
+	Lists        string
+	Dossier      string // address of its own
 }
 
 // opFact is a name with a value.
@@ -250,6 +260,11 @@ func (s *site) showDossier(v *visit, status int, x reputation.Dossier, note, fau
 		d.Gathered = p.T("dossier.gathered", "When", p.date(x.Gathered))
 	}
 	p.dossierEvidence(&d, v, x)
+	var err error
+	if d.Plot, err = s.targetPlot(v, x.Target); err != nil {
+		v.broken("dossier not read", err)
+		return
+	}
 	for _, step := range x.Checklist {
 		d.Steps = append(d.Steps, v.dossierStep(here, step, acts))
 	}
@@ -289,6 +304,11 @@ func (p page) dossierFacts(x reputation.Dossier) []opFact {
 	}
 	if !x.Due.IsZero() {
 		out = append(out, opFact{Name: p.T("dossier.fact.due"), Value: p.date(x.Due)})
+	}
+	for _, other := range []struct{ key, id string }{{"former", x.Former}, {"later", x.Later}} {
+		if other.id != "" {
+			out = append(out, opFact{Name: p.T("dossier.fact." + other.key), Value: other.id, URL: p.URL("/o/dossiers/" + url.PathEscape(other.id)), Mono: true})
+		}
 	}
 	return out
 }
@@ -350,7 +370,7 @@ func (p page) dossierEvidence(d *dossierPage, v *visit, x reputation.Dossier) {
 		d.SendersAbout = p.T("dossier.senders_about", "Messages", number(e.Senders.All.Messages), "Customers", number(e.Senders.Customers), "From", p.date(e.From), "To", p.date(e.To))
 	}
 	for _, x := range e.Senders.Senders {
-		row := dossierSender{Name: p.ownerName(x.Customer), Cells: p.dossierTally(x.Tally, x.Fault)}
+		row := dossierSender{Name: p.ownerName(x.Customer), Cells: p.dossierTally(x.Tally, x.Fault, x.Strangers)}
 		if x.Customer != "" {
 			row.URL = p.URL("/o/customers/" + x.Customer)
 		}
@@ -367,7 +387,7 @@ func (p page) dossierEvidence(d *dossierPage, v *visit, x reputation.Dossier) {
 			if name == "" {
 				name = p.T("dossier.no_credential")
 			}
-			login := dossierSender{Name: name, Cells: p.dossierTally(l.Tally, l.Fault), Why: p.T("dossier.login_from", "Count", l.Addresses)}
+			login := dossierSender{Name: name, Cells: p.dossierTally(l.Tally, l.Fault, l.Strangers), Why: p.T("dossier.login_from", "Count", l.Addresses)}
 			for _, id := range l.Examples {
 				login.Examples = append(login.Examples, opLink{Name: id, URL: p.URL("/o/messages/" + url.PathEscape(id))})
 			}
@@ -393,7 +413,19 @@ func (p page) dossierEvidence(d *dossierPage, v *visit, x reputation.Dossier) {
 		d.SNDS = append(d.SNDS, dossierCell{p.stepName("day", day.Day), text})
 	}
 	if n := e.Neighbours; n.Network != "" {
-		d.Neighbours = p.T("dossier.neighbours", "Network", n.Network, "Looked", n.Looked, "Listed", n.Listed, "Same", n.Same)
+		key := "dossier.neighbours_own"
+		if n.Ranged {
+			key = "dossier.neighbours"
+		}
+		d.Neighbours = p.T(key, "Network", n.Network, "Looked", number(n.Looked), "Listed", number(n.Listed), "Same", number(n.Same), "Ours", number(n.Ours))
+		d.Own, d.Others = p.dossierNeighbours(n.Own), p.dossierNeighbours(n.Others)
+	}
+	for _, t := range e.Traps {
+		about := p.rt("trap."+string(t.Source), map[string]any{"From": clean(t.From, 100), "Count": number(t.Count)})
+		if !t.Last.IsZero() {
+			about += " · " + p.date(t.Last)
+		}
+		d.Traps = append(d.Traps, dossierCell{about, clean(t.Text, 300)})
 	}
 	for _, f := range e.Findings {
 		if f.State == string(checkup.Fine) || !aboutSending[checkup.Group(f.Group)] {
@@ -403,14 +435,44 @@ func (p page) dossierEvidence(d *dossierPage, v *visit, x reputation.Dossier) {
 	}
 }
 
+func (p page) dossierNeighbours(all []reputation.Neighbour) (out []dossierNeighbour) {
+	for _, x := range all {
+		row := dossierNeighbour{Address: x.Address, URL: p.URL("/o/reputation/target/" + url.PathEscape(x.Address)), Lists: clean(strings.Join(x.Lists, ", "), 300)}
+		if x.Dossier != "" {
+			row.Dossier = p.URL("/o/dossiers/" + url.PathEscape(x.Dossier))
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
 // aboutSending are the groups of a check-up in which causes of listings show.
 var aboutSending = map[checkup.Group]bool{checkup.SPF: true, checkup.DKIM: true, checkup.DMARC: true, checkup.Egress: true, checkup.Reverse: true, checkup.Range: true, checkup.Server: true, checkup.Exists: true, checkup.MX: true}
 
 // dossierTally are figures of mail as cells.
-func (p page) dossierTally(t reputation.Tally, fault float64) []dossierCell {
+func (p page) dossierTally(t reputation.Tally, fault float64, s reputation.Strangers) []dossierCell {
 	number := func(n int) string { return locale.Number(p.Lang, float64(n)) }
-	return []dossierCell{{p.T("dossier.tally.messages"), number(t.Messages)}, {p.T("dossier.tally.invalid"), number(t.Invalid)}, {p.T("dossier.tally.refused"), number(t.Refused)}, {p.T("dossier.tally.complaints"), number(t.Complaints)},
-		{p.T("dossier.tally.high"), number(t.High)}, {p.T("dossier.tally.fault"), locale.Number(p.Lang, math.Round(fault*100)) + " %"}}
+	cells := []dossierCell{{p.T("dossier.tally.messages"), number(t.Messages)}, {p.T("dossier.tally.invalid"), number(t.Invalid)}, {p.T("dossier.tally.refused"), number(t.Refused)}, {p.T("dossier.tally.complaints"), number(t.Complaints)},
+		{p.T("dossier.tally.high"), number(t.High)}, {p.T("dossier.tally.strangers"), p.dossierStrangers(s)}, {p.T("dossier.tally.fault"), p.part(fault)}}
+	if t.Traps > 0 {
+		cells = slices.Insert(cells, 4, dossierCell{p.T("dossier.tally.traps"), number(t.Traps)})
+	}
+	return cells
+}
+
+// part is a part of a whole, in percent.
+func (p page) part(x float64) string { return locale.Number(p.Lang, math.Round(x*100)) + " %" }
+
+// dossierStrangers says how much of the mail went to whom the customer never wrote before, against what is usual.
+func (p page) dossierStrangers(s reputation.Strangers) string {
+	number := func(n int) string { return locale.Number(p.Lang, float64(n)) }
+	switch {
+	case !s.Known:
+		return p.T("dossier.strangers.unknown")
+	case s.Usual < 0:
+		return p.T("dossier.strangers.new", "Share", p.part(s.Share()), "First", number(s.First), "Of", number(s.Recipients))
+	}
+	return p.T("dossier.strangers.known", "Share", p.part(s.Share()), "First", number(s.First), "Of", number(s.Recipients), "Usual", p.part(s.Usual))
 }
 
 func (v *visit) dossierStep(here string, step reputation.Step, acts bool) dossierStep {
@@ -446,6 +508,13 @@ func (p page) dossierWay(w reputation.Delisting) dossierWay {
 		if text != "" {
 			out.Lines = append(out.Lines, text)
 		}
+	}
+	var asks []string
+	for _, f := range w.Fields {
+		asks = append(asks, p.T("dossier.asks."+string(f)))
+	}
+	if len(asks) > 0 {
+		out.Lines = append(out.Lines, p.T("dossier.asks", "Fields", strings.Join(asks, ", ")))
 	}
 	return out
 }
@@ -528,12 +597,33 @@ type dossierRequestPage struct {
 	page
 	Target, Operator string
 	Warnings         []string
-	Subject, Body    string
+	Subject          string
+	Body             []textPart
 	Ways             []dossierWay
 	Language         string // of the request
 	OtherURL         string // the same in the other language
 	OtherName        string
 	Back             string
+}
+
+// textPart is a piece of a text; a gap is what a person must fill in.
+type textPart struct {
+	Text string
+	Gap  bool
+}
+
+// gapsOf divides a request into its text and its gaps.
+func gapsOf(body string) (out []textPart) {
+	for body != "" {
+		before, rest, found := strings.Cut(body, reputation.GapOpen)
+		gap, after, closed := strings.Cut(rest, reputation.GapClose)
+		if !found || !closed {
+			return append(out, textPart{Text: body})
+		}
+		out = append(out, textPart{Text: before}, textPart{reputation.GapOpen + gap + reputation.GapClose, true})
+		body = after
+	}
+	return out
 }
 
 // dossierRequest prepares the request for removal, in the language that is asked for.
@@ -545,7 +635,10 @@ func (s *site) dossierRequest(v *visit) {
 	p := v.page
 	lang := v.r.URL.Query().Get("in")
 	if lang != locale.French && lang != locale.English {
-		lang = locale.English // what lists read
+		lang = locale.English // what most lists read
+		if len(x.Delisting) > 0 && x.Delisting[0].Lang == locale.French {
+			lang = locale.French
+		}
 	}
 	r, err := s.o.Reputation.Request(v.r.Context(), x.ID, lang)
 	if err != nil {
@@ -553,7 +646,7 @@ func (s *site) dossierRequest(v *visit) {
 		return
 	}
 	here := "/o/dossiers/" + url.PathEscape(x.ID)
-	d := dossierRequestPage{page: p, Target: x.Target, Operator: clean(x.Operator, 100), Subject: r.Subject, Body: r.Body, Language: lang, Back: p.URL(here)}
+	d := dossierRequestPage{page: p, Target: x.Target, Operator: clean(x.Operator, 100), Subject: r.Subject, Body: gapsOf(r.Body), Language: lang, Back: p.URL(here)}
 	d.Title = p.T("dossier.request.title", "Operator", d.Operator)
 	for _, w := range r.Warnings {
 		d.Warnings = append(d.Warnings, p.rt("warning."+w.Code, p.cleanArgs(w.Args)))

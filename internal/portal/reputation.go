@@ -78,7 +78,8 @@ type watchRound struct {
 // watchPage is what is watched.
 type watchPage struct {
 	page
-	Tiles  []opTile
+	Tiles  []tile
+	Plot   plot
 	Form   []field
 	Action string
 	Asked  bool
@@ -112,18 +113,14 @@ func (s *site) watched(v *visit) {
 	}
 	d := watchPage{page: p, Action: p.URL("/o/reputation"), Asked: query.Role != "" || query.Text != "" || query.Listed, More: p.URL("/o/reputation/events")}
 	d.Title = p.T("watch.heading")
-	number := func(n int) string { return locale.Number(p.Lang, float64(n)) }
-	open := sum.Dossiers[reputation.Open] + sum.Dossiers[reputation.Mending] + sum.Dossiers[reputation.Requested]
-	d.Tiles = []opTile{
-		{p.T("watch.tile.egress"), number(sum.EgressListed), p.T("watch.tile.of", "Count", sum.Egress), p.URL("/o/reputation", "role", "egress", "only", "listed")},
-		{p.T("watch.tile.domains"), number(sum.DomainsListed), p.T("watch.tile.of", "Count", sum.Domains), p.URL("/o/reputation", "only", "listed")},
-		{p.T("watch.tile.unlooked"), number(sum.Unlooked), p.T("watch.tile.unlooked_note"), ""},
-		{p.T("watch.tile.dossiers"), number(open), p.T("watch.tile.dossiers_note", "Clean", sum.Dossiers[reputation.Clean]), p.URL("/o/dossiers")},
-		{p.T("watch.tile.lists"), number(sum.ZonesUsable), p.T("watch.tile.of", "Count", sum.Zones), ""},
+	d.Tiles = p.watchTiles(sum)
+	now := s.o.Now()
+	trend, err := s.o.Reputation.Trend(ctx, now.AddDate(0, 0, -watchDays), now)
+	if err != nil {
+		v.broken("watch not read", err)
+		return
 	}
-	if sum.Ranged > 0 {
-		d.Tiles = slices.Insert(d.Tiles, 2, opTile{p.T("watch.tile.ranged"), number(sum.RangedListed), p.T("watch.tile.of", "Count", sum.Ranged), p.URL("/o/reputation", "role", "range")})
-	}
+	d.Plot = p.trendPlot(trend)
 	roles := []option{{Value: "", Label: p.T("queue.any")}}
 	for _, r := range []reputation.Role{reputation.Egress, reputation.Sending, reputation.ReturnPath, reputation.HostName, reputation.Extra, reputation.Ranged} {
 		roles = append(roles, option{string(r), p.rt("role."+string(r), nil), r == role})
@@ -151,6 +148,40 @@ func (s *site) watched(v *visit) {
 		d.Events = append(d.Events, p.watchEvent(e))
 	}
 	v.show(http.StatusOK, "watch.list", d)
+}
+
+// watchTiles are the state of everything in a few figures.
+func (p page) watchTiles(sum reputation.Summary) []tile {
+	number := func(n int) string { return locale.Number(p.Lang, float64(n)) }
+	of := func(n int) string { return p.T("watch.tile.of", "Count", n) }
+	open := sum.Dossiers[reputation.Open] + sum.Dossiers[reputation.Mending] + sum.Dossiers[reputation.Requested]
+	tiles := []tile{
+		{Label: p.T("watch.tile.egress"), Value: number(sum.EgressListed), Hint: of(sum.Egress), URL: p.URL("/o/reputation", "role", "egress", "only", "listed"), Bad: sum.EgressListed > 0},
+		{Label: p.T("watch.tile.domains"), Value: number(sum.DomainsListed), Hint: of(sum.Domains), URL: p.URL("/o/reputation", "only", "listed"), Bad: sum.DomainsListed > 0},
+		{Label: p.T("watch.tile.unlooked"), Value: number(sum.Unlooked), Hint: p.T("watch.tile.unlooked_note")},
+		{Label: p.T("watch.tile.dossiers"), Value: number(open), Hint: p.T("watch.tile.dossiers_note", "Clean", sum.Dossiers[reputation.Clean]), URL: p.URL("/o/dossiers")},
+		{Label: p.T("watch.tile.lists"), Value: number(sum.ZonesUsable), Hint: of(sum.Zones)},
+	}
+	if sum.Ranged > 0 {
+		tiles = slices.Insert(tiles, 2, tile{Label: p.T("watch.tile.ranged"), Value: number(sum.RangedListed), Hint: of(sum.Ranged), URL: p.URL("/o/reputation", "role", "range")})
+	}
+	return tiles
+}
+
+// trendPlot draws how many of ours were listed each day; days on which nothing was measured are gaps.
+func (p page) trendPlot(days []reputation.TrendDay) plot {
+	x := plotOf{ID: "trend", Title: p.T("watch.trend"), About: p.T("watch.plot_about"), Step: journal.Day, Apart: true, Lines: true,
+		Series: []plotSeries{{Label: p.T("watch.tile.egress"), Tone: toneBad}, {Label: p.T("watch.tile.domains"), Tone: toneCalm}}}
+	for _, d := range days {
+		x.Times = append(x.Times, d.Day)
+		egress, domains := math.NaN(), math.NaN()
+		if d.Looked {
+			egress, domains = float64(d.Egress), float64(d.Domains)
+		}
+		x.Series[0].Values = append(x.Series[0].Values, egress)
+		x.Series[1].Values = append(x.Series[1].Values, domains)
+	}
+	return p.plot(x)
 }
 
 // watchPager leads through a list by the cursor "after".
@@ -365,14 +396,19 @@ func (s *site) targetPage(v *visit, t reputation.Target) (watchTargetPage, bool)
 		}
 	}
 	d.Fold = p.T("check.lists.rest", "Count", len(d.Rest))
-	now := s.o.Now()
-	days, err := s.o.Reputation.History(v.r.Context(), t.Name, now.AddDate(0, 0, -watchDays), now)
-	if err != nil {
+	var err error
+	if d.Plot, err = s.targetPlot(v, t.Name); err != nil {
 		v.broken("watch not read", err)
 		return d, false
 	}
-	d.Plot = p.watchPlot(days)
 	return d, true
+}
+
+// targetPlot draws the last ninety days of a target.
+func (s *site) targetPlot(v *visit, target string) (plot, error) {
+	now := s.o.Now()
+	days, err := s.o.Reputation.History(v.r.Context(), target, now.AddDate(0, 0, -watchDays), now)
+	return v.page.watchPlot(days), err
 }
 
 // watchPlot draws how many lists had a target each day; days that nobody measured are gaps.

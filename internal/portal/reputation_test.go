@@ -13,7 +13,7 @@ import (
 )
 
 // hostileReason is what a blocklist says of us, as an attacker would write it.
-const hostileReason = `<script>alert(1)</script> 192.0.2.9 wrote to traps`
+const hostileReason = `<script>alert(1)</script> 192.0.2.9 wrote to spam traps`
 
 // TestReputationPages: a listing shows with its dossier, causes and checklist; steps, notes and states are acts of people; the request is text to copy; customers
 // see their own domains and nothing else.
@@ -35,7 +35,7 @@ func TestReputationPages(t *testing.T) {
 		target, err = w.Target(t.Context(), "shop.example.test")
 		return err == nil && target.Customer == "shop"
 	})
-	if page := operator.get(t, "/o/reputation"); !strings.Contains(page, target.Name) || !strings.Contains(page, "Blocklists") {
+	if page := operator.get(t, "/o/reputation"); !strings.Contains(page, target.Name) || !strings.Contains(page, "Blocklists") || !strings.Contains(page, "Ours that were listed, in the last 90 days") {
 		t.Errorf("%s", page)
 	}
 	if page := operator.get(t, "/o"); !strings.Contains(page, "On blocklists") {
@@ -57,7 +57,7 @@ func TestReputationPages(t *testing.T) {
 		t.Fatal("no dossier is open")
 	}
 	page = operator.get(t, dossier)
-	for _, want := range []string{"What to do", "Likely causes", "Prepare the request", target.Name} {
+	for _, want := range []string{"What to do", "Likely causes", "Prepare the request", target.Name, "Listings in the last 90 days", "Spam traps", "speaks of traps in its reason"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the dossier lacks %q", want)
 		}
@@ -85,7 +85,7 @@ func TestReputationPages(t *testing.T) {
 	}
 	for _, lang := range []string{"en", "fr"} {
 		page := operator.get(t, dossier+"/request?in="+lang)
-		if !strings.Contains(page, target.Name) || strings.Contains(page, "<script>alert") {
+		if !strings.Contains(page, target.Name) || strings.Contains(page, "<script>alert") || !strings.Contains(page, "<mark>[") {
 			t.Errorf("request in %s: %s", lang, page)
 		}
 	}
