@@ -56,6 +56,10 @@ func TestReputationPages(t *testing.T) {
 	if dossier == "" {
 		t.Fatal("no dossier is open")
 	}
+	waitFor(t, "the evidence", func() bool {
+		d, err := w.Dossier(t.Context(), dossier[strings.LastIndexByte(dossier, '/')+1:])
+		return err == nil && !d.Gathered.IsZero()
+	})
 	page = operator.get(t, dossier)
 	for _, want := range []string{"What to do", "Likely causes", "Prepare the request", target.Name, "Listings in the last 90 days", "Spam traps", "speaks of traps in its reason"} {
 		if !strings.Contains(page, want) {
