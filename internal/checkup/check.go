@@ -199,6 +199,10 @@ func (c *Checker) Check(ctx context.Context, t Target, ask Ask) (CheckReport, er
 	defer cancel()
 	one := *c // with a resolver that asks each question once, and so many
 	one.o.Resolver = newMemory(dns.WithBudget(c.o.Resolver, MaxQuestions))
+	if f, denies := one.denied(ctx, t); denies {
+		r.Findings, r.Took = []Finding{f}, time.Since(began)
+		return r, nil
+	}
 	pair := func(f []Finding, l []dnsbl.Listing) part { return part{findings: f, listings: l} }
 	atMX := func() part { return one.mxServers(ctx, t.Domain, ask) }
 	ofDomain := func() part { return one.domain(ctx, t.Domain, ask) }
@@ -225,4 +229,20 @@ func (c *Checker) Check(ctx context.Context, t Target, ask Ask) (CheckReport, er
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int { return slices.Index(order, a.Group) - slices.Index(order, b.Group) })
 	r.Took = time.Since(began)
 	return r, nil
+}
+
+// denied reports whether our name server denies the root of DNS, as those of closed networks do: from behind it nothing can be known.
+func (c *Checker) denied(ctx context.Context, t Target) (Finding, bool) {
+	if t.Kind == OfIP && dns.Inside(t.IP, c.o.Probes.Inside) {
+		return Finding{}, false // which is said without a question
+	}
+	w := c.witness()
+	if err := dns.Canary(ctx, w, ""); !errors.Is(err, dns.ErrLame) {
+		return Finding{}, false
+	}
+	g := NameServers
+	if t.Kind == OfIP {
+		g = Reverse
+	}
+	return Finding{Group: g, Code: "dns.denied", State: Unknown, Subject: t.String(), Args: map[string]any{"Target": t.String()}, Evidence: w.evidence()}, true
 }

@@ -14,6 +14,7 @@ import (
 
 	"postern/internal/checkup"
 	"postern/internal/dns"
+	"postern/internal/dns/dnstest"
 	"postern/internal/dnsbl"
 	"postern/internal/locale"
 	"postern/internal/mail"
@@ -368,6 +369,18 @@ func TestDenyingResolver(t *testing.T) {
 	}
 	if s := r.Score(); !slices.Contains(s.Unmeasured, checkup.Lists) {
 		t.Errorf("%+v", s)
+	}
+	// Where even the top-level domains are denied, nothing is said of the target.
+	n.dns.Fail("*", dnstest.NXDomain)
+	for _, name := range []string{"shop.test", "192.0.2.25", "owner@shop.test"} {
+		r, err := n.checker(t, func(*checkup.CheckerOptions) {}).Check(t.Context(), target(t, name), checkup.Ask{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		readable(t, r)
+		if len(r.Findings) != 1 || r.Findings[0].Code != "dns.denied" || r.State() != checkup.Unknown || r.Score().Measured {
+			t.Errorf("%s: %+v", name, r)
+		}
 	}
 }
 

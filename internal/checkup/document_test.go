@@ -36,6 +36,7 @@ func statesOf(code string) []checkup.State {
 // others are the codes of an IP, of lists and of a sender's address, with their states. What the tests see is held against it by readable.
 var others = map[string]string{
 	"dane.fine": "fine", "dane.mismatch": "problem", "dane.mismatch-unsigned": "advice", "dane.unsigned": "advice", "dane.unusable": "problem",
+	"dns.denied":     "unknown",
 	"helo.elsewhere": "problem", "helo.fine": "fine", "helo.foreign": "problem", "helo.literal": "problem", "helo.no-address": "problem",
 	"helo.no-host": "problem", "helo.other": "advice", "helo.unknown": "unknown", "helo.unset": "unknown",
 	"lists.allowed": "fine", "lists.clean": "fine", "lists.display": "advice", "lists.keyless": "unknown", "lists.left-out": "unknown",

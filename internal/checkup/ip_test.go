@@ -323,7 +323,7 @@ func TestInside(t *testing.T) {
 func TestTextsAreUsed(t *testing.T) {
 	t.Parallel()
 	var source strings.Builder
-	for _, name := range []string{"ip", "lists", "range", "reverse", "generic", "server", "tls", "probe", "sender", "words", "domain_dane"} {
+	for _, name := range []string{"ip", "lists", "range", "reverse", "generic", "server", "tls", "probe", "sender", "words", "domain_dane", "check"} {
 		text, err := os.ReadFile(name + ".go")
 		if err != nil {
 			t.Fatal(err)

@@ -389,7 +389,7 @@ func TestBudget(t *testing.T) {
 
 func TestCanary(t *testing.T) {
 	t.Parallel()
-	s := dnstest.Start(t, ". NS a.root-servers.invalid.\n"+zone)
+	s := dnstest.Start(t, zone)
 	r := s.Resolver(t)
 	if err := dns.Canary(t.Context(), r, ""); err != nil {
 		t.Errorf("root: %v", err)

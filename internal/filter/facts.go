@@ -316,6 +316,9 @@ func askReach(ctx context.Context, r dns.Resolver, d mail.Domain) (reach, string
 	case a.Status == dns.TryLater:
 		return reachUnknown, "addresses of " + string(d) + ": " + reason(a.Err)
 	case mx.NXDomain || a.NXDomain:
+		if err := dns.Canary(ctx, r, ""); err != nil { // a name server in trouble denies everything
+			return reachUnknown, string(d) + " seems not to exist, but the name server is in trouble: " + reason(err)
+		}
 		return reachMissing, string(d) + ": no such domain (NXDOMAIN)"
 	}
 	return reachNothing, string(d) + ": no MX, no A, no AAAA record"

@@ -32,7 +32,10 @@ func (a answers) Query(ctx context.Context, name string, typ dns.Type) dns.Answe
 }
 
 // nothing denies every name.
-var nothing = answers(func(context.Context, string, dns.Type) dns.Answer {
+var nothing = answers(func(_ context.Context, name string, typ dns.Type) dns.Answer {
+	if name == "." {
+		return dns.Answer{Status: dns.Found, Records: []dns.Record{{Type: typ, Host: "a.root-servers.invalid"}}}
+	}
 	return dns.Answer{Status: dns.Nothing, NXDomain: true}
 })
 
@@ -151,6 +154,26 @@ func TestBudget(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(why, " "), dns.ErrBudget.Error()) {
 		t.Errorf("unknown: %q", why)
+	}
+}
+
+// TestDenyingResolver: what a name server that denies even the root says of domains is not held against a message.
+func TestDenyingResolver(t *testing.T) {
+	t.Parallel()
+	denies := answers(func(context.Context, string, dns.Type) dns.Answer { return dns.Answer{Status: dns.Nothing, NXDomain: true} })
+	for _, tc := range []struct {
+		r    dns.Resolver
+		want bool
+	}{{nothing, true}, {denies, false}} {
+		v, err := testFilter(t, Options{Resolver: tc.r}).Run(t.Context(), caseNamed(t, "101-plain").input(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hit := slices.ContainsFunc(v.Hits, func(h Hit) bool { return h.Test == "SENDER_DOMAIN_MISSING" })
+		unknown := slices.ContainsFunc(v.Unknown, func(u Unknown) bool { return u.Test == "SENDER_NO_MX_A" })
+		if hit != tc.want || unknown == tc.want {
+			t.Errorf("hits %+v, unknown %+v", v.Hits, v.Unknown)
+		}
 	}
 }
 

@@ -4,7 +4,8 @@
 // Zones are master-file text (RFC 1035 5): several zones in one text, each normally with its SOA; names are relative to the root unless
 // $ORIGIN says otherwise; the default TTL is 300 s; wildcards work (RFC 4592). The server behaves like a resolver that knows nothing but
 // these zones: it follows CNAMEs inside them, says NXDOMAIN for names that do not exist (also outside all zones), NODATA for names that
-// do, and puts the SOA of the zone, or one of its own making, beside every negative answer. AA and RA are set.
+// do, and puts the SOA of the zone, or one of its own making, beside every negative answer. It has name servers of the root, as every
+// resolver has. AA and RA are set.
 //
 // Trouble is ordered per name with Fail, FailType, Hold and Hook. Count tells how often a name was asked. Everything may be changed
 // while the server runs. The server ends with Close; a question that it could not read is ignored.

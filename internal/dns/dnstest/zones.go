@@ -38,6 +38,9 @@ func parse(text string) (*zones, error) {
 	if err := p.Err(); err != nil {
 		return nil, fmt.Errorf("zone text: %w", err)
 	}
+	if root := z.node("."); len(root[mdns.TypeNS]) == 0 { // every resolver knows the root
+		root[mdns.TypeNS] = []mdns.RR{&mdns.NS{Hdr: mdns.RR_Header{Name: ".", Rrtype: mdns.TypeNS, Class: mdns.ClassINET, Ttl: defaultTTL}, Ns: "a.root-servers.invalid."}}
+	}
 	for name, types := range z.names {
 		if len(types[mdns.TypeCNAME]) > 0 && len(types) > 1 {
 			return nil, fmt.Errorf("zone text: %s has a CNAME beside other records", name)
