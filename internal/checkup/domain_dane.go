@@ -46,14 +46,17 @@ func (c *Checker) mxServers(ctx context.Context, d mail.Domain, ask Ask) part {
 	for _, x := range doors {
 		out.findings = append(out.findings, c.mxServer(ctx, x)...)
 	}
-	out.findings = append(out.findings, unasked(d, hosts, doors)...)
+	out.findings = append(out.findings, unasked(d, hosts, doors, c.probes(ask))...)
 	out.findings = append(out.findings, c.mxDANE(ctx, d, mx.Status != dns.TryLater && mx.Authentic, tlsa, doors)...)
 	return out
 }
 
+// probes reports whether mail servers are connected to at all.
+func (c *Checker) probes(ask Ask) bool { return ask.Probe && c.o.Probes.Hostname != "" }
+
 // toProbe are the exchangers to connect to, each name and each address once.
 func (c *Checker) toProbe(all []exchanger, ask Ask) []exchanger {
-	if !ask.Probe || c.o.Probes.Hostname == "" {
+	if !c.probes(ask) {
 		return nil
 	}
 	var out []exchanger
@@ -86,7 +89,7 @@ func (c *Checker) mxServer(ctx context.Context, x mxDoor) []Finding {
 }
 
 // unasked says what was not asked of the exchangers.
-func unasked(d mail.Domain, hosts []string, doors []mxDoor) []Finding {
+func unasked(d mail.Domain, hosts []string, doors []mxDoor, probes bool) []Finding {
 	var asked, others []string
 	for _, h := range hosts {
 		if slices.ContainsFunc(doors, func(x mxDoor) bool { return x.name == h }) {
@@ -100,8 +103,10 @@ func unasked(d mail.Domain, hosts []string, doors []mxDoor) []Finding {
 			Evidence: []Question{{Name: string(d), Type: "MX", Status: "found", Values: hosts[:min(len(hosts), maxValues)]}}}
 	}
 	switch {
-	case len(asked) == 0:
+	case !probes:
 		return []Finding{one("server.mx-unprobed", Unknown, others)}
+	case len(asked) == 0:
+		return []Finding{one("server.mx-more", Unknown, others)}
 	case len(others) > 0:
 		return []Finding{one("server.mx-ports", Fine, asked), one("server.mx-more", Unknown, others)}
 	}

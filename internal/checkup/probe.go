@@ -62,7 +62,7 @@ func (m Mine) owns(d mail.Domain) bool {
 // mayProbe is why an address is not connected to: a code below "server.", "" it is.
 func (c *Checker) mayProbe(ip netip.Addr, ask Ask) string {
 	switch {
-	case !ask.Probe || c.o.Probes.Hostname == "":
+	case !c.probes(ask):
 		return "unprobed"
 	case dns.Inside(ip, c.o.Probes.Inside):
 		return "inside"

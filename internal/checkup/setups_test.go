@@ -215,6 +215,8 @@ var setUps = []setUp{
 	{name: "nothing listens at the exchanger", rule: "RFC 5321 5.1", ask: probe, world: mailAt(mailer{gone: true}), want: "server.mx-closed=problem server.mx-ports=fine dane.unheld=unknown"},
 	{name: "more exchangers than are connected to", rule: "what was not asked is said", ask: probe, zone: mx(many), world: mailAt(mailer{gone: true}),
 		want: "server.mx-closed=problem server.mx-ports=fine server.mx-more=unknown dane.unheld=unknown dane.none=advice sts.mismatch=problem"},
+	{name: "the exchanger is in a private network, and would be connected to", rule: "RFC 1918", ask: probe, zone: piece("mx", "@ 300 IN MX 10 mx1\nmx1 300 IN A 10.0.0.25\n"), world: mailAt(mailer{}),
+		want: "mx.private=problem server.mx-more=unknown dane.unheld=unknown"},
 	{name: "no TLSA", rule: "RFC 7672 2.2", zone: piece("tlsa", ""), want: "dane.none=advice"},
 	{name: "no TLSA, and a certificate to make it of", rule: "RFC 7672 3.1.1", ask: probe, zone: piece("tlsa", ""), world: mailAt(mailer{}), want: asked("dane.none=advice")},
 	{name: "TLSA that do not serve mail", rule: "RFC 7672 3.1.3", zone: piece("tlsa", "_25._tcp.mx1 300 IN TLSA 1 1 1 "+strings.Repeat("00", 32)+"\n"), want: "dane.unusable=problem"},

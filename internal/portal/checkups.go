@@ -335,7 +335,7 @@ func (s *site) checkupView(v *visit, r checkup.CheckReport) checkupPage {
 }
 
 func seconds(lang string, d time.Duration) string {
-	return locale.Number(lang, float64(d.Round(100*time.Millisecond))/float64(time.Second))
+	return locale.Number(lang, float64(max(d.Round(100*time.Millisecond), 100*time.Millisecond))/float64(time.Second))
 }
 
 func (t checkupTyped) values() map[string]string {
