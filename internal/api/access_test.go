@@ -201,7 +201,7 @@ func startTwo(t testing.TB) *two {
 		t.Fatal(err)
 	}
 	dossier, unread := g.listed(t, marker+".example")
-	x.paths = map[string]string{"{dossier}": dossier, "{target}": marker + ".example", "/v1/reports/unread/{id}": unread, "/v1/webhooks/{id}": hook.ID, "/v1/messages/{id}": string(x.message), "/v1/customers/{id}": "bakery", "/v1/users/{id}": u.ID, "{session}": session.ID, "{user}": login,
+	x.paths = map[string]string{"{dossier}": dossier, "{target}": marker + ".example", "/v1/reports/unread/{id}": unread, "/v1/reports/unread/{id}/file": unread, "/v1/reports/unread/{id}/again": unread, "/v1/webhooks/{id}": hook.ID, "/v1/messages/{id}": string(x.message), "/v1/customers/{id}": "bakery", "/v1/users/{id}": u.ID, "{session}": session.ID, "{user}": login,
 		"{domain}": marker + ".example", "{selector}": keys[0].Selector, "{test}": "INVALID_DATE", "{ip}": "192.0.2.10", "/v1/reactions/{id}": "r7", "/v1/tokens/{id}": "t7"}
 	return x
 }

@@ -95,12 +95,15 @@ type ReportOverview struct {
 	Sources   []ReportSource `json:"sources" nullable:"false" doc:"The largest first, at most 300"`
 	Receivers []ReportedBy   `json:"receivers" nullable:"false"`
 	Advice    ReportAdvice   `json:"advice"`
+
+	Troubles []ReportTrouble `json:"troubles" nullable:"false" doc:"What somebody should look at; each ends by itself when the reports say that it is over"`
 }
 
 // ReportedBy is what one receiver reported.
 type ReportedBy struct {
 	Name string    `json:"name"`
 	Days int       `json:"days"`
+	Last string    `json:"last" format:"date" doc:"The newest day that it reported"`
 	Sum  ReportSum `json:"sum"`
 }
 
@@ -231,8 +234,7 @@ func (s *server) addReports() {
 	add(s, get, "/v1/reports/domains/{domain}", "show-report-domain", "Who sends in a domain's name, what passes, and whether its policy can be stricter", read, s.showReportDomain)
 	add(s, get, "/v1/reports/domains/{domain}/tls", "show-report-tls", "How TLS sessions with a domain's servers went", read, s.showReportTLS)
 	add(s, post, "/v1/reports/domains/{domain}/mark", "mark-report-source", "Say whether a source sends for the domain", write.as("report.mark").anew(), s.markReportSource)
-	add(s, get, "/v1/reports/unread", "list-unread-reports", "What came in as a report and could not be read, or is about nobody's domain", gateway(user.GatewayRead), s.listUnreadReports)
-	add(s, http.MethodDelete, "/v1/reports/unread/{id}", "drop-unread-report", "Forget one of them", gateway(user.GatewayOperate).as("report.drop"), s.dropUnreadReport)
+	s.addReportsCame()
 }
 
 // reports is the room.
@@ -345,7 +347,11 @@ func (s *server) showReportDomain(ctx context.Context, in *reportDomainIn) (*bod
 		}
 		advised = &month
 	}
-	return &body[ReportOverview]{reportOverview(&o, aggregate.Advise(advised, advised.Seen(), aggregate.DefaultRules(), s.o.ReportAddress))}, nil
+	out := reportOverview(&o, aggregate.Advise(advised, advised.Seen(), aggregate.DefaultRules(), s.o.ReportAddress))
+	if out.Troubles, err = reportTroubles(ctx, l, d); err != nil {
+		return nil, s.reportFail(err)
+	}
+	return &body[ReportOverview]{out}, nil
 }
 
 func reportOverview(o *aggregate.Overview, a aggregate.Advice) ReportOverview {
@@ -364,7 +370,7 @@ func reportOverview(o *aggregate.Overview, a aggregate.Advice) ReportOverview {
 		out.Sources = append(out.Sources, ReportSource{x.Text, x.Name, x.Named == aggregate.NameConfirmed, x.Service, string(x.Class), x.Mark, x.Days, x.Last.Format(time.DateOnly), x.Forwarded, reportSum(x.Sum)})
 	}
 	for _, r := range o.Reporters {
-		out.Receivers = append(out.Receivers, ReportedBy{r.Name, r.Days, reportSum(r.Sum)})
+		out.Receivers = append(out.Receivers, ReportedBy{r.Name, r.Days, r.Last.Format(time.DateOnly), reportSum(r.Sum)})
 	}
 	for _, c := range a.Checks {
 		out.Advice.Checks = append(out.Advice.Checks, ReportCheck(c))
@@ -445,11 +451,15 @@ func (s *server) importReport(ctx context.Context, in *customerBody[ReportImport
 		return nil, invalid("data: " + got.Fault)
 	}
 	about(ctx, strings.Join(got.Domains, " "), fmt.Sprintf("%d new, %d known", got.Stored, got.Duplicates))
+	return &body[ReportImported]{reportImported(got)}, nil
+}
+
+func reportImported(got aggregate.Outcome) ReportImported {
 	out := ReportImported{Stored: got.Stored, Duplicates: got.Duplicates, Domains: got.Domains, Fault: got.Fault}
 	for _, k := range got.Others {
 		out.Others = append(out.Others, string(k))
 	}
-	return &body[ReportImported]{out}, nil
+	return out
 }
 
 func (in *reportMarkIn) kind() string { return "not-found" }

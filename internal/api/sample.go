@@ -95,6 +95,8 @@ func samples() map[string]sample {
 		"show-report-domain": {query: [][2]string{{"days", "28"}}},
 		"mark-report-source": {body: ReportMark{Source: "198.51.100.7", Mark: "foreign"}},
 		"drop-unread-report": {path: map[string]string{"id": "000651f2a3b4c5d60011223344556677"}},
+		"show-unread-report": {path: map[string]string{"id": "000651f2a3b4c5d60011223344556677"}},
+		"read-report-again":  {path: map[string]string{"id": "000651f2a3b4c5d60011223344556677"}},
 
 		"set-scores":   {body: ScoresRequest{Points: map[string]float64{"INVALID_DATE": 0.5}}},
 		"unset-scores": {body: UnsetRequest{Tests: []string{"INVALID_DATE"}}},
