@@ -45,7 +45,7 @@ func (l *log) Write(p []byte) (int, error) {
 func (l *log) until(t *testing.T, text string) string {
 	t.Helper()
 	var seen []string
-	limit := time.After(10 * time.Second)
+	limit := time.After(time.Minute)
 	for {
 		select {
 		case line := <-l.lines:
@@ -122,7 +122,7 @@ customers:
 	told := func(want string) {
 		t.Helper()
 		buf := make([]byte, 200)
-		_ = manager.SetReadDeadline(time.Now().Add(30 * time.Second))
+		_ = manager.SetReadDeadline(time.Now().Add(time.Minute))
 		n, err := manager.Read(buf)
 		if err != nil || !strings.HasPrefix(string(buf[:n]), want) {
 			t.Fatalf("the service manager heard %q, %v; expected %s", buf[:n], err, want)
@@ -173,7 +173,7 @@ customers:
 		if code != 0 {
 			t.Errorf("exit %d", code)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("it does not stop")
 	}
 	if code, _, errs := (shell{}).run(t.Context(), "status", "--socket", filepath.Join(dir, "admin.sock")); code != 2 || !strings.Contains(errs, "postern serve") {
