@@ -466,7 +466,7 @@ func TestRunSeesOtherLedgers(t *testing.T) {
 		if err := writer.PutCustomer(ctx, account.Customer{ID: "new"}); err != nil {
 			t.Fatal(err)
 		}
-		for deadline := time.Now().Add(20 * time.Second); ; {
+		for deadline := time.Now().Add(time.Minute); ; {
 			if _, ok := reader.Customer("new"); ok {
 				break
 			}

@@ -42,7 +42,7 @@ func faultyHost(t *testing.T, step, fault string) string {
 
 func speak(c net.Conn, step, fault string) {
 	defer c.Close()
-	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	in := bufio.NewReader(c)
 	say := func(at, s string) bool {
 		if at != step {

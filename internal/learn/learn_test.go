@@ -337,7 +337,7 @@ func TestNodesHearEachOther(t *testing.T) {
 	classify(t, two, learn.Base, words("casino"))
 	teach(t, one, learn.Base, learn.Spam, 200, "casino")
 	teach(t, one, learn.Base, learn.Ham, 200, "meeting")
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for !classify(t, two, learn.Base, words("casino")).Measured {
 		if time.Now().After(deadline) {
 			t.Fatal("the other node never heard of it")

@@ -162,7 +162,7 @@ func dial(t testing.TB, addr string) *mta {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	t.Cleanup(func() { _ = c.Close() })
 	return &mta{Conn: c, t: t}
 }
@@ -551,7 +551,7 @@ func TestLimitOfConnections(t *testing.T) {
 	if _, err := a.read(); err == nil {
 		t.Error("the connection stays open after quit")
 	}
-	for end := time.Now().Add(10 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		d := dial(t, f.addr)
 		_, err := d.Write(frame('O', number(6, 0x1ff, 0x1fffff)))
 		if err == nil {

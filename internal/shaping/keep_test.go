@@ -60,7 +60,7 @@ func life(t *testing.T, db *store.DB, c *clock, o shaping.Options) (s *shaping.S
 // eventually waits for what another goroutine is about to do.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !f(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal(what)
 		}

@@ -142,7 +142,7 @@ func (f *fixture) dial(t testing.TB) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -457,7 +457,7 @@ func TestUnixSocketAndDrain(t *testing.T) {
 	if _, err := io.WriteString(busy, "CHECK SPAMC/1.5\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(10 * time.Second); !f.counted("check"); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !f.counted("check"); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the request was never read")
 		}
@@ -561,7 +561,7 @@ func tcpPair(t *testing.T) (here, there net.Conn) {
 	if there, err = l.Accept(); err != nil {
 		t.Fatal(err)
 	}
-	_ = here.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = here.SetDeadline(time.Now().Add(time.Minute))
 	t.Cleanup(func() { _, _ = here.Close(), there.Close() })
 	return here, there
 }

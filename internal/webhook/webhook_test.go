@@ -386,7 +386,7 @@ func TestDeadBesideLive(t *testing.T) {
 		go func() { done <- r.Run(ctx) }()
 		r.write(t, "shop", 10)
 		r.write(t, "other", 300)
-		for deadline := time.Now().Add(20 * time.Second); r.hook(t, h.ID).Taken < 300; time.Sleep(10 * time.Millisecond) {
+		for deadline := time.Now().Add(time.Minute); r.hook(t, h.ID).Taken < 300; time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatal("the live hook waits for the dead ones")
 			}

@@ -57,7 +57,7 @@ func TestKill(t *testing.T) {
 					time.Sleep(20 * time.Millisecond)
 					continue
 				}
-				_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+				_ = c.SetDeadline(time.Now().Add(time.Minute))
 				code := ""
 				if code, _, err = c.reply(); err == nil && code == "220" {
 					if code, _, err = c.say("EHLO client.customer.test"); err == nil {

@@ -184,7 +184,7 @@ func TestPostfixMilter(t *testing.T) {
 	if code, text, err := c.send("news@customer.test", "someone@receiver.test", letter("held")+gtube); err != nil || code != "250" {
 		t.Fatalf("GTUBE: %q %v", text, err)
 	}
-	for end := time.Now().Add(10 * time.Second); p.queued("hold") != 1; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); p.queued("hold") != 1; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%d messages in the hold queue", p.queued("hold"))
 		}

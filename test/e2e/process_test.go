@@ -31,7 +31,7 @@ func TestReload(t *testing.T) {
 	}
 	logged := func(text string, before int) {
 		t.Helper()
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 			if strings.Count(g.log.String(), text) > before {
 				return
 			}
