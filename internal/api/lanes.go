@@ -13,7 +13,7 @@ import (
 
 // Lane is the queue towards one provider from one egress address.
 type Lane struct {
-	Lane        string     `json:"lane" doc:"Name: the provider's, or the exchangers of a receiver nobody knows (mx:…), and the egress address"`
+	Lane        string     `json:"lane" doc:"Name: the provider's, or the exchangers of a receiver nobody knows (mx:…), and the egress address; * for what is in force on all lanes of an address"`
 	Provider    string     `json:"provider" doc:"The provider, for people"`
 	Egress      string     `json:"egress,omitempty" doc:"Address mail leaves from; absent: whichever the system chooses"`
 	Waiting     int        `json:"waiting" doc:"Messages in memory that wait for their turn"`
@@ -75,7 +75,7 @@ type (
 
 // PauseRequest stops a lane.
 type PauseRequest struct {
-	Lane   string    `json:"lane" minLength:"1" maxLength:"400" doc:"Name of the lane, as the list says; a provider's name alone stands for all addresses"`
+	Lane   string    `json:"lane" minLength:"1" maxLength:"400" doc:"Name of the lane, as the list says; it need not have mail now. A provider's name alone stands for all addresses; * and an address for all lanes of that address, also those to come; * alone for all lanes of all addresses"`
 	Until  time.Time `json:"until" doc:"Nothing leaves until then"`
 	Reason string    `json:"reason,omitempty" maxLength:"200"`
 }

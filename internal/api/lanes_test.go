@@ -51,4 +51,11 @@ func TestLanes(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if _, err := g.client.PauseLane(ctx, api.PauseRequest{Lane: "gogle", Until: until}); err == nil || !strings.Contains(err.Error(), "google") {
+		t.Errorf("a name with a slip: %v", err)
+	}
+	all, err := g.client.PauseLane(ctx, api.PauseRequest{Lane: "*", Until: until})
+	if err != nil || len(all) != 1 || all[0].Lane != "*" || !strings.Contains(all[0].Text, "paused all mail") {
+		t.Errorf("all lanes: %+v %v", all, err)
+	}
 }

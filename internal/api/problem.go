@@ -46,7 +46,7 @@ var meanings = []struct {
 	{spool.ErrDamaged, http.StatusConflict, "damaged", "the stored bytes are not those that were accepted; restore the body from a backup or drop the message"},
 	{spool.ErrLost, http.StatusConflict, "elsewhere", "another node owns the message now; ask there"},
 	{spool.ErrFull, http.StatusInsufficientStorage, "full", "the disk is nearly full; free some space"},
-	{delivery.ErrNoReceiver, http.StatusUnprocessableEntity, "invalid", "no receiver has this name, so the pause would hold nothing; `postern provider list` and /v1/lanes have the names, and those of others begin with mx:"},
+	{delivery.ErrNoReceiver, http.StatusUnprocessableEntity, "invalid", ""},
 	{account.ErrFromConfig, http.StatusConflict, "from-config", ""},
 	{account.ErrNotFound, http.StatusNotFound, "not-found", ""},
 	{account.ErrTaken, http.StatusConflict, "taken", ""},

@@ -139,21 +139,34 @@ func (c *command) laneHistory() *cobra.Command {
 
 func (c *command) lanePause() *cobra.Command {
 	var length time.Duration
-	var reason string
-	cmd := &cobra.Command{Use: "pause LANE", Short: "Let nothing leave on a lane for a while", Args: exactly("the name of a lane"),
-		Long:    "Let nothing leave on a lane for a while. Its mail waits, and nobody else's does. LANE is a name that `postern lane list` shows, or a provider's name for all its lanes.",
-		Example: "  postern lane pause orange --for 2h --reason \"their postmaster asked\"\n  postern lane pause \"orange 192.0.2.10\" --for 30m"}
+	var reason, address string
+	cmd := &cobra.Command{Use: "pause [LANE]", Short: "Let nothing leave on a lane for a while", Args: cobra.MaximumNArgs(1),
+		Long: "Let nothing leave on a lane for a while. Its mail waits, and nobody else's does. LANE is a name that `postern lane list` shows, or that of a provider (`postern provider list`), whether it has mail " +
+			"now or not. A provider alone stands for its lanes from all our addresses; --address alone for all lanes of that address, also those to come.",
+		Example: "  postern lane pause orange --for 2h --reason \"their postmaster asked\"\n  postern lane pause orange --address 192.0.2.10 --for 30m\n  postern lane pause --address 192.0.2.10 --reason \"it moves\""}
+	cmd.Flags().StringVar(&address, "address", "", "only mail from this of our `addresses`")
 	cmd.Flags().DurationVar(&length, "for", time.Hour, "for so long, at most 30 days")
 	cmd.Flags().StringVar(&reason, "reason", "", "`why`, for those who ask")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if length <= 0 || length > 30*24*time.Hour {
 			return errors.New("--for is between a second and 720h (30 days)")
 		}
+		name := strings.Join(args, "")
+		switch {
+		case name == "" && address == "":
+			return usagef("which lane? Name a provider, --address, or both")
+		case name == "":
+			name = "* " + address
+		case address != "" && strings.Contains(name, " "):
+			return usagef("%q names an address already; leave --address out", name)
+		case address != "":
+			name += " " + address
+		}
 		server, err := c.server()
 		if err != nil {
 			return err
 		}
-		made, err := server.PauseLane(cmd.Context(), api.PauseRequest{Lane: args[0], Until: c.now().Add(length), Reason: reason})
+		made, err := server.PauseLane(cmd.Context(), api.PauseRequest{Lane: name, Until: c.now().Add(length), Reason: reason})
 		if err != nil {
 			return err
 		}

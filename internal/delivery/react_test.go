@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -218,6 +219,39 @@ func TestOperatorsPause(t *testing.T) {
 		b.pass(2 * time.Minute)
 		if n := len(there.arrived()); n != 20 {
 			t.Errorf("%d of 20 arrived after the pause was lifted", n)
+		}
+	})
+}
+
+// TestPauseOfAnAddress: all its lanes stand still in one act, and their mail comes forward when it is lifted; a name that no lane can have is refused with what is near.
+func TestPauseOfAnAddress(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, func(b *bubble) {
+		there := b.host("a.test", "mx.there.test", "203.0.113.1")
+		for name, want := range map[string]string{"ther": "there", "thre": "there", "zzzzzzzz": ""} {
+			_, err := b.PauseLane(context.Background(), shaping.Key{Provider: name}, time.Now().Add(time.Hour), "x", "operator:ann")
+			var u *delivery.UnknownLane
+			if !errors.As(err, &u) || !errors.Is(err, delivery.ErrNoReceiver) || u.Address || (want == "") != (len(u.Near) == 0) || want != "" && u.Near[0] != want {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		made, err := b.PauseLane(context.Background(), shaping.Key{Provider: shaping.AnyReceiver}, time.Now().Add(20*time.Hour), "moving", "operator:ann")
+		if err != nil || len(made) != 1 {
+			t.Fatalf("%+v %v", made, err)
+		}
+		id := b.send("shop", "you@a.test")
+		b.pass(time.Hour)
+		if s := b.stands(id); s.Stage != delivery.StageParked || s.Why[0].Code != "operator_gateway" || len(there.arrived()) != 0 {
+			t.Errorf("stands %+v, %d arrived", s, len(there.arrived()))
+		}
+		for _, r := range made {
+			if _, err := b.Lift(context.Background(), r.ID, "operator:ann"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.pass(2 * time.Minute)
+		if n := len(there.arrived()); n != 1 {
+			t.Errorf("%d of 1 arrived after the pause was lifted", n)
 		}
 	})
 }

@@ -156,13 +156,48 @@ func (s *site) opShowLanes(v *visit, lanes []opTopLane, status int, name, fault 
 			d.InForce = append(d.InForce, v.opReactionOf(r, "/o/lanes"))
 		}
 	}
-	d.Pause = append([]field{{Name: "lane", Label: p.T("lanes.field.lane"), Hint: p.T("lanes.field.lane.hint"), Value: clean(v.r.PostFormValue("lane"), 400), Mono: true, Required: true, Most: 400}}, v.opPauseFields()...)
+	d.Pause = append(s.opPauseWhat(v, lanes), v.opPauseFields()...)
 	for i := range d.Pause {
 		if d.Pause[i].Name == name {
 			d.Pause[i].Fault = fault
 		}
 	}
 	v.show(status, "op-lanes.html", d)
+}
+
+// opPauseWhat asks which lanes are to stand still: the receivers that are known or have work, and our addresses; all of either.
+func (s *site) opPauseWhat(v *visit, lanes []opTopLane) []field {
+	const mostUnknown = 100
+	p := v.page
+	receiver, address := v.r.PostFormValue("receiver"), v.r.PostFormValue("address")
+	if lane := strings.TrimSpace(v.r.PostFormValue("lane")); lane != "" && receiver == "" {
+		if k, err := shaping.ParseKey(lane); err == nil && k.Egress.IsValid() {
+			receiver, address = k.Provider, k.Egress.String()
+		}
+	}
+	var known, unknown []option
+	for _, x := range s.o.Knowledge().Providers() {
+		known = append(known, option{x.Name, p.receiver(x), x.Name == receiver})
+	}
+	seen := map[string]bool{}
+	for _, l := range lanes {
+		if k, err := shaping.ParseKey(l.Lane); err == nil && s.o.Knowledge().Provider(k.Provider) == nil && k.Provider != shaping.AnyReceiver && !seen[k.Provider] && len(unknown) < mostUnknown {
+			seen[k.Provider] = true
+			unknown = append(unknown, option{k.Provider, p.opProviderTitle(k.Provider), k.Provider == receiver})
+		}
+	}
+	for _, list := range [][]option{known, unknown} {
+		slices.SortStableFunc(list, func(a, b option) int { return strings.Compare(strings.ToLower(a.Label), strings.ToLower(b.Label)) })
+	}
+	ours := []option{{"", p.T("lanes.address.all"), address == ""}}
+	for _, ip := range s.o.Delivery.Addresses() {
+		ours = append(ours, option{ip.String(), ip.String(), ip.String() == address})
+	}
+	first := []option{{"", p.T("lanes.receiver.choose"), receiver == ""}, {shaping.AnyReceiver, p.T("lanes.any"), receiver == shaping.AnyReceiver}}
+	return []field{
+		{Name: "receiver", Label: p.T("lanes.field.receiver"), Hint: p.T("lanes.field.receiver.hint"), Type: "select", Options: slices.Concat(first, known, unknown), Required: true},
+		{Name: "address", Label: p.T("lanes.field.address"), Type: "select", Options: ours},
+	}
 }
 
 // opPauseFields ask how long a lane is to stand still, and why.
@@ -385,13 +420,19 @@ func (s *site) opLaneMail(v *visit, d *opLaneDetail, k shaping.Key) error {
 func (s *site) opPause(v *visit) {
 	p := v.page
 	name, reason := strings.TrimSpace(v.r.PostFormValue("lane")), clean(v.r.PostFormValue("reason"), 200)
+	if name == "" { // of the list's form
+		name = strings.TrimSpace(v.r.PostFormValue("receiver") + " " + v.r.PostFormValue("address"))
+		if v.r.PostFormValue("receiver") == "" {
+			name = ""
+		}
+	}
 	v.about(clean(name, 400), reason)
 	minutes, err := strconv.Atoi(v.r.PostFormValue("minutes"))
 	k, wrong := shaping.ParseKey(name)
 	fault, text := "", ""
 	switch {
 	case wrong != nil || name == "" || len(name) > 400:
-		fault, text = "lane", p.T("lanes.fault.lane")
+		fault, text = "receiver", p.T("lanes.fault.lane")
 	case err != nil || !slices.Contains(opPauses, minutes):
 		fault, text = "minutes", p.T("lanes.fault.minutes")
 	case reason == "":
@@ -403,8 +444,15 @@ func (s *site) opPause(v *visit) {
 	}
 	until := s.o.Now().Add(time.Duration(minutes) * time.Minute)
 	made, err := s.o.Delivery.PauseLane(v.r.Context(), k, until, reason, v.who.Actor())
-	if errors.Is(err, delivery.ErrNoReceiver) {
-		s.opPauseFault(v, "lane", p.T("lanes.fault.lane"))
+	if unknown := (*delivery.UnknownLane)(nil); errors.As(err, &unknown) {
+		fault, text = "receiver", p.T("lanes.fault.receiver", "Name", clean(unknown.Name, 100))
+		if unknown.Address {
+			fault, text = "address", p.T("lanes.fault.address", "Name", clean(unknown.Name, 100))
+		}
+		if len(unknown.Near) > 0 {
+			text += " " + p.T("lanes.fault.near", "Names", clean(strings.Join(unknown.Near, ", "), 300))
+		}
+		s.opPauseFault(v, fault, text)
 		return
 	}
 	if err != nil {

@@ -26,6 +26,9 @@ func (p page) opLaneTitle(lane string) string {
 		return clean(lane, 200)
 	}
 	title := p.opProviderTitle(k.Provider)
+	if k.Provider == shaping.AnyReceiver {
+		title = p.T("lanes.any")
+	}
 	if k.Egress.IsValid() {
 		title += " · " + k.Egress.String()
 	}

@@ -245,7 +245,7 @@ func (x *shots) operatorActs(t *testing.T) {
 	x.page(t, "error-404", "/o/nowhere")
 	x.post(t, "customer-faults", "/o/new-customer", "/o/new-customer", url.Values{"id": {"No Such!"}, "name": {""}, "contact": {"x"}, "threshold": {"99"}, "networks": {"10.0.0.0/8\nnonsense"}, "domains": {"-bad-"}})
 	x.post(t, "token-made", "/o/tokens", "/o/tokens", url.Values{"label": {"the monitoring"}, "days": {"90"}, "right": {"gateway:read", "mail:read"}})
-	x.post(t, "pause-faults", "/o/lanes", "/o/lanes/pause", url.Values{"lane": {"nobody knows this one"}, "reason": {""}})
+	x.post(t, "pause-faults", "/o/lanes", "/o/lanes/pause", url.Values{"receiver": {"nobody knows this one"}, "reason": {""}})
 	x.post(t, "invite-faults", "/o/users", "/o/users", url.Values{"address": {"x"}, "name": {""}, "role": {"none"}})
 	x.post(t, "points-faults", "/o/tests/SPF_FAIL", "/o/tests/SPF_FAIL/points", url.Values{"points": {"many"}, "scope": {"shop"}})
 	x.post(t, "webhook-made", "/o/webhooks", "/o/webhooks", url.Values{"label": {"the panel"}, "url": {"https://panel.example.net/hooks/postern"}})

@@ -167,6 +167,9 @@ func (s *Shaper) spills(c *Pool, e *Egress, site string, now int64) bool {
 
 // open reports whether an address may send to a site now and has something left of its hour and day.
 func (s *Shaper) open(e *Egress, site string, now int64) bool {
+	if s.wideOf(e.IP, now) != nil {
+		return false
+	}
 	l := s.lane(Key{Egress: e.IP, Provider: site}, false)
 	if l == nil {
 		return true
@@ -185,6 +188,9 @@ func (s *Shaper) open(e *Egress, site string, now int64) bool {
 }
 
 func (s *Shaper) standing(e *Egress, site string, now int64) (Kind, bool) {
+	if w := s.wideOf(e.IP, now); w != nil {
+		return w.Kind, true
+	}
 	l := s.lane(Key{Egress: e.IP, Provider: site}, false)
 	if l == nil {
 		return "", false

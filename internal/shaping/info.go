@@ -105,6 +105,9 @@ func (l *lane) info(now int64) LaneInfo {
 		}
 	}
 	i.InForce = l.inForce(shownScoped)
+	if w := l.s.wideOf(l.key.Egress, now); w != nil && l.key.Provider != AnyReceiver {
+		i.InForce = append(i.InForce, w.Reaction)
+	}
 	return i
 }
 
@@ -163,6 +166,9 @@ func (s *Shaper) Explain(k Key, customer string) []Why {
 		l.review(now)
 	}
 	var out []Why
+	if w := s.wideOf(k.Egress, now); w != nil {
+		out = append(out, w.Why)
+	}
 	for _, r := range l.reacts {
 		switch {
 		case r.Customer != "" && r.Customer != customer:
@@ -219,6 +225,9 @@ func (s *Shaper) Lift(ctx context.Context, id, by string) error {
 			l.lifted = true
 			l.pump(now)
 			l.unlock()
+			if l.key.Provider == AnyReceiver {
+				s.spread(l.key.Egress)
+			}
 			return s.flushReactions(ctx)
 		}
 		l.mu.Unlock()
@@ -226,7 +235,7 @@ func (s *Shaper) Lift(ctx context.Context, id, by string) error {
 	return ErrNotFound
 }
 
-// PauseLane lets nothing leave on a lane until it ends or is lifted.
+// PauseLane lets nothing leave on a lane, or with AnyReceiver on all lanes of an address, until it ends or is lifted.
 func (s *Shaper) PauseLane(ctx context.Context, k Key, until time.Time, reason, by string) (Reaction, error) {
 	now := s.now()
 	lasts := time.Duration(until.UnixNano() - now)
@@ -236,11 +245,19 @@ func (s *Shaper) PauseLane(ctx context.Context, k Key, until time.Time, reason, 
 	if k.Provider == "" {
 		return Reaction{}, errors.New("a lane without a provider")
 	}
-	l := s.lane(k, true)
-	r := l.add(now, Reaction{Kind: Operator, Why: l.why("operator", clip(reason)), Evidence: clip(reason), By: by}, lasts)
+	l, code := s.lane(k, true), "operator"
+	if k.Provider == AnyReceiver {
+		if code = "operator_address"; !k.Egress.IsValid() {
+			code = "operator_gateway"
+		}
+	}
+	r := l.add(now, Reaction{Kind: Operator, Why: l.why(code, clip(reason)), Evidence: clip(reason), By: by}, lasts)
 	out := r.Reaction
 	l.pump(now)
 	l.unlock()
+	if k.Provider == AnyReceiver {
+		s.spread(k.Egress)
+	}
 	return out, s.flushReactions(ctx)
 }
 

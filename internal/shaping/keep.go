@@ -163,6 +163,9 @@ func (s *Shaper) Load(ctx context.Context) error {
 		l.review(now)
 		l.arm(now, 0)
 		l.unlock()
+		if l.key.Provider == AnyReceiver {
+			s.spread(l.key.Egress)
+		}
 	}
 	s.watchFloors(s.now())
 	s.keep.on.Store(true)

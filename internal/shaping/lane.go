@@ -117,6 +117,9 @@ func (s *Shaper) makeLane(k Key) *lane {
 	l := s.lanes[k]
 	if l == nil {
 		l = &lane{s: s, key: k, sent: newWindow("", time.Minute, 5*time.Second, 0), begun: newWindow("", time.Minute, 5*time.Second, 0)}
+		if s.wideOf(k.Egress, s.now()) != nil {
+			l.stand.next = 1 // to be reviewed before anything leaves
+		}
 		s.lanes[k] = l
 	}
 	return l
@@ -175,6 +178,9 @@ func (l *lane) setProvider(p *provider.Provider) {
 }
 
 func (l *lane) title() string {
+	if l.key.Provider == AnyReceiver && l.key.Egress.IsValid() {
+		return l.key.Egress.String()
+	}
 	if l.p != nil && l.p.Title != "" && l.p.Name == l.key.Provider {
 		return l.p.Title
 	}

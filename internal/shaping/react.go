@@ -100,11 +100,22 @@ func (l *lane) review(now int64) {
 			st.pace = r.Rate
 		}
 	}
+	if w := l.s.wideOf(l.key.Egress, now); w != nil && l.key.Provider != AnyReceiver {
+		if w.ends > st.all {
+			st.all, st.allWhy, st.allKind = w.ends, w.Why, w.Kind
+		}
+		if st.next == 0 || w.ends < st.next {
+			st.next = w.ends
+		}
+	}
 	if next := l.reviewScoped(now); next != 0 && (st.next == 0 || next < st.next) {
 		st.next = next
 	}
 	clear(l.reacts[len(keep):])
 	l.reacts, l.stand = keep, st
+	if l.key.Provider == AnyReceiver {
+		l.tellWide()
+	}
 	closed := st.bulk > now
 	l.block([3]bool{false, closed, closed})
 	for _, s := range l.shares {

@@ -227,6 +227,9 @@ type Shaper struct {
 	potMu sync.Mutex
 	pots  map[potKey]*pot
 
+	wideMu sync.RWMutex
+	wides  map[netip.Addr]*wide // what stops all lanes of an address
+
 	keep keeper
 }
 

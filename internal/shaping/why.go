@@ -20,6 +20,8 @@ var codes = []struct {
 	{"governor_customer", []string{"Provider", "Share", "Customer"}},
 	{"hour", []string{"Provider", "Limit"}},
 	{"operator", []string{"Provider", "Reason"}},
+	{"operator_address", []string{"Address", "Reason"}},
+	{"operator_gateway", []string{"Provider", "Reason"}},
 	{"pause", []string{"Provider"}},
 	{"pause_sender", []string{"Provider", "Sender"}},
 	{"pause_stream", []string{"Provider", "Sender"}},
