@@ -83,6 +83,9 @@ func frenchFaults(fr, en string) []string {
 	if word := unwantedFrench.FindString(text); word != "" {
 		faults = append(faults, "word the writing rules exclude: "+word)
 	}
+	for _, m := range brokenNumber.FindAllString(text, -1) {
+		faults = append(faults, "no-break space missing in "+m)
+	}
 	runes := []rune(text)
 	for i, r := range runes {
 		before, after := rune(0), rune(0)
@@ -105,6 +108,9 @@ func frenchFaults(fr, en string) []string {
 	return faults
 }
 
+// brokenNumber is a number that a line may end in the middle of, or before its unit.
+var brokenNumber = regexp.MustCompile(`\b[0-9]{1,3} [0-9]{3}\b|(?:[0-9]|\}\}) (?:octets?|[KMG]i?o|bits?|ms|min|h|secondes?|minutes?|heures?|jours?|semaines?|mois|ans?|points?|fois|€|%)(?:[^\pL]|$)`)
+
 func englishFaults(en string) []string {
 	text := prose(en)
 	if word := unwantedEnglish.FindString(text); word != "" {
@@ -122,12 +128,14 @@ func TestFaultsAreFound(t *testing.T) {
 		name, fr, en string
 		faults       int
 	}{
-		{"fine", typeset("Cause : « trop long » ; essayez ?"), "Cause: too long", 0},
+		{"fine", Typeset("Cause : « trop long » ; essayez ?"), "Cause: too long", 0},
 		{"address and time", "https://example.org/a:b à 18:40, v=DMARC1; p=none, List-Unsubscribe: oui", "x", 0},
 		{"code", "`a: b; c!`", "x", 0},
 		{"colon", "Cause: trop long", "x", 1},
 		{"question", "Pourquoi?", "x", 1},
 		{"quote marks", "«mot»", "x", 2},
+		{"thousands", "il y en a 1 000", "x", 1},
+		{"unit", "pendant 3 heures", "x", 1},
 		{"left in English", "The message was held because it has links", "x", 1},
 		{"copied", "Message held for its links and images", "Message held for its links and images", 1},
 		{"tone", "Veuillez corriger", "x", 1},
@@ -186,9 +194,15 @@ func TestReadAllowsNestedFlatAndEmpty(t *testing.T) {
 
 func TestTypeset(t *testing.T) {
 	t.Parallel()
-	in := "Cause : « mot » ; `a : b` ? oui ! 50 %"
-	want := "Cause\u00a0: «\u00a0mot\u00a0»\u00a0; `a : b`\u00a0? oui\u00a0! 50\u00a0%"
-	if got := typeset(in); got != want {
-		t.Errorf("got %q, want %q", got, want)
+	for in, want := range map[string]string{
+		"Cause : « mot » ; `a : b` ? oui ! 50 %":          "Cause\u00a0: «\u00a0mot\u00a0»\u00a0; `a : b`\u00a0? oui\u00a0! 50\u00a0%",
+		"1 000 messages, 1 234 567 octets, 12 000,5":      "1\u202f000 messages, 1\u202f234\u202f567\u00a0octets, 12\u202f000,5",
+		"pendant 48 heures et {{.Count}} jours, 25 Mo":    "pendant 48\u00a0heures et {{.Count}}\u00a0jours, 25\u00a0Mo",
+		"RFC 5321 450, 192.0.2.1 587, 2026 100, `1 000`.": "RFC 5321 450, 192.0.2.1 587, 2026 100, `1 000`.",
+		"le 3 juin, 5 adresses, 10 septembre":             "le 3 juin, 5 adresses, 10 septembre",
+	} {
+		if got := Typeset(in); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

@@ -41,6 +41,7 @@ import (
 	"strings"
 	"text/template/parse"
 	"time"
+	"unicode"
 
 	"github.com/goccy/go-yaml"
 	"github.com/nicksnyder/go-i18n/v2/i18n"
@@ -141,7 +142,7 @@ func (c *Catalog) readFile(fsys fs.FS, name string, bundle *i18n.Bundle) error {
 		for _, form := range []*string{&m.One, &m.Other} {
 			*form = strings.TrimRight(*form, "\n")
 			if t.lang == French {
-				*form = typeset(*form)
+				*form = Typeset(*form)
 			}
 		}
 		x, err := newText(m)
@@ -317,12 +318,13 @@ func (c *Catalog) Has(key string) bool {
 // Keys returns the keys of all languages, sorted. The slice is the caller's.
 func (c *Catalog) Keys() []string { return slices.Clone(c.keys) }
 
-// typeset puts no-break spaces where French typography asks for them, outside back quotes.
-func typeset(s string) string {
-	if !strings.ContainsAny(s, ":;?!»«%") {
+// Typeset puts no-break spaces where French typography asks for them, outside back quotes: at : ; ? ! % and quote marks, between thousands (a narrow one),
+// and between a number, or a placeholder, and its unit. Texts of this room have them already.
+func Typeset(s string) string {
+	if !strings.ContainsAny(s, ":;?!»«%0123456789}") {
 		return s
 	}
-	const noBreak = '\u00a0'
+	const noBreak, narrow = '\u00a0', '\u202f'
 	out := []rune(s)
 	code := false
 	for i, r := range out {
@@ -333,9 +335,44 @@ func typeset(s string) string {
 			continue
 		}
 		after := i+1 < len(out) && strings.ContainsRune(":;?!»%", out[i+1])
-		if after || i > 0 && out[i-1] == '«' {
+		switch {
+		case after || i > 0 && out[i-1] == '«', hasUnit(out, i):
 			out[i] = noBreak
+		case inNumber(out, i):
+			out[i] = narrow
 		}
 	}
 	return string(out)
 }
+
+// inNumber reports whether a space parts thousands: one to three digits before it, exactly three behind it.
+func inNumber(s []rune, space int) bool {
+	before, behind := 0, 0
+	for i := space - 1; i >= 0 && isDigit(s[i]); i-- {
+		before++
+	}
+	for i := space + 1; i < len(s) && isDigit(s[i]); i++ {
+		behind++
+	}
+	first := space - before - 1
+	return before >= 1 && before <= 3 && behind == 3 && (first < 0 || !strings.ContainsRune(".,:/-", s[first]))
+}
+
+// units are the words that are not parted from their number.
+var units = map[string]bool{"octet": true, "octets": true, "o": true, "Ko": true, "Mo": true, "Go": true, "To": true, "Kio": true, "Mio": true, "Gio": true, "bit": true, "bits": true,
+	"ms": true, "s": true, "min": true, "h": true, "seconde": true, "secondes": true, "minute": true, "minutes": true, "heure": true, "heures": true, "jour": true, "jours": true,
+	"semaine": true, "semaines": true, "mois": true, "an": true, "ans": true, "point": true, "points": true, "fois": true, "€": true}
+
+// hasUnit reports whether a space stands between a number, or what stands for one, and a unit.
+func hasUnit(s []rune, space int) bool {
+	if space == 0 || !isDigit(s[space-1]) && !(space > 1 && s[space-1] == '}' && s[space-2] == '}') {
+		return false
+	}
+	end := space + 1
+	for end < len(s) && (unicode.IsLetter(s[end]) || s[end] == '€') {
+		end++
+	}
+	return units[string(s[space+1:end])]
+}
+
+func isDigit(r rune) bool { return r >= '0' && r <= '9' }

@@ -36,7 +36,7 @@ func TestTextFillsAndFallsBack(t *testing.T) {
 		{"zero is plural in English", "en", "locale.recipients", map[string]any{"Count": 0}, "0 recipients"},
 		{"one", "en", "locale.recipients", map[string]any{"Count": uint8(1)}, "1 recipient"},
 		{"many", "fr", "locale.recipients", map[string]any{"Count": int64(12345)}, "12\u202f345 destinataires"},
-		{"half a point", "fr", "locale.points", map[string]any{"Count": 1.5}, "1,5 point"},
+		{"half a point", "fr", "locale.points", map[string]any{"Count": 1.5}, "1,5\u00a0point"},
 		{"text count", "en", "locale.points", map[string]any{"Count": "2.5"}, "2.5 points"},
 		{"count missing", "en", "locale.points", nil, "? points"},
 		{"count of a wrong kind", "en", "locale.points", map[string]any{"Count": []int{1}}, "[1] points"},

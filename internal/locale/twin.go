@@ -35,7 +35,7 @@ func NewTwin(name string) (*Twin, error) {
 		if _, twice := t.french[p.EN]; twice {
 			return nil, fmt.Errorf("locale: %s: %q stands there twice", file, p.EN)
 		}
-		t.french[p.EN] = typeset(p.FR)
+		t.french[p.EN] = Typeset(p.FR)
 	}
 	return t, nil
 }
