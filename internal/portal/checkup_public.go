@@ -37,7 +37,7 @@ type publicCheckups struct {
 	slots    chan struct{}
 
 	mu   sync.Mutex
-	kept map[string]checkup.CheckReport // by target
+	kept map[string]checkup.CheckReport // by what was typed
 }
 
 func newPublicCheckups() *publicCheckups {
@@ -45,25 +45,25 @@ func newPublicCheckups() *publicCheckups {
 		slots: make(chan struct{}, publicAtOnce), kept: map[string]checkup.CheckReport{}}
 }
 
-func (k *publicCheckups) get(target string, now time.Time) (checkup.CheckReport, bool) {
+func (k *publicCheckups) get(typed string, now time.Time) (checkup.CheckReport, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	r, ok := k.kept[target]
+	r, ok := k.kept[typed]
 	return r, ok && now.Sub(r.At) < publicKept
 }
 
-func (k *publicCheckups) put(r checkup.CheckReport, now time.Time) {
+func (k *publicCheckups) put(typed string, r checkup.CheckReport, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for target, old := range k.kept {
+	for name, old := range k.kept {
 		if now.Sub(old.At) >= publicKept {
-			delete(k.kept, target)
+			delete(k.kept, name)
 		}
 	}
 	if len(k.kept) >= publicMost {
 		clear(k.kept)
 	}
-	k.kept[r.Target.String()] = r
+	k.kept[typed] = r
 }
 
 // take reports how long a visitor has to wait; 0: he has a slot, which done gives back.
@@ -88,6 +88,7 @@ type publicPage struct {
 	page
 	Here, Keep string // where the form leads, and the language that it keeps
 	Target     field
+	Selector   field
 	Report     *checkupPage
 }
 
@@ -101,6 +102,8 @@ func (s *site) publicCheckup(v *visit) {
 	}
 	typed := clean(v.r.URL.Query().Get("target"), maxTarget)
 	p.Target = field{Name: "target", Label: p.T("check.public.target"), Hint: p.T("check.public.target_hint"), Value: typed, Required: true, Most: maxTarget, Mono: true, Complete: "off"}
+	selector := clean(v.r.URL.Query().Get("selector"), 100)
+	p.Selector = field{Name: "selector", Label: p.T("check.public.selector"), Hint: p.T("check.public.selector_hint"), Value: selector, Most: 100, Mono: true, Complete: "off"}
 	if typed == "" || v.r.Header.Get("Sec-Fetch-Site") == "cross-site" { // another site's page asks in its visitor's name
 		v.show(http.StatusOK, "check.public", p)
 		return
@@ -108,10 +111,16 @@ func (s *site) publicCheckup(v *visit) {
 	t, err := checkup.ParseTarget(typed)
 	if err != nil || t.Kind == checkup.OfAddress {
 		p.Target.Fault = p.T("check.public.fault")
+	}
+	if selector != "" && checkup.CheckSelector(selector) != nil {
+		p.Selector.Fault = p.T("check.fault.selectors", "Most", 1)
+	}
+	if p.Target.Fault != "" || p.Selector.Fault != "" {
 		v.show(http.StatusUnprocessableEntity, "check.public", p)
 		return
 	}
-	r, known := s.public.get(t.String(), s.o.Now())
+	name := t.String() + " " + selector
+	r, known := s.public.get(name, s.o.Now())
 	if !known {
 		wait, done := s.public.take(visitor.Network(visitor.Address(v.r)), s.o.Now())
 		if wait > 0 {
@@ -120,7 +129,7 @@ func (s *site) publicCheckup(v *visit) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(v.r.Context(), actTime)
-		r, err = s.o.PublicChecker.Check(ctx, t, checkup.Ask{})
+		r, err = s.o.PublicChecker.Check(ctx, t, checkup.Ask{Selectors: wordsOf(selector)})
 		cancel()
 		done()
 		if err != nil {
@@ -128,7 +137,7 @@ func (s *site) publicCheckup(v *visit) {
 			return
 		}
 		if v.r.Context().Err() == nil { // of a visitor who left, half of the answers are missing
-			s.public.put(r, s.o.Now())
+			s.public.put(name, r, s.o.Now())
 		}
 	}
 	shown := s.checkupView(v, r)

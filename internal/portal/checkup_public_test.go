@@ -34,6 +34,9 @@ func TestPublicCheckup(t *testing.T) {
 	if a := stranger.ask(t, "GET", "/check?target=shop.example.test", nil, "Sec-Fetch-Site", "cross-site"); a.status != http.StatusOK || strings.Contains(a.body, "points of 100") || !strings.Contains(a.body, `value="shop.example.test"`) {
 		t.Errorf("another site asks in its visitor's name: %d", a.status)
 	}
+	if a := stranger.ask(t, "GET", "/check?target=shop.example.test&selector=%3Cp%3E", nil); a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, "Selectors are made of") {
+		t.Errorf("a selector that is none: %d", a.status)
+	}
 	before := g.dns.Total()
 	a := stranger.ask(t, "GET", "/check?lang=fr&target=Shop.example.test", nil)
 	if a.status != http.StatusOK || !strings.Contains(a.body, "shop.example.test") || !strings.Contains(a.body, "SPF") || !strings.Contains(a.body, `name="lang" value="fr"`) || strings.Count(a.body, "<h1>") != 1 {
@@ -64,6 +67,9 @@ func TestPublicCheckup(t *testing.T) {
 	}
 	if statuses != "OK OK OK Too Many Requests " {
 		t.Error(statuses)
+	}
+	if a := other.ask(t, "GET", "/check?target=shop.example.test&selector=mine7", nil); a.status != http.StatusOK || !strings.Contains(a.body, "mine7") {
+		t.Errorf("with a selector: %d", a.status)
 	}
 	if a := other.ask(t, "GET", "/check?target=b.example.test", nil); a.status != http.StatusOK {
 		t.Errorf("another network: %d", a.status)
