@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -215,6 +216,8 @@ func (c *command) sndsImport() *cobra.Command {
 			var got api.SNDSImported
 			switch {
 			case err != nil:
+			case len(data) == 0:
+				err = errors.New("the file is empty: nothing was downloaded, which is not the same as no figures; fetch it again")
 			case dry:
 				var did postmaster.Imported
 				did, err = postmaster.Explain(data)

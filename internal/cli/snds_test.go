@@ -46,6 +46,7 @@ func TestSNDSCommands(t *testing.T) {
 		{[]string{"import", "--json", file}, 1, []string{`"shape":"legacy-csv"`, `"bad":[{"line":2`}},
 		{[]string{"import", "--dry-run", file}, 1, []string{"line 2: the row has another number of columns", "legacy-csv, 1 row read, 2026-09-28 to 2026-09-28; 1 row left out"}},
 		{[]string{"import", "--dry-run", page}, 2, nil},
+		{[]string{"import", os.DevNull}, 2, nil},
 		{[]string{"import", filepath.Join(dir, "nothing")}, 2, nil},
 		{[]string{"import"}, 2, nil},
 		{[]string{"list", "--days", "1000"}, 2, nil},

@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -146,9 +147,9 @@ func (s *site) showSNDS(v *visit, status int, faults []string, fault string) {
 		}
 	}
 	w := p.sndsWords()
-	for i, day := range h.Days {
+	for i, day := range slices.Backward(h.Days) { // the newest first: a small screen shows it without scrolling
 		x := sndsDay{Day: day.Format("2"), Full: w.day(day)}
-		if i == 0 || day.Day() == 1 {
+		if i == len(h.Days)-1 || day.AddDate(0, 0, 1).Day() == 1 {
 			x.Month = w.month(day)
 		}
 		d.Days = append(d.Days, x)
@@ -367,7 +368,7 @@ func (p page) sndsLine(w sndsWords, h postmaster.Heat, l postmaster.Line) sndsLi
 		s := p.sndsState(*l.State, l.State.Since)
 		x.State, x.Class = s.Word, s.Class
 	}
-	for i, c := range l.Cells {
+	for i, c := range slices.Backward(l.Cells) {
 		x.Cells = append(x.Cells, w.cell(w.day(h.Days[i])+": ", c))
 	}
 	return x
