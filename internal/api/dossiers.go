@@ -25,6 +25,9 @@ type Dossier struct {
 	Clean    *time.Time `json:"clean,omitempty" doc:"Since when not listed; absent: it is"`
 	Times    int        `json:"times" doc:"How often it was listed"`
 	Gathered *time.Time `json:"gathered,omitempty" doc:"When the evidence was; absent: not yet"`
+	// Former is the dossier of an earlier listing of the same target and operator, which was clean for thirty days before this one; Later that of the next one.
+	Former string `json:"former,omitempty"`
+	Later  string `json:"later,omitempty"`
 
 	Causes    []DossierCause       `json:"causes,omitempty" doc:"The likeliest first"`
 	Listings  []Listing            `json:"listings,omitempty" doc:"Of one dossier only, like all that follows"`
@@ -99,6 +102,9 @@ type DossierWay struct {
 	Way    string `json:"way" enum:"self,form,expires,owner,none"`
 	Lookup string `json:"lookup_url,omitempty"`
 	URL    string `json:"url,omitempty"`
+
+	Language string   `json:"language,omitempty"`
+	Fields   []string `json:"fields,omitempty"`
 }
 
 // OpenDossier names the listing that gets a dossier.
@@ -168,7 +174,7 @@ func (s *server) listDossiers(ctx context.Context, in *dossiersIn) (*body[Dossie
 func (s *server) dossierOf(d reputation.Dossier, lang string) Dossier {
 	text := func(key string, args map[string]any) string { return s.texts.Text(lang, "reputation."+key, args) }
 	out := Dossier{ID: d.ID, Target: d.Target, Runs: d.Operator, List: d.List, Customer: d.Customer, Weight: d.Weight, State: string(d.State), Opened: d.Opened, Changed: d.Changed, Listed: d.Listed,
-		Clean: when(d.Clean), Times: d.Times, Gathered: when(d.Gathered)}
+		Clean: when(d.Clean), Times: d.Times, Gathered: when(d.Gathered), Former: d.Former, Later: d.Later}
 	for _, c := range d.Causes {
 		x := DossierCause{Code: c.Code, Name: text("cause."+c.Code+".name", nil), Means: text("cause."+c.Code+".means", nil), Likelihood: string(c.Likelihood), Points: c.Points, Missing: c.Missing}
 		for _, r := range c.Reasons {
@@ -223,7 +229,11 @@ func (s *server) dossierRequest(ctx context.Context, in *dossierIn) (*body[Dossi
 		out.Warnings = append(out.Warnings, s.texts.Text(in.Lang, "reputation.warning."+x.Code, x.Args))
 	}
 	for _, x := range r.Ways {
-		out.Ways = append(out.Ways, DossierWay{List: x.List, Zone: x.Zone, Way: string(x.Way), Lookup: x.Lookup, URL: x.URL})
+		way := DossierWay{List: x.List, Zone: x.Zone, Way: string(x.Way), Lookup: x.Lookup, URL: x.URL, Language: x.Lang}
+		for _, f := range x.Fields {
+			way.Fields = append(way.Fields, string(f))
+		}
+		out.Ways = append(out.Ways, way)
 	}
 	return &body[DossierRequest]{out}, nil
 }

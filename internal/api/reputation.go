@@ -42,17 +42,22 @@ type WatchedTarget struct {
 	Days     []WatchedDay  `json:"days,omitempty" doc:"The last 90 days; of one target only"`
 }
 
+// OnList is which list says something, and what.
+type OnList struct {
+	Zone   string   `json:"zone"`
+	List   string   `json:"list"`
+	Runs   string   `json:"operator" doc:"Who runs the list"`
+	Weight int      `json:"weight"`
+	Names  []string `json:"names,omitempty"`
+	Reason string   `json:"reason,omitempty" doc:"The list's own words"`
+}
+
 // WatchedList is what one list says of a target.
 type WatchedList struct {
-	Zone   string     `json:"zone"`
-	List   string     `json:"list"`
-	Runs   string     `json:"operator" doc:"Who runs the list"`
-	Weight int        `json:"weight"`
-	State  string     `json:"state" enum:"listed,clean,unknown,disabled"`
-	Since  *time.Time `json:"since,omitempty"`
-	Codes  []string   `json:"codes,omitempty"`
-	Names  []string   `json:"names,omitempty"`
-	Reason string     `json:"reason,omitempty" doc:"The list's own words"`
+	OnList
+	State string     `json:"state" enum:"listed,clean,unknown,disabled"`
+	Since *time.Time `json:"since,omitempty"`
+	Codes []string   `json:"codes,omitempty"`
 }
 
 // WatchedDay is one day of a target.
@@ -74,17 +79,12 @@ func (t WatchedTargets) nextPage() string { return t.Next }
 
 // WatchEvent is one change.
 type WatchEvent struct {
-	ID      string    `json:"id"`
-	At      time.Time `json:"at"`
-	Target  string    `json:"target"`
-	Event   string    `json:"event" enum:"listed,delisted,changed,unwatched"`
-	Zone    string    `json:"zone"`
-	List    string    `json:"list"`
-	Runs    string    `json:"operator"`
-	Weight  int       `json:"weight"`
-	Names   []string  `json:"names,omitempty"`
-	Reason  string    `json:"reason,omitempty"`
-	Dossier string    `json:"dossier,omitempty"`
+	ID     string    `json:"id"`
+	At     time.Time `json:"at"`
+	Target string    `json:"target"`
+	Event  string    `json:"event" enum:"listed,delisted,changed,unwatched"`
+	OnList
+	Dossier string `json:"dossier,omitempty"`
 }
 
 // WatchEvents are changes, the newest first.
@@ -97,16 +97,11 @@ func (e WatchEvents) nextPage() string { return e.Next }
 
 // Listing is one stay on one list.
 type Listing struct {
-	ID       string     `json:"id"`
-	Target   string     `json:"target"`
-	Zone     string     `json:"zone"`
-	List     string     `json:"list"`
-	Runs     string     `json:"operator"`
-	Weight   int        `json:"weight"`
+	ID     string `json:"id"`
+	Target string `json:"target"`
+	OnList
 	Own      bool       `json:"own" doc:"Of a sending address or a domain of ours; else of an address of a range"`
 	Customer string     `json:"customer,omitempty"`
-	Names    []string   `json:"names,omitempty"`
-	Reason   string     `json:"reason,omitempty"`
 	Since    time.Time  `json:"since"`
 	Answered time.Time  `json:"answered" doc:"Last answer of the list about it"`
 	Until    *time.Time `json:"until,omitempty" doc:"Absent: it lasts"`
@@ -207,7 +202,7 @@ func watchedTarget(t reputation.Target) WatchedTarget {
 		out.Roles = append(out.Roles, string(r))
 	}
 	for _, z := range t.Zones {
-		out.Lists = append(out.Lists, WatchedList{Zone: z.Zone, List: z.List, Runs: z.Operator, Weight: z.Weight, State: string(z.State), Since: when(z.Since), Codes: z.Codes, Names: z.Names, Reason: z.Reason})
+		out.Lists = append(out.Lists, WatchedList{OnList: OnList{z.Zone, z.List, z.Operator, z.Weight, z.Names, z.Reason}, State: string(z.State), Since: when(z.Since), Codes: z.Codes})
 	}
 	return out
 }
@@ -300,7 +295,7 @@ func (s *server) listListings(ctx context.Context, in *listingsIn) (*body[Listin
 }
 
 func listingOf(l reputation.Listing) Listing {
-	return Listing{ID: l.ID, Target: l.Target, Zone: l.Zone, List: l.List, Runs: l.Operator, Weight: l.Weight, Own: l.Own, Customer: l.Customer, Names: slices.Clone(l.Names), Reason: l.Reason, Since: l.Since,
+	return Listing{ID: l.ID, Target: l.Target, OnList: OnList{l.Zone, l.List, l.Operator, l.Weight, slices.Clone(l.Names), l.Reason}, Own: l.Own, Customer: l.Customer, Since: l.Since,
 		Answered: l.Answered, Until: when(l.Until), Dossier: l.Dossier}
 }
 
@@ -320,7 +315,7 @@ func (s *server) listWatchEvents(ctx context.Context, in *watchEventsIn) (*body[
 	}
 	out := WatchEvents{Events: []WatchEvent{}, Next: x.Next}
 	for _, e := range x.Events {
-		out.Events = append(out.Events, WatchEvent{ID: e.ID, At: e.At, Target: e.Target, Event: string(e.Kind), Zone: e.Zone, List: e.List, Runs: e.Operator, Weight: e.Weight, Names: e.Names, Reason: e.Text, Dossier: e.Dossier})
+		out.Events = append(out.Events, WatchEvent{ID: e.ID, At: e.At, Target: e.Target, Event: string(e.Kind), OnList: OnList{e.Zone, e.List, e.Operator, e.Weight, e.Names, e.Text}, Dossier: e.Dossier})
 	}
 	return &body[WatchEvents]{out}, nil
 }

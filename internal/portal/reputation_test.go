@@ -35,7 +35,7 @@ func TestReputationPages(t *testing.T) {
 		target, err = w.Target(t.Context(), "shop.example.test")
 		return err == nil && target.Customer == "shop"
 	})
-	if page := operator.get(t, "/o/reputation"); !strings.Contains(page, target.Name) || !strings.Contains(page, "Blocklists") || !strings.Contains(page, "Ours that were listed, in the last 90 days") {
+	if page := operator.get(t, "/o/reputation"); !strings.Contains(page, target.Name) || !strings.Contains(page, "Blocklists") || !strings.Contains(page, "Listings of our addresses and domains, last 90 days") {
 		t.Errorf("%s", page)
 	}
 	if page := operator.get(t, "/o"); !strings.Contains(page, "On blocklists") {
