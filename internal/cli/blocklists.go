@@ -107,12 +107,25 @@ func (c *command) oneBlocklist(text, lang string) error {
 	return fmt.Errorf("the directory has no list %q; docs/operator/blocklists.md holds all of them", text)
 }
 
+// accessWords and wayWords are the French of words that the directory has as codes; in English the code is the word.
+var (
+	accessWords = map[string]dnsbl.Text{"free": {EN: "free", FR: "libre"}, "key": {EN: "key", FR: "clé"}, "registration": {EN: "registration", FR: "enregistrement"}, "web": {EN: "web", FR: "page web"}}
+	wayWords    = map[string]dnsbl.Text{"self": {EN: "self", FR: "par soi-même"}, "form": {EN: "form", FR: "formulaire"}, "expires": {EN: "expires", FR: "expire de lui-même"},
+		"owner": {EN: "owner", FR: "par le titulaire du réseau ou du domaine"}, "none": {EN: "none", FR: "aucune"}}
+)
+
 func (c *command) printBlocklist(l dnsbl.List, lang string) error {
 	word := func(t dnsbl.Text) string {
 		if lang == locale.French {
-			return t.FR
+			return locale.Typeset(t.FR)
 		}
 		return t.EN
+	}
+	named := func(words map[string]dnsbl.Text, name string) string {
+		if t, ok := words[name]; ok && lang == locale.French {
+			return word(t)
+		}
+		return name
 	}
 	label := map[string][]string{
 		"en": {"Zone", "Operator", "Lists", "Weight", "Evidence", "Access", "Terms", "Budget", "Look-up", "Answer", "Way out", "Before", "How", "Takes", "never pay"},
@@ -120,13 +133,17 @@ func (c *command) printBlocklist(l dnsbl.List, lang string) error {
 	}[lang]
 	if c.json {
 		d := l.Delisting
-		return c.object(map[string]any{"name": l.Name, "zone": l.Zone, "operator": l.Operator, "what": word(l.What), "weight": l.Weight, "evidence": l.Evidence, "access": l.Access, "terms": l.Terms,
+		return c.object(map[string]any{"name": l.Name, "zone": l.Zone, "operator": l.Operator, "what": word(l.What), "weight": l.Weight, "evidence": l.Evidence, "access": l.Access, "terms": word(l.Terms),
 			"per_day": l.Budget.PerDay, "per_second": l.Budget.PerSecond, "url": l.LookupURL, "allow": l.Allow,
 			"delisting": map[string]any{"way": d.Way, "url": d.URL, "before": word(d.Before), "how": word(d.How), "takes": word(d.Takes), "text": d.Text, "fields": d.Fields, "language": d.Lang, "never_pay": d.NeverPay}})
 	}
-	pairs := []any{l.Name, cell{text: word(l.What), style: bold}, label[0], l.Zone, label[1], l.Operator, label[3], fmt.Sprint(l.Weight), label[4], string(l.Evidence), label[5], string(l.Access), label[6], l.Terms}
+	pairs := []any{l.Name, cell{text: word(l.What), style: bold}, label[0], l.Zone, label[1], l.Operator, label[3], fmt.Sprint(l.Weight), label[4], string(l.Evidence), label[5], named(accessWords, string(l.Access)), label[6], word(l.Terms)}
 	if l.Budget.PerDay > 0 {
-		pairs = append(pairs, label[7], fmt.Sprintf("%d/d, %g/s", l.Budget.PerDay, l.Budget.PerSecond))
+		budget := fmt.Sprintf("%d/d, %g/s", l.Budget.PerDay, l.Budget.PerSecond)
+		if lang == locale.French {
+			budget = locale.Number(lang, float64(l.Budget.PerDay)) + "/j, " + locale.Number(lang, l.Budget.PerSecond) + "/s"
+		}
+		pairs = append(pairs, label[7], budget)
 	}
 	pairs = append(pairs, label[8], l.LookupURL)
 	for _, x := range l.Codes {
@@ -137,7 +154,7 @@ func (c *command) printBlocklist(l dnsbl.List, lang string) error {
 		pairs = append(pairs, label[9], answer)
 	}
 	d := l.Delisting
-	way := string(d.Way)
+	way := named(wayWords, string(d.Way))
 	if d.NeverPay {
 		way += ", " + label[14]
 	}

@@ -119,8 +119,8 @@ func blocked() []Code {
 }
 
 func spamhaus() []List {
-	const terms = "non-commercial, below 100,000 SMTP connections and 300,000 questions a day on the public mirrors; otherwise a DQS key; " +
-		"public resolvers are refused"
+	terms := Text{"non-commercial, below 100,000 SMTP connections and 300,000 questions a day on the public mirrors; otherwise a DQS key; public resolvers are refused",
+		"non commercial, moins de 100 000 connexions SMTP et 300 000 questions par jour sur les miroirs publics ; sinon une clé DQS ; les résolveurs publics sont refusés"}
 	const url = "https://check.spamhaus.org/"
 	refusals := []Code{
 		code("127.255.255.252", "typo", "zone misspelt", "nom de zone mal écrit"),
@@ -179,24 +179,24 @@ func ipLists() []List {
 	return []List{
 		{Name: "SpamCop", Zone: "bl.spamcop.net", Kinds: IP4, Codes: listed(), Weight: 3, Default: true, TestListed: testPoint,
 			What:      Text{"addresses reported by users and traps; expires when reports stop", "adresses signalées par des usagers et des pièges ; s'efface quand les signalements cessent"},
-			LookupURL: "https://www.spamcop.net/bl.shtml", Terms: "free; no removal on request, listings run out"},
+			LookupURL: "https://www.spamcop.net/bl.shtml", Terms: Text{"free; no removal on request, listings run out", "libre ; pas de retrait sur demande, les inscriptions expirent"}},
 		{Name: "Barracuda BRBL", Zone: "b.barracudacentral.org", Kinds: IP4, Codes: listed(), Weight: 4, Access: Registration, TestListed: testPoint,
 			What:      Text{"sources of spam seen by Barracuda", "sources de spam vues par Barracuda"},
 			LookupURL: "https://www.barracudacentral.org/lookups", DelistURL: "https://www.barracudacentral.org/rbl/removal-request",
-			Terms: "free after registering the address of the resolver; others get no useful answer"},
+			Terms: Text{"free after registering the address of the resolver; others get no useful answer", "libre après enregistrement de l'adresse du résolveur ; les autres n'ont pas de réponse utile"}},
 		{Name: "Barracuda BRBL (bb)", Zone: "bb.barracudacentral.org", Kinds: IP4, Codes: listed(), Weight: 3, Access: Registration, TestListed: testPoint,
 			What: Text{"variant of BRBL", "variante de BRBL"}, PartOf: "b.barracudacentral.org",
 			LookupURL: "https://www.barracudacentral.org/lookups", DelistURL: "https://www.barracudacentral.org/rbl/removal-request"},
 		{Name: "PSBL", Zone: "psbl.surriel.com", Traps: true, Kinds: IP4, Codes: listed(), Weight: 3, Default: true, TestListed: testPoint,
 			What:      Text{"addresses that wrote to spam traps", "adresses qui ont écrit à des pièges"},
-			LookupURL: "https://psbl.org/", DelistURL: "https://psbl.org/", Terms: "free; removal by oneself"},
+			LookupURL: "https://psbl.org/", DelistURL: "https://psbl.org/", Terms: Text{"free; removal by oneself", "libre ; retrait par soi-même"}},
 		{Name: "Mailspike", Zone: "bl.mailspike.net", Kinds: IP4, Weight: 3, Default: true, TestListed: testPoint,
 			What: Text{"worst reputations and outbreaks of the hour", "pires réputations et vagues de l'heure"},
 			Codes: []Code{code("127.0.0.2", "zero-hour", "outbreak in the last hours", "vague de spam des dernières heures"),
 				code("127.0.0.10", "L5", "worst reputation", "pire réputation"), code("127.0.0.11", "L4", "very bad reputation", "très mauvaise réputation"),
 				code("127.0.0.12", "L3", "bad reputation", "mauvaise réputation"), code("127.0.0.13", "L2", "suspicious behaviour", "comportement suspect")},
 			LookupURL: "https://www.mailspike.org/", DelistURL: "https://www.mailspike.org/",
-			Terms: "below 100,000 messages and questions a day, non-commercial; removal by oneself takes 6 to 36 hours"},
+			Terms: Text{"below 100,000 messages and questions a day, non-commercial; removal by oneself takes 6 to 36 hours", "moins de 100 000 messages et questions par jour, non commercial ; le retrait par soi-même prend 6 à 36 heures"}},
 		{Name: "Mailspike Z", Zone: "z.mailspike.net", Kinds: IP4, Weight: 2, PartOf: "bl.mailspike.net", TestListed: testPoint,
 			What: Text{"outbreaks of the hour", "vagues de l'heure"}, Codes: []Code{code("127.0.0.2", "zero-hour", "outbreak in the last hours", "vague de spam des dernières heures")},
 			LookupURL: "https://www.mailspike.org/"},
@@ -210,20 +210,20 @@ func ipLists() []List {
 				{Pattern: "127.0.0.1-26", Bit: 8, Name: "attachment", Meaning: Text{"suspicious attachments", "pièces jointes suspectes"}},
 				{Pattern: "127.0.0.1-26", Bit: 16, Name: "score", Meaning: Text{"low Sender Score", "Sender Score bas"}},
 			},
-			LookupURL: "https://senderscore.org/blocklistlookup/", Terms: "account and registered resolver; others always get 127.255.255.255"},
+			LookupURL: "https://senderscore.org/blocklistlookup/", Terms: Text{"account and registered resolver; others always get 127.255.255.255", "compte et résolveur enregistré ; les autres reçoivent toujours 127.255.255.255"}},
 		{Name: "SEM-BLACK", Zone: "bl.spameatingmonkey.net", Kinds: IP4, Codes: listed(), Weight: 2, TestListed: testPoint,
-			What: Text{"sources of spam", "sources de spam"}, LookupURL: "https://spameatingmonkey.com/", Terms: "free, limited"},
+			What: Text{"sources of spam", "sources de spam"}, LookupURL: "https://spameatingmonkey.com/", Terms: Text{"free, limited", "libre, limité"}},
 		{Name: "SEM-IPV6", Zone: "bl.ipv6.spameatingmonkey.net", Kinds: IP6, Codes: listed(), Weight: 2,
-			What: Text{"sources of spam, IPv6", "sources de spam, IPv6"}, LookupURL: "https://spameatingmonkey.com/", Terms: "free, limited"},
+			What: Text{"sources of spam, IPv6", "sources de spam, IPv6"}, LookupURL: "https://spameatingmonkey.com/", Terms: Text{"free, limited", "libre, limité"}},
 		{Name: "SEM-BACKSCATTER", Zone: "backscatter.spameatingmonkey.net", Kinds: IP4, Codes: listed(), Weight: 1, TestListed: testPoint,
 			What: Text{"senders of backscatter", "émetteurs de rétrodiffusion"}, LookupURL: "https://spameatingmonkey.com/"},
 		{Name: "virusfree.cz", Zone: "bip.virusfree.cz", Kinds: IP4 | IP6, Codes: listed(), Weight: 2,
 			What: Text{"machines of botnets", "machines de botnets"}, LookupURL: "https://virusfree.cz/"},
 		{Name: "blocklist.de", Zone: "bl.blocklist.de", Kinds: IP4, Codes: anyCode(), Weight: 3, TestListed: testPoint,
 			What:      Text{"attacks on mail, SSH and web logins", "attaques contre le courriel, SSH et les accès web"},
-			LookupURL: "https://www.blocklist.de/", DelistURL: "https://www.blocklist.de/en/delist.html", Terms: "free; a sign of compromise more than of spam"},
+			LookupURL: "https://www.blocklist.de/", DelistURL: "https://www.blocklist.de/en/delist.html", Terms: Text{"free; a sign of compromise more than of spam", "libre ; signe de compromission plus que de spam"}},
 		{Name: "DroneBL", Zone: "dnsbl.dronebl.org", Kinds: IP4 | IP6, Weight: 2, TestListed: testPoint,
-			What: Text{"drones, proxies, brute force", "drones, proxys, force brute"}, LookupURL: "https://dronebl.org/lookup", Terms: "free, commercial use included",
+			What: Text{"drones, proxies, brute force", "drones, proxys, force brute"}, LookupURL: "https://dronebl.org/lookup", Terms: Text{"free, commercial use included", "libre, usage commercial compris"},
 			Codes: []Code{code("127.0.0.3", "irc-drone", "IRC drone", "drone IRC"), code("127.0.0.5", "ddos-drone", "DDoS drone", "drone de déni de service"),
 				code("127.0.0.6", "web-exploit", "exploited web page", "page web exploitée"), code("127.0.0.8", "socks", "SOCKS proxy", "proxy SOCKS"),
 				code("127.0.0.9", "http-proxy", "HTTP proxy", "proxy HTTP"), code("127.0.0.10", "router", "exploited router", "routeur exploité"),
@@ -234,16 +234,16 @@ func ipLists() []List {
 			Codes: []Code{neutral("127.0.0.1", "white", "good", "bon"), code("127.0.0.2", "black", "source of spam", "source de spam"),
 				neutral("127.0.0.3", "yellow", "mixed", "mêlé"), neutral("127.0.0.4", "brown", "doubtful", "douteux"), neutral("127.0.0.5", "nobl", "not to be listed", "à ne pas inscrire")}},
 		{Name: "SPFBL", Zone: "dnsbl.spfbl.net", Kinds: IP4 | IP6, Weight: 1,
-			What: Text{"complaints", "plaintes"}, LookupURL: "https://spfbl.net/", Terms: "one question in 100 ms; for scoring only; REFUSED over the limit; removal may cost a fee",
+			What: Text{"complaints", "plaintes"}, LookupURL: "https://spfbl.net/", Terms: Text{"one question in 100 ms; for scoring only; REFUSED over the limit; removal may cost a fee", "une question toutes les 100 ms ; pour une notation seulement ; REFUSED au-delà ; le retrait peut être payant"},
 			Codes: []Code{code("127.0.0.2", "spam", "confirmed spam", "spam confirmé"),
 				neutral("127.0.0.3", "suspicious", "suspicious or badly configured", "suspect ou mal configuré"),
 				neutral("127.0.0.4", "residential", "not a mail server", "pas un serveur de courriel")}},
 		{Name: "S5H", Zone: "all.s5h.net", Traps: true, Kinds: IP4, Codes: listed(), Weight: 1, TestListed: testPoint, What: Text{"spam traps", "pièges à spam"}},
 		{Name: "0SPAM", Zone: "bl.0spam.org", Kinds: IP4, Codes: anyCode(), Weight: 1, What: Text{"bad hosts", "mauvais hôtes"}, LookupURL: "https://0spam.org/"},
 		{Name: "NordSpam", Zone: "bl.nordspam.com", Traps: true, Kinds: IP4 | IP6, Codes: listed(), Weight: 1, TestListed: testPoint,
-			What: Text{"Nordic spam traps", "pièges à spam nordiques"}, LookupURL: "https://www.nordspam.com/", Terms: "free"},
+			What: Text{"Nordic spam traps", "pièges à spam nordiques"}, LookupURL: "https://www.nordspam.com/", Terms: Text{"free", "libre"}},
 		{Name: "Suomispam", Zone: "bl.suomispam.net", Kinds: IP4 | IP6, Codes: listed(), Weight: 1, TestListed: testPoint,
-			What: Text{"spam in Finnish", "spam finnois"}, LookupURL: "https://suomispam.net/", Terms: "free"},
+			What: Text{"spam in Finnish", "spam finnois"}, LookupURL: "https://suomispam.net/", Terms: Text{"free", "libre"}},
 		{Name: "SWINOG", Zone: "spamrbl.swinog.ch", Traps: true, Kinds: IP4, Codes: anyCode(), Weight: 1, TestListed: testPoint,
 			What: Text{"Swiss spam traps", "pièges à spam suisses"}, LookupURL: "https://antispam.imp.ch/"},
 		{Name: "GBUdb Truncate", Zone: "truncate.gbudb.net", Kinds: IP4, Codes: listed(), Weight: 1, TestListed: testPoint,
@@ -254,9 +254,9 @@ func ipLists() []List {
 			What: Text{"sensors of a hosting company", "capteurs d'un hébergeur"}, LookupURL: "https://www.interserver.net/"},
 		{Name: "abuse.ro", Zone: "rbl.abuse.ro", Kinds: IP4, Codes: anyCode(), Weight: 1, What: Text{"abuse seen in Romania", "abus vus en Roumanie"}, LookupURL: "https://abuse.ro/"},
 		{Name: "ivmSIP", Zone: "ivmsip.invaluement.com", Kinds: IP4, Codes: listed(), Weight: 3, Access: Registration,
-			What: Text{"snowshoe senders", "expéditeurs en ordre dispersé"}, LookupURL: "https://www.invaluement.com/lookup/", Terms: "subscription; without it the zone gives nothing"},
+			What: Text{"snowshoe senders", "expéditeurs en ordre dispersé"}, LookupURL: "https://www.invaluement.com/lookup/", Terms: Text{"subscription; without it the zone gives nothing", "abonnement ; sans lui, la zone ne donne rien"}},
 		{Name: "ivmSIP24", Zone: "ivmsip24.invaluement.com", Kinds: IP4, Codes: listed(), Weight: 3, Access: Registration,
-			What: Text{"ranges of snowshoe senders", "plages d'expéditeurs en ordre dispersé"}, LookupURL: "https://www.invaluement.com/lookup/", Terms: "subscription; without it the zone gives nothing"},
+			What: Text{"ranges of snowshoe senders", "plages d'expéditeurs en ordre dispersé"}, LookupURL: "https://www.invaluement.com/lookup/", Terms: Text{"subscription; without it the zone gives nothing", "abonnement ; sans lui, la zone ne donne rien"}},
 	}
 }
 
@@ -265,14 +265,14 @@ func rangeLists() []List {
 	const uce = "https://www.uceprotect.net/en/rblcheck.php"
 	return []List{
 		{Name: "UCEPROTECT-1", Zone: "dnsbl-1.uceprotect.net", Traps: true, Kinds: IP4, Codes: listed(), Weight: 2, TestListed: testPoint, LookupURL: uce,
-			What: Text{"single addresses that hit traps", "adresses isolées tombées dans des pièges"}, Terms: "free; expires after 7 days"},
+			What: Text{"single addresses that hit traps", "adresses isolées tombées dans des pièges"}, Terms: Text{"free; expires after 7 days", "libre ; expire après 7 jours"}},
 		{Name: "UCEPROTECT-2", Zone: "dnsbl-2.uceprotect.net", Kinds: IP4, Codes: listed(), TestListed: testPoint, LookupURL: uce,
-			What: Text{"ranges with several addresses in level 1", "plages ayant plusieurs adresses au niveau 1"}, Terms: "free; never a reason for alarm alone"},
+			What: Text{"ranges with several addresses in level 1", "plages ayant plusieurs adresses au niveau 1"}, Terms: Text{"free; never a reason for alarm alone", "libre ; jamais une raison de s'alarmer à elle seule"}},
 		{Name: "UCEPROTECT-3", Zone: "dnsbl-3.uceprotect.net", Kinds: IP4, Codes: listed(), TestListed: testPoint, LookupURL: uce,
-			What: Text{"whole networks", "réseaux entiers"}, Terms: "free; never a reason for alarm alone"},
+			What: Text{"whole networks", "réseaux entiers"}, Terms: Text{"free; never a reason for alarm alone", "libre ; jamais une raison de s'alarmer à elle seule"}},
 		{Name: "Backscatterer", Zone: "ips.backscatterer.org", Kinds: IP4, Codes: listed(), TestListed: testPoint,
 			What:      Text{"senders of backscatter and callouts", "émetteurs de rétrodiffusion et de vérifications"},
-			LookupURL: "https://www.backscatterer.org/", Terms: "free; reject at RCPT rather than bounce; expires after 28 days"},
+			LookupURL: "https://www.backscatterer.org/", Terms: Text{"free; reject at RCPT rather than bounce; expires after 28 days", "libre ; refuser au RCPT plutôt que renvoyer un avis ; expire après 28 jours"}},
 		{Name: "EFnet RBL", Zone: "rbl.efnetrbl.org", Kinds: IP4, Codes: []Code{code("127.0.0.1-5", "listed", "proxy, Tor or drone", "proxy, Tor ou drone")},
 			What: Text{"proxies, Tor and drones seen on IRC", "proxys, Tor et drones vus sur IRC"}, LookupURL: "https://rbl.efnetrbl.org/"},
 		{Name: "dan.me.uk Tor", Zone: "tor.dan.me.uk", Kinds: IP4, Codes: []Code{code("127.0.0.100", "tor", "Tor node", "nœud Tor")},
@@ -284,7 +284,8 @@ func rangeLists() []List {
 }
 
 func spamrats() []List {
-	const url, terms = "https://www.spamrats.com/removal.php", "free key recommended; resolvers without PTR are refused with other answers"
+	const url = "https://www.spamrats.com/removal.php"
+	terms := Text{"free key recommended; resolvers without PTR are refused with other answers", "clé gratuite recommandée ; les résolveurs sans PTR sont refusés par d'autres réponses"}
 	dyna := code("127.0.0.36", "dyna", "dynamic or generic reverse name", "nom inverse dynamique ou générique")
 	noptr := code("127.0.0.37", "noptr", "no reverse name", "aucun nom inverse")
 	spam := code("127.0.0.38", "spam", "abusive sender", "expéditeur abusif")
@@ -310,7 +311,8 @@ func spamrats() []List {
 }
 
 func abusix() []List {
-	const url, terms = "https://lookup.abusix.com/", "free key for small sites; without a key the zone gives no answer"
+	const url = "https://lookup.abusix.com/"
+	terms := Text{"free key for small sites; without a key the zone gives no answer", "clé gratuite pour les petits sites ; sans clé, la zone ne répond pas"}
 	black := []Code{code("127.0.0.2", "trap", "wrote to spam traps", "a écrit à des pièges"), code("127.0.0.3", "heuristic", "behaves like a source of spam", "se comporte comme une source de spam"),
 		code("127.0.0.200", "manual", "listed by hand", "inscrit à la main")}
 	exploit := []Code{code("127.0.0.4", "exploit", "compromised machine", "machine compromise")}

@@ -13,16 +13,16 @@ func allowLists() []List {
 	}
 	all := []List{
 		{Name: "DNSWL", Zone: "list.dnswl.org", Kinds: IP4 | IP6, Codes: trust, Refusals: refused, Weight: 2, Default: true,
-			What: Text{"trusted senders", "expéditeurs de confiance"}, LookupURL: "https://www.dnswl.org/s/", Terms: "limited; excess is blocked; register your own addresses"},
+			What: Text{"trusted senders", "expéditeurs de confiance"}, LookupURL: "https://www.dnswl.org/s/", Terms: Text{"limited; excess is blocked; register your own addresses", "limité ; l'excès est bloqué ; enregistrez vos propres adresses"}},
 		{Name: "DNSWL DKIM", Zone: "dwl.dnswl.org", Kinds: Domain, Codes: trust, Refusals: refused, Weight: 1,
-			What: Text{"trusted DKIM domains", "domaines DKIM de confiance"}, LookupURL: "https://www.dnswl.org/s/", Terms: "as list.dnswl.org"},
+			What: Text{"trusted DKIM domains", "domaines DKIM de confiance"}, LookupURL: "https://www.dnswl.org/s/", Terms: Text{"as list.dnswl.org", "comme list.dnswl.org"}},
 		{Name: "Mailspike WL", Zone: "wl.mailspike.net", Kinds: IP4, Weight: 1, What: Text{"good reputations", "bonnes réputations"}, LookupURL: "https://www.mailspike.org/",
 			Codes: []Code{code("127.0.0.17", "H2", "fair reputation", "réputation correcte"), code("127.0.0.18", "H3", "good reputation", "bonne réputation"),
 				code("127.0.0.19", "H4", "very good reputation", "très bonne réputation"), code("127.0.0.20", "H5", "excellent reputation", "excellente réputation")}},
 		{Name: "Validity Certified", Zone: "sa-trusted.bondedsender.org", Kinds: IP4, Codes: anyCode(), Weight: 1, Access: Registration,
-			What: Text{"certified senders", "expéditeurs certifiés"}, LookupURL: "https://www.validity.com/", Terms: "account and registered resolver"},
+			What: Text{"certified senders", "expéditeurs certifiés"}, LookupURL: "https://www.validity.com/", Terms: Text{"account and registered resolver", "compte et résolveur enregistré"}},
 		{Name: "Validity Safe", Zone: "sa-accredit.habeas.com", Kinds: IP4, Codes: anyCode(), Weight: 1, Access: Registration,
-			What: Text{"accredited senders", "expéditeurs accrédités"}, LookupURL: "https://www.validity.com/", Terms: "account and registered resolver"},
+			What: Text{"accredited senders", "expéditeurs accrédités"}, LookupURL: "https://www.validity.com/", Terms: Text{"account and registered resolver", "compte et résolveur enregistré"}},
 		{Name: "ISIPP IADB", Zone: "iadb.isipp.com", Kinds: IP4, Weight: 1, What: Text{"accreditation (paid)", "accréditation (payante)"}, LookupURL: "https://www.isipp.com/",
 			Codes: []Code{code("127.0.0.1-2", "listed", "accredited", "accrédité"), neutral("127.2.255.1-5", "attribute", "attribute of the sender", "attribut de l'expéditeur"),
 				neutral("127.3.100.*", "attribute", "attribute of the sender", "attribut de l'expéditeur")}},
@@ -46,7 +46,7 @@ func scoreLists() []List {
 		{Name: "Sender Score", Zone: "score.senderscore.com", Kinds: IP4, Weight: 2, Access: Registration, What: Text{"score 0 to 100 in the last octet", "note de 0 à 100 dans le dernier octet"},
 			Codes:     []Code{neutral("127.0.4.0-100", "score", "Sender Score", "Sender Score")},
 			Refusals:  []Code{code("127.0.4.127", "excess", "too many questions", "trop de questions")},
-			LookupURL: "https://senderscore.org/", Terms: "account and registered resolver"},
+			LookupURL: "https://senderscore.org/", Terms: Text{"account and registered resolver", "compte et résolveur enregistré"}},
 		{Name: "DKIMWL", Zone: "lookup.dkimwl.org", Kinds: Domain, Weight: 1, What: Text{"reputation of DKIM domains", "réputation de domaines DKIM"},
 			Codes: []Code{neutral("127.*.*.0-5", "score", "0 bad to 5 high", "de 0 (mauvais) à 5 (haut)")}, LookupURL: "https://dkimwl.org/"},
 	}
@@ -72,20 +72,20 @@ func domainLists() []List {
 			What: Text{"domains in links of spam", "domaines des liens de spam"},
 			Codes: []Code{bit(4, "DM", "disposable mail domain", "domaine d'adresses jetables"), bit(8, "PH", "phishing", "hameçonnage"), bit(16, "MW", "malware", "logiciels malveillants"),
 				bit(32, "CT", "click tracker", "suivi de clics"), bit(64, "ABUSE", "spam and other abuse", "spam et autres abus"), bit(128, "CR", "cracked site", "site piraté")},
-			LookupURL: "https://surbl.org/surbl-analysis", DelistURL: "https://surbl.org/surbl-analysis", Terms: "free for small sites"},
+			LookupURL: "https://surbl.org/surbl-analysis", DelistURL: "https://surbl.org/surbl-analysis", Terms: Text{"free for small sites", "libre pour les petits sites"}},
 		{Name: "URIBL", Zone: "multi.uribl.com", Kinds: Domain, Weight: 4, Default: true, Registrable: true, Refusals: blocked(), TestListed: testPoint,
 			What: Text{"domains in links of spam; only black scores", "domaines des liens de spam ; seul black compte"}, Codes: []Code{black, grey, red},
-			LookupURL: "https://lookup.uribl.com/", DelistURL: "https://admin.uribl.com/", Terms: "low volume; public resolvers are refused"},
+			LookupURL: "https://lookup.uribl.com/", DelistURL: "https://admin.uribl.com/", Terms: Text{"low volume; public resolvers are refused", "faible volume ; les résolveurs publics sont refusés"}},
 		single("black.uribl.com", black), single("grey.uribl.com", grey), single("red.uribl.com", red),
 		{Name: "SEM-URI", Zone: "uribl.spameatingmonkey.net", Kinds: Domain, Weight: 3, Registrable: true, What: Text{"domains of spam", "domaines de spam"},
 			Codes: []Code{bit(2, "listed", "domain of spam", "domaine de spam")}, LookupURL: "https://spameatingmonkey.com/"},
 		fresh, fresh10, fresh15,
 		{Name: "NordSpam DBL", Zone: "dbl.nordspam.com", Kinds: Domain, Codes: listed(), Weight: 1, Registrable: true, What: Text{"domains of spam", "domaines de spam"},
-			LookupURL: "https://www.nordspam.com/", Terms: "free"},
+			LookupURL: "https://www.nordspam.com/", Terms: Text{"free", "libre"}},
 		{Name: "abuse.ro URI", Zone: "uribl.abuse.ro", Kinds: Domain, Codes: anyCode(), Weight: 1, Registrable: true, What: Text{"abuse seen in Romania", "abus vus en Roumanie"},
 			LookupURL: "https://abuse.ro/"},
 		{Name: "ivmURI", Zone: "ivmuri.invaluement.com", Kinds: Domain, Codes: listed(), Weight: 3, Access: Registration, Registrable: true, What: Text{"domains of snowshoe senders", "domaines d'expéditeurs en ordre dispersé"},
-			LookupURL: "https://www.invaluement.com/lookup/", Terms: "subscription; without it the zone gives nothing"},
+			LookupURL: "https://www.invaluement.com/lookup/", Terms: Text{"subscription; without it the zone gives nothing", "abonnement ; sans lui, la zone ne donne rien"}},
 		fmb("bl", "domains with trouble", "domaines à problèmes"), fmb("nsbl", "bad name servers", "mauvais serveurs de noms"), fmb("short", "shorteners", "raccourcisseurs de liens"),
 		{Name: "fmb.la fresh", Zone: "fresh.fmb.la", Kinds: Domain, Weight: 1, Registrable: true, What: Text{"new domains", "domaines nouveaux"}, LookupURL: "https://fmb.la/",
 			Codes: []Code{neutral("127.2.0.2", "2days", "domain seen for two days", "domaine vu depuis deux jours"), neutral("127.2.0.14", "14days", "domain seen for 14 days", "domaine vu depuis 14 jours"),
@@ -102,8 +102,8 @@ func hashLists() []List {
 		{Name: "MSBL EBL", Zone: "ebl.msbl.org", Kinds: Hash, Weight: 4, What: Text{"SHA-1 of addresses that scams want answers at", "SHA-1 d'adresses de réponse d'escroqueries"},
 			Codes:     []Code{code("127.0.0.2-3", "listed", "address used by scams", "adresse d'escroquerie"), neutral("127.0.1.2-3", "grey", "doubtful address", "adresse douteuse")},
 			LookupURL: "https://msbl.org/"},
-		{Name: "rspamd URIBL", Zone: "uribl.rspamd.com", Kinds: Hash, Codes: listed(), Weight: 2, What: Text{"hashed domains", "domaines hachés"}, Terms: "for users of rspamd"},
-		{Name: "rspamd email", Zone: "email.rspamd.com", Kinds: Hash, Codes: listed(), Weight: 2, What: Text{"hashed addresses", "adresses hachées"}, Terms: "for users of rspamd"},
+		{Name: "rspamd URIBL", Zone: "uribl.rspamd.com", Kinds: Hash, Codes: listed(), Weight: 2, What: Text{"hashed domains", "domaines hachés"}, Terms: Text{"for users of rspamd", "pour les utilisateurs de rspamd"}},
+		{Name: "rspamd email", Zone: "email.rspamd.com", Kinds: Hash, Codes: listed(), Weight: 2, What: Text{"hashed addresses", "adresses hachées"}, Terms: Text{"for users of rspamd", "pour les utilisateurs de rspamd"}},
 	}
 }
 
@@ -174,7 +174,7 @@ func webLists() []List {
 			LookupURL: "https://sendertool.vadesecure.com/"},
 	}
 	for i := range all {
-		all[i].Kinds, all[i].Access, all[i].Terms = IP4|IP6, Web, "no zone: seen in refusals, looked up on the page"
+		all[i].Kinds, all[i].Access, all[i].Terms = IP4|IP6, Web, Text{"no zone: seen in refusals, looked up on the page", "pas de zone : vue dans des refus, consultée sur la page"}
 	}
 	return all
 }

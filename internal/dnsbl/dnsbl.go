@@ -140,7 +140,7 @@ type List struct {
 	DelistURL  string // where a person asks for removal; "" when there is no way or it is LookupURL
 	Access     Access
 	Registered bool   // set by the caller when Access is Registration and the resolver is registered
-	Terms      string // limits and conditions of use, English
+	Terms      Text   // limits and conditions of use
 	Budget     Budget // what the terms come to; a zero field: no bound is known
 	// RefusesRcode: the operator refuses resolvers with the DNS response code REFUSED, which elsewhere says nothing about a list.
 	RefusesRcode bool

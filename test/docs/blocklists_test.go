@@ -197,7 +197,7 @@ func blocklistTable(lang string) string {
 		if l.Budget.PerSecond > 0 {
 			budget = append(budget, fmt.Sprintf(words["second"], l.Budget.PerSecond))
 		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %d | %s | %s | %s | %s | %s |\n", name, l.Zone, cell(in(lang, l.What)), l.Weight, l.Evidence, words[string(l.Access)], asked, strings.Join(budget, ", "), cell(l.Terms))
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %d | %s | %s | %s | %s | %s |\n", name, l.Zone, cell(in(lang, l.What)), l.Weight, l.Evidence, words[string(l.Access)], asked, strings.Join(budget, ", "), cell(in(lang, l.Terms)))
 	}
 	return b.String()
 }
