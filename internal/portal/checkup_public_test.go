@@ -22,6 +22,9 @@ func TestPublicCheckup(t *testing.T) {
 		t.Fatal(err)
 	}
 	stranger, other := g.visitor("198.51.100.7"), g.visitor("198.51.100.8")
+	if first := stranger.ask(t, "GET", "/", nil); !strings.Contains(first.body, `<a href="/check`) {
+		t.Errorf("the first page does not lead there: %s", first.body)
+	}
 	form := stranger.ask(t, "GET", "/check", nil)
 	if form.status != http.StatusOK || !strings.Contains(form.body, `<form method="get"`) || !strings.Contains(form.header.Get("X-Robots-Tag"), "noindex") || strings.Contains(form.body, "points of 100") {
 		t.Fatalf("form: %d %s", form.status, form.body)

@@ -200,6 +200,7 @@ type startPage struct {
 	page
 	Pages  []page
 	SignIn bool // there is a sign-in
+	Check  bool // anybody may check a domain
 }
 
 func (s *site) start(w http.ResponseWriter, r *http.Request) {
@@ -209,7 +210,7 @@ func (s *site) start(w http.ResponseWriter, r *http.Request) {
 	}
 	p := s.page(r, locale.Match(r.Header.Get("Accept-Language")))
 	p.Title = p.T("start.title", "Host", s.o.Hostname)
-	s.render(w, http.StatusOK, "start.html", startPage{page: p, Pages: []page{p.In(p.Lang), p.In(p.OtherLang())}, SignIn: s.o.Users != nil})
+	s.render(w, http.StatusOK, "start.html", startPage{page: p, Pages: []page{p.In(p.Lang), p.In(p.OtherLang())}, SignIn: s.o.Users != nil, Check: s.o.PublicChecker != nil})
 }
 
 // ask returns the address's query with one more field, keeping the language.
