@@ -91,6 +91,10 @@ func TestSweepGuessing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		cut, last := recovery[0][:len(recovery[0])-1], "x"
+		if cut+last == recovery[0] {
+			last = "y"
+		}
 		looked, answers := 0, map[string]bool{}
 		for round := range 12 {
 			b := g.visitor(fmt.Sprintf("198.51.100.%d", round+1))
@@ -100,7 +104,7 @@ func TestSweepGuessing(t *testing.T) {
 			for i := range 6 {
 				guess := fmt.Sprintf("%06d", (round*6+i)*7919%1000000)
 				if i%2 == 1 {
-					guess = recovery[0][:len(recovery[0])-1] + "x" // of a recovery code
+					guess = cut + last // all of a recovery code but its end
 				}
 				a := b.ask(t, "POST", "/sign-in/second", url.Values{"code": {guess}})
 				if a.status == http.StatusSeeOther && a.header.Get("Location") != "/sign-in" && !strings.HasPrefix(a.header.Get("Location"), "/sign-in?") {
