@@ -14,8 +14,8 @@ func TestReputationCommands(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 18, 9, 30, 0, 0, time.UTC)
 	sum := api.Reputation{Egress: 2, EgressListed: 1, Domains: 3, Ranged: 256, RangedListed: 4, Unlooked: 1, Lists: 60, ListsUsable: 52}
-	one := api.WatchedTarget{Target: "2001:db8::25", Lists: []api.WatchedList{{Zone: "bl.example.test", List: "Test List", Weight: 5, State: "listed", Since: &at, Names: []string{"SBL"}, Reason: "traps\x1b[2J"},
-		{List: "Quiet List", Weight: 2, State: "unknown"}, {List: "Good List", Weight: 1, State: "clean"}}}
+	one := api.WatchedTarget{Target: "2001:db8::25", Lists: []api.WatchedList{{OnList: api.OnList{Zone: "bl.example.test", List: "Test List", Weight: 5, Names: []string{"SBL"}, Reason: "traps\x1b[2J"}, State: "listed", Since: &at},
+		{OnList: api.OnList{List: "Quiet List", Weight: 2}, State: "unknown"}, {OnList: api.OnList{List: "Good List", Weight: 1}, State: "clean"}}}
 	d := api.Dossier{ID: "d1", Target: "192.0.2.25", List: "Test\x1b List", State: "open", Listed: at, Causes: []api.DossierCause{
 		{Code: "stolen", Name: "A stolen password", Likelihood: "likely", Points: 7, Reasons: []api.DossierReason{{Text: "one login sent 900 messages\x1b[31m", Points: 4}, {Text: "its site is clean", Points: -1}}}},
 		Checklist: []api.DossierStep{{Code: "stop", What: "Stop the login", How: "Revoke its password.", Done: true}, {Code: "ask", What: "Ask for removal", How: "Use the list's form."}}}
