@@ -160,7 +160,9 @@ func TestBudget(t *testing.T) {
 // TestDenyingResolver: what a name server that denies even the root says of domains is not held against a message.
 func TestDenyingResolver(t *testing.T) {
 	t.Parallel()
-	denies := answers(func(context.Context, string, dns.Type) dns.Answer { return dns.Answer{Status: dns.Nothing, NXDomain: true} })
+	denies := answers(func(context.Context, string, dns.Type) dns.Answer {
+		return dns.Answer{Status: dns.Nothing, NXDomain: true}
+	})
 	for _, tc := range []struct {
 		r    dns.Resolver
 		want bool
