@@ -229,14 +229,14 @@ func TestCredentialPages(t *testing.T) {
 	}
 	name, password := m[1], m[2]
 	one := here + "/" + name
-	if page := c.get(t, one) + c.get(t, here); strings.Contains(page, password) || strings.Contains(page, "<b>web") || !strings.Contains(page, "0 of 1 messages this hour") {
+	if page := c.get(t, one) + c.get(t, here); strings.Contains(page, password) || strings.Contains(page, "<b>web") || !strings.Contains(page, "0 of 1 messages in the last hour") {
 		t.Error("the password is shown again, or the limit is not")
 	}
 	if err := g.Accounts().Spend(name, 3, netip.MustParseAddr("192.0.2.77"), time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	page := c.get(t, one)
-	for _, want := range []string{"1 of 1 messages this hour", "192.0.2.77", "127.0.0.1/32", `<td class="num" data-label="Recipients">3</td>`, "smtplib", name} {
+	for _, want := range []string{"1 of 1 messages in the last hour", "192.0.2.77", "127.0.0.1/32", `<td class="num" data-label="Recipients">3</td>`, "smtplib", name} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%s is not shown", want)
 		}

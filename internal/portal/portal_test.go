@@ -61,7 +61,7 @@ func TestHeldToDelivered(t *testing.T) {
 		}
 		return a.status == http.StatusSeeOther
 	})
-	expect(t, g.get(t, a.header.Get("Location")), `lang="fr"`, "Le message est libéré", "Contrôlé à nouveau 2 fois", "Libéré par la passerelle")
+	expect(t, g.get(t, a.header.Get("Location")), `lang="fr"`, "Le message est libéré", "Contrôlé à nouveau 2 fois", "Libéré par la passerelle")
 	<-g.mx.come
 	waitFor(t, "the page of the delivered message", func() bool { return strings.Contains(g.get(t, at), ">Delivered<") })
 	page = g.get(t, at)
