@@ -3,6 +3,7 @@ package checkup
 import (
 	"crypto/x509"
 
+	"postern/internal/mail"
 	"postern/internal/smtp"
 	"postern/internal/tlspolicy"
 )
@@ -19,5 +20,5 @@ func ReadBanner(r smtp.Reply) (name, rest string) {
 // LooksMade is looksMade.
 func LooksMade(local string) bool { return looksMade(local) }
 
-// OneSlip is oneSlip.
-func OneSlip(a, b string) bool { return oneSlip(a, b) }
+// NearFreeMail is nearFreeMail.
+func NearFreeMail(d mail.Domain) string { return nearFreeMail(d) }

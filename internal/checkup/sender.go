@@ -12,6 +12,7 @@ import (
 	"postern/internal/dns"
 	"postern/internal/dnsbl"
 	"postern/internal/mail"
+	"postern/internal/near"
 	"postern/internal/smtp"
 )
 
@@ -154,30 +155,11 @@ func nearFreeMail(d mail.Domain) string {
 		return ""
 	}
 	for _, k := range known {
-		if oneSlip(string(d), k) {
+		if near.Distance(string(d), k) == 1 {
 			return k
 		}
 	}
 	return ""
-}
-
-// oneSlip reports whether two texts differ by one letter that is missing, added, wrong, or changed places with its neighbour.
-func oneSlip(a, b string) bool {
-	if a == b || len(a) > len(b)+1 || len(b) > len(a)+1 {
-		return false
-	}
-	i := 0
-	for i < len(a) && i < len(b) && a[i] == b[i] {
-		i++
-	}
-	ra, rb := a[i:], b[i:]
-	switch {
-	case len(a) > len(b):
-		return ra[1:] == rb
-	case len(b) > len(a):
-		return ra == rb[1:]
-	}
-	return ra[1:] == rb[1:] || len(ra) > 1 && ra[0] == rb[1] && ra[1] == rb[0] && ra[2:] == rb[2:]
 }
 
 // shy are ends of the names of mail servers that are never asked whether an address exists: their operators take such questions for the harvesting of

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"postern/internal/near"
 	"postern/internal/tree"
 )
 
@@ -66,35 +67,9 @@ func nearest(word string, candidates []string) string {
 	}
 	best, bestDistance := "", len(word)/3+1
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), c); d <= bestDistance && (best == "" || d < bestDistance) {
+		if d := near.Distance(strings.ToLower(word), c); d <= bestDistance && (best == "" || d < bestDistance) {
 			best, bestDistance = c, d
 		}
 	}
 	return best
-}
-
-// distance is Levenshtein's, with two neighbours swapped counting as one change.
-func distance(a, b string) int {
-	x, y := []rune(a), []rune(b)
-	var before2 []int
-	before := make([]int, len(y)+1)
-	for j := range before {
-		before[j] = j
-	}
-	for i := range x {
-		row := make([]int, len(y)+1)
-		row[0] = i + 1
-		for j := range y {
-			change := 1
-			if x[i] == y[j] {
-				change = 0
-			}
-			row[j+1] = min(before[j]+change, before[j+1]+1, row[j]+1)
-			if i > 0 && j > 0 && x[i] == y[j-1] && x[i-1] == y[j] {
-				row[j+1] = min(row[j+1], before2[j-1]+1)
-			}
-		}
-		before2, before = before, row
-	}
-	return before[len(y)]
 }

@@ -4,13 +4,15 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"postern/internal/near"
 )
 
 // mostNear is how many names are proposed.
 const mostNear = 3
 
-// near returns the keys whose words are most like a name, the nearest first: those that begin with it or hold it, and those a few letters apart.
-func near(name string, words map[string][]string) []string {
+// nearest returns the keys whose words are most like a name, the nearest first: those that begin with it or hold it, and those a few letters apart.
+func nearest(name string, words map[string][]string) []string {
 	name = strings.ToLower(name)
 	if name == "" || len(name) > 100 {
 		return nil
@@ -24,7 +26,7 @@ func near(name string, words map[string][]string) []string {
 		best := -1
 		for _, w := range list {
 			w = strings.ToLower(w)
-			away := distance(name, w)
+			away := near.Distance(name, w)
 			switch {
 			case w == "":
 				continue
@@ -47,25 +49,4 @@ func near(name string, words map[string][]string) []string {
 		out = append(out, m.key)
 	}
 	return out
-}
-
-// distance is how many letters must be put in, taken out or changed to make one word of the other (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := last
-			if a[i] != b[j] {
-				change++
-			}
-			last = row[j+1]
-			row[j+1] = min(change, row[j]+1, last+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -113,7 +113,7 @@ func (d *Delivery) canBe(k shaping.Key) error {
 		for _, p := range known.Providers() {
 			names[p.Name] = append([]string{p.Name}, p.Title)
 		}
-		e.Near = near(k.Provider, names)
+		e.Near = nearest(k.Provider, names)
 		return e
 	}
 	if k.Egress.IsValid() && len(ours) > 0 && !slices.Contains(ours, k.Egress) {

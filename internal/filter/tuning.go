@@ -9,6 +9,7 @@ import (
 
 	"postern/internal/account"
 	"postern/internal/mail"
+	"postern/internal/near"
 )
 
 // Points that people set (account.Tuned): a customer's own, else everybody's, else those of filter.scores, else the catalogue's. 0 switches a
@@ -246,23 +247,23 @@ func didYouMean(word string, tests map[string]float64) string {
 	if word == "" || len(word) > 64 {
 		return ""
 	}
-	type near struct {
+	type match struct {
 		name  string
 		steps int
 	}
-	var found []near
+	var found []match
 	for name := range tests {
-		switch steps := distance(word, name); {
+		switch steps := near.Distance(word, name); {
 		case steps <= max(2, len(word)/4):
-			found = append(found, near{name, steps})
+			found = append(found, match{name, steps})
 		case len(word) >= 3 && strings.Contains(name, word):
-			found = append(found, near{name, 100 + len(name)})
+			found = append(found, match{name, 100 + len(name)})
 		}
 	}
 	if len(found) == 0 {
 		return "; `postern tune scores list` shows all"
 	}
-	slices.SortFunc(found, func(a, b near) int {
+	slices.SortFunc(found, func(a, b match) int {
 		if a.steps != b.steps {
 			return a.steps - b.steps
 		}
@@ -273,25 +274,4 @@ func didYouMean(word string, tests map[string]float64) string {
 		names = append(names, n.name)
 	}
 	return "; did you mean " + strings.Join(names, " or ") + "?"
-}
-
-// distance is Levenshtein's: how many letters must be changed, added or taken away.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			step := before
-			if a[i] != b[j] {
-				step++
-			}
-			before = row[j+1]
-			row[j+1] = min(step, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
