@@ -52,6 +52,7 @@ var notPages = map[string]string{
 	"/c/{customer}/trust/text.txt":            "a file",
 	"/o/suppression/export.csv":               "a file",
 	"/o/snds/export.csv":                      "a file",
+	"/o/reports/{unread}/file":                "a file",
 	"/me/code/image":                          "a picture, seen in /me/code",
 	"/o/live/stream":                          "a stream, read by /o/live",
 	"/sign-in/sso":                            "leads to the identity provider",

@@ -343,6 +343,9 @@ func (g *seededGateway) dress(t *testing.T) {
 		facts = append(facts, f, then)
 	}
 	ok(g.Journal().Append(ctx, facts...))
+	g.Alarms().Raise(alarm.Alarm{Key: "queue.customer studio", Severity: alarm.Warning, Code: "queue-customer", Args: map[string]string{"Name": "studio", "Count": "12", "Age": "2 h"}, Since: now.Add(-50 * time.Hour)})
+	g.Alarms().Clear("queue.customer studio")
+	ok(g.Reports().Judge(ctx))
 	g.Alarms().Raise(alarm.Alarm{Key: "spool-full", Severity: alarm.Warning, Code: "spool-full", Args: map[string]string{"Path": "/var/lib/postern", "Free": "4 GB", "Share": "8"}, Since: now.Add(-26 * time.Hour)})
 	answers := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
 	t.Cleanup(answers.Close)
