@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,19 +16,12 @@ func (c *command) alarm() *cobra.Command {
 }
 
 func (c *command) alarmList() *cobra.Command {
-	lang := "en"
+	var lang string
 	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List the alarms that stand, and how the webhooks fare", Args: exactly(),
 		Long: "List the alarms that stand, the oldest first, with what to do, and how the webhooks fare. Exit code 1 while an alarm stands."}
-	cmd.Flags().StringVar(&lang, "lang", "en", "language of the texts: `en` or fr")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := knownLanguage(lang); err != nil {
-			return err
-		}
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		all, err := server.Alarms(cmd.Context(), lang)
+	languageFlag(cmd, &lang, "the texts")
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		all, err := server.Alarms(ctx, lang)
 		if err != nil {
 			return err
 		}
@@ -40,7 +34,7 @@ func (c *command) alarmList() *cobra.Command {
 			err = errBad
 		}
 		return err
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -76,12 +70,8 @@ func (c *command) printAlarms(all api.Alarms) error {
 }
 
 func (c *command) alarmTest() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: "test", Short: "Post a test to every webhook", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		d, err := server.TestWebhooks(cmd.Context())
+	return c.jsonFlag(&cobra.Command{Use: "test", Short: "Post a test to every webhook", Args: exactly(), RunE: c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		d, err := server.TestWebhooks(ctx)
 		if err != nil {
 			return err
 		}
@@ -89,26 +79,19 @@ func (c *command) alarmTest() *cobra.Command {
 			return c.object(d)
 		}
 		return c.say("%s", d.Text)
-	}})
+	})})
 }
 
 func (c *command) alarmHistory() *cobra.Command {
 	lang, code, cursor, limit := "en", "", "", 50
 	cmd := &cobra.Command{Use: "history", Short: "List what the operator was told of, to whom, and when it ended", Args: exactly(),
 		Long: "List what the operator was told of, the latest first: in which words, to whom, how often again, and when it ended. alarm.history says how long it is kept."}
-	cmd.Flags().StringVar(&lang, "lang", lang, "language of the texts: `en` or fr")
+	languageFlag(cmd, &lang, "the texts")
 	cmd.Flags().StringVar(&code, "code", code, "only alarms of this `code`, such as queue-lane")
 	cmd.Flags().StringVar(&cursor, "cursor", cursor, "go on after the page before, with its `next`")
 	cmd.Flags().IntVar(&limit, "limit", limit, "alarms of one page")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := knownLanguage(lang); err != nil {
-			return err
-		}
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		page, err := server.AlarmHistory(cmd.Context(), lang, code, cursor, limit)
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		page, err := server.AlarmHistory(ctx, lang, code, cursor, limit)
 		if err != nil {
 			return err
 		}
@@ -119,7 +102,7 @@ func (c *command) alarmHistory() *cobra.Command {
 			return c.object(page)
 		}
 		return c.printAlarmHistory(page)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 

@@ -12,15 +12,12 @@ import (
 )
 
 func (c *command) blocklists() *cobra.Command {
-	lang := "en"
+	var lang string
 	cmd := &cobra.Command{Use: "blocklists [ZONE|NAME]", Short: "Show how the blocklists in use fare, or what is known of one", Args: cobra.MaximumNArgs(1),
 		Long: "Show the blocklists in use: which are asked, which are not and why, the questions of the day and their budget. Exit code 1 while an operator refuses our name server.\n\n" +
 			"With a zone or name: what is known of that list, what its answers mean and how one gets off it; needs no server."}
-	cmd.Flags().StringVar(&lang, "lang", "en", "language of the texts: `en` or fr")
+	languageFlag(cmd, &lang, "the texts")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := knownLanguage(lang); err != nil {
-			return err
-		}
 		if len(args) == 1 {
 			return c.oneBlocklist(args[0], lang)
 		}

@@ -212,6 +212,21 @@ func TestExplainPausedLanes(t *testing.T) {
 	if code, out, errs := w.run(t.Context(), "lane", "pause", "orange", "--for", "2h", "--reason", "their postmaster asked"); code != 0 || !strings.Contains(out, "orange 127.0.0.1 is paused until") {
 		t.Fatalf("%d %s%s", code, out, errs)
 	}
+	for _, tc := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"laposte --address 127.0.0.1", 0, "laposte 127.0.0.1 is paused until"}, // it has no mail now
+		{"ornage", 2, "orange"},
+		{"orange --address 192.0.2.77", 2, "127.0.0.1"},
+		{"", 2, "Name a provider, --address, or both"},
+		{"orange --for 0s", 2, "--for is between"},
+	} {
+		if code, out, errs := w.run(t.Context(), append([]string{"lane", "pause"}, strings.Fields(tc.args)...)...); code != tc.code || !strings.Contains(out+errs, tc.want) {
+			t.Errorf("lane pause %s: exit %d\n%s%s", tc.args, code, out, errs)
+		}
+	}
 	paused := string(w.send("bob@orange.fr", "Invoice one"))
 	w.says([]string{"queue", "explain", paused}, "slowed, next event", "bob@orange.fr: waits for its turn in lane orange 127.0.0.1, until", "or until the lane is free. The operator of this gateway paused mail to Orange, Wanadoo: their postmaster asked")
 	w.says([]string{"queue", "explain", "--lang", "fr", paused}, "attend son tour dans la voie orange 127.0.0.1, jusqu'au", "ou jusqu'à ce que la voie se libère. L'exploitant de cette passerelle a suspendu l'envoi vers Orange, Wanadoo : their postmaster asked", "Fin prévue des essais")

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -21,33 +22,14 @@ func (c *command) lane() *cobra.Command {
 }
 
 func (c *command) laneList() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "Show the lanes that have work or something in force", Args: exactly(), RunE: func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
+	return c.jsonFlag(&cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "Show the lanes that have work or something in force", Args: exactly(), RunE: c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		lanes, err := server.Lanes(ctx)
 		if err != nil {
 			return err
-		}
-		lanes, err := server.Lanes(cmd.Context())
-		if err != nil {
-			return err
-		}
-		if !c.json && len(lanes) == 0 {
-			return c.say("No lane has work, and nothing is in force.")
 		}
 		t := c.table("LANE", "WAITING", "SENDING", "CONNECTIONS", "PER MINUTE", "TODAY", "STATE")
-		for _, l := range lanes {
-			if c.json {
-				if err := c.object(l); err != nil {
-					return err
-				}
-				continue
-			}
-			c.laneRow(t, l)
-		}
-		if c.json {
-			return nil
-		}
-		return t.print(c.Stdout)
-	}})
+		return printList(c, lanes, "No lane has work, and nothing is in force.", t, func(l api.Lane) { c.laneRow(t, l) })
+	})})
 }
 
 // laneRow is one lane, and below it what is in force and how to lift it.
@@ -112,27 +94,14 @@ func (c *command) laneHistory() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if !c.json && len(all) == 0 {
-			return c.say("Nothing has ended in the last 30 days.")
-		}
 		t := c.table("ENDED", "LANE", "WHAT", "FOR", "HOW IT ENDED")
-		for _, r := range all {
-			if c.json {
-				if err := c.object(r); err != nil {
-					return err
-				}
-				continue
-			}
+		return printList(c, all, "Nothing has ended in the last 30 days.", t, func(r api.Reaction) {
 			t.row(clock(r.Ended), r.Lane, laneStates[r.Kind], cell{text: short(r.Ended.Sub(r.Started)), right: true}, cmp.Or(r.EndedText, r.EndedBy))
 			t.note(plainText, r.Text)
 			if r.Evidence != "" && r.Kind != "operator" {
 				t.note(dim, "“"+r.Evidence+"”")
 			}
-		}
-		if c.json {
-			return nil
-		}
-		return t.print(c.Stdout)
+		})
 	}
 	return c.jsonFlag(cmd)
 }
@@ -188,13 +157,9 @@ func (c *command) lanePause() *cobra.Command {
 func (c *command) laneLift() *cobra.Command {
 	return &cobra.Command{Use: "lift ID...", Short: "End what is in force on a lane", Args: cobra.MinimumNArgs(1),
 		Long: "End what is in force on a lane now. ID is what `postern lane list` shows below the lane. The lane's mail comes forward at once, a little apart.",
-		RunE: func(cmd *cobra.Command, args []string) error {
-			server, err := c.server()
-			if err != nil {
-				return err
-			}
+		RunE: c.served(func(ctx context.Context, server *api.Client, args []string) error {
 			for _, id := range args {
-				d, err := server.Lift(cmd.Context(), id)
+				d, err := server.Lift(ctx, id)
 				if err != nil {
 					return err
 				}
@@ -203,5 +168,5 @@ func (c *command) laneLift() *cobra.Command {
 				}
 			}
 			return nil
-		}}
+		})}
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -193,12 +194,9 @@ func (c *command) report() *cobra.Command {
 			"\"dmarc\"|\"tls\"|\"feedback\"|\"xarf\"|\"snds\":{…}}]}. kind is dmarc, failure, tls, complaint, jmrp, xarf, snds or none. Of dmarc: organization, report_id, begin, end, domain,\n" +
 			"policy, messages, passed, failed, dkim_passed, spf_passed, records.",
 		Example: "  postern report google.com\\!example.org\\!1793491200\\!1793577599.zip\n  postern report --lang fr reports/\n  postern report --json *.eml\n  postern report import reports/*.zip"}
-	cmd.Flags().StringVar(&language, "lang", language, "language of explanations: `en` or fr")
+	languageFlag(cmd, &language, "explanations")
 	cmd.Flags().BoolVar(&all, "all", false, "show every row of long reports")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		if err := knownLanguage(language); err != nil {
-			return err
-		}
 		return c.runReport(args, language, all)
 	}
 	cmd.AddCommand(c.reportImport())
@@ -365,11 +363,7 @@ func (c *command) reportImport() *cobra.Command {
 		Long: "Bring reports into the running gateway, as if they had come by mail. What came before counts once. Reports about domains that nobody has here are refused.\n" +
 			"Exit code 1 when something was not taken.",
 		Example: "  postern report import reports/*.zip"}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
 		files, err := messageFiles(args)
 		if err != nil {
 			return err
@@ -379,7 +373,7 @@ func (c *command) reportImport() *cobra.Command {
 			raw, err := c.reportBytes(name)
 			var got api.ReportImported
 			if err == nil {
-				got, err = server.ImportReport(cmd.Context(), api.ReportImport{Name: name, Data: raw})
+				got, err = server.ImportReport(ctx, api.ReportImport{Name: name, Data: raw})
 			}
 			if err != nil {
 				c.warn("%s: %s", clean(name), strings.TrimSpace(err.Error()))
@@ -414,6 +408,6 @@ func (c *command) reportImport() *cobra.Command {
 			return errBad
 		}
 		return nil
-	}
+	})
 	return c.jsonFlag(cmd)
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -18,16 +19,12 @@ func (c *command) reputationList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Aliases: []string{"ls"}, Short: "List what is on a blocklist that counts", Args: exactly(),
 		Long: "List the addresses and domains that are on a blocklist that counts, and say in a line how everything stands. Exit code 1 while something of ours is listed."}
 	cmd.Flags().BoolVar(&all, "all", false, "list what is watched, listed or not")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		sum, err := server.Reputation(ctx)
 		if err != nil {
 			return err
 		}
-		sum, err := server.Reputation(cmd.Context())
-		if err != nil {
-			return err
-		}
-		found, err := server.Watched(cmd.Context(), !all)
+		found, err := server.Watched(ctx, !all)
 		if err != nil {
 			return err
 		}
@@ -43,7 +40,7 @@ func (c *command) reputationList() *cobra.Command {
 			err = errBad
 		}
 		return err
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -81,31 +78,23 @@ func (c *command) printReputation(sum api.Reputation, found api.WatchedTargets) 
 }
 
 func (c *command) reputationShow() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: "show ADDRESS|DOMAIN", Short: "Show what each list says of one address or domain", Args: exactly("the address or domain"), RunE: func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		x, err := server.WatchedTarget(cmd.Context(), args[0])
+	return c.jsonFlag(&cobra.Command{Use: "show ADDRESS|DOMAIN", Short: "Show what each list says of one address or domain", Args: exactly("the address or domain"), RunE: c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		x, err := server.WatchedTarget(ctx, args[0])
 		if err != nil {
 			return err
 		}
 		return c.printWatched(x)
-	}})
+	})})
 }
 
 func (c *command) reputationLook() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{Use: "look ADDRESS|DOMAIN", Short: "Ask all lists about one address or domain now", Args: exactly("the address or domain"), RunE: func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		x, err := server.LookWatched(cmd.Context(), args[0])
+	return c.jsonFlag(&cobra.Command{Use: "look ADDRESS|DOMAIN", Short: "Ask all lists about one address or domain now", Args: exactly("the address or domain"), RunE: c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		x, err := server.LookWatched(ctx, args[0])
 		if err != nil {
 			return err
 		}
 		return c.printWatched(x)
-	}})
+	})})
 }
 
 func (c *command) printWatched(x api.WatchedTarget) error {
@@ -135,17 +124,10 @@ func (c *command) printWatched(x api.WatchedTarget) error {
 func (c *command) dossierList() *cobra.Command {
 	lang, state := "en", ""
 	cmd := &cobra.Command{Use: "dossiers", Short: "List the dossiers of listings, with the likeliest cause of each", Args: exactly()}
-	cmd.Flags().StringVar(&lang, "lang", "en", "language of the texts: `en` or fr")
+	languageFlag(cmd, &lang, "the texts")
 	cmd.Flags().StringVar(&state, "state", "", "only those in a `state`: open, mending, requested, clean or closed")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := knownLanguage(lang); err != nil {
-			return err
-		}
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		all, err := server.Dossiers(cmd.Context(), state, lang)
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		all, err := server.Dossiers(ctx, state, lang)
 		if err != nil {
 			return err
 		}
@@ -164,7 +146,7 @@ func (c *command) dossierList() *cobra.Command {
 			t.row(d.ID, d.Target, clean(d.List), cell{text: d.State, style: dossierStyle(d.State)}, cause, both(d.Listed, c.now()))
 		}
 		return t.print(c.Stdout)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -181,18 +163,11 @@ func dossierStyle(state string) style {
 }
 
 func (c *command) dossierShow() *cobra.Command {
-	lang := "en"
+	var lang string
 	cmd := &cobra.Command{Use: "dossier ID", Short: "Show one dossier: its causes with the evidence, and what to do", Args: exactly("the dossier's ID")}
-	cmd.Flags().StringVar(&lang, "lang", "en", "language of the texts: `en` or fr")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := knownLanguage(lang); err != nil {
-			return err
-		}
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		d, err := server.Dossier(cmd.Context(), args[0], lang)
+	languageFlag(cmd, &lang, "the texts")
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		d, err := server.Dossier(ctx, args[0], lang)
 		if err != nil {
 			return err
 		}
@@ -218,6 +193,6 @@ func (c *command) dossierShow() *cobra.Command {
 			}
 		}
 		return nil
-	}
+	})
 	return c.jsonFlag(cmd)
 }

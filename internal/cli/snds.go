@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -134,13 +135,9 @@ func (c *command) sndsShow() *cobra.Command {
 	days := 30
 	cmd := &cobra.Command{Use: "show IP", Short: "Show what is known of one address, period by period", Args: exactly("an address")}
 	cmd.Flags().IntVarP(&days, "days", "d", days, "so `many` days, at most 400")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
 		now := c.now()
-		x, err := server.SNDSAddress(cmd.Context(), args[0], now.AddDate(0, 0, 1-days), now)
+		x, err := server.SNDSAddress(ctx, args[0], now.AddDate(0, 0, 1-days), now)
 		if err != nil {
 			return err
 		}
@@ -176,7 +173,7 @@ func (c *command) sndsShow() *cobra.Command {
 				right(sndsAmount(r.Traps)), r.HELO, r.Sender, r.Source)
 		}
 		return t.print(c.Stdout)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
@@ -297,12 +294,8 @@ func (c *command) sndsBytes(name string) ([]byte, error) {
 
 func (c *command) sndsSources() *cobra.Command {
 	cmd := &cobra.Command{Use: "sources", Short: "Show where figures of SNDS and Postmaster Tools come from, and how that fares", Args: exactly()}
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		x, err := server.SignalSources(cmd.Context())
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, _ []string) error {
+		x, err := server.SignalSources(ctx)
 		if err != nil {
 			return err
 		}
@@ -326,18 +319,14 @@ func (c *command) sndsSources() *cobra.Command {
 			t.row(s.Name, state, clock(s.Worked), cell{text: fmt.Sprint(s.Rows), right: true}, clock(s.Next), clock(s.Expires))
 		}
 		return t.print(c.Stdout)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
 
 func (c *command) sndsFetch() *cobra.Command {
 	cmd := &cobra.Command{Use: "fetch [SOURCE]", Short: "Ask a source now, or all of them", Args: cobra.MaximumNArgs(1)}
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		server, err := c.server()
-		if err != nil {
-			return err
-		}
-		done, err := server.FetchSignals(cmd.Context(), strings.Join(args, ""))
+	cmd.RunE = c.served(func(ctx context.Context, server *api.Client, args []string) error {
+		done, err := server.FetchSignals(ctx, strings.Join(args, ""))
 		if err != nil {
 			return err
 		}
@@ -345,6 +334,6 @@ func (c *command) sndsFetch() *cobra.Command {
 			return c.object(done)
 		}
 		return c.say("%s", done.Text)
-	}
+	})
 	return c.jsonFlag(cmd)
 }
