@@ -2,6 +2,7 @@ package portal
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -69,6 +70,15 @@ func (s *site) opAlarms(v *visit) {
 		return
 	}
 	all := s.o.Alarms.Raised()
+	slices.SortStableFunc(all, func(a, b alarm.Alarm) int { // what is critical first, then the oldest
+		switch {
+		case a.Severity == b.Severity:
+			return 0
+		case a.Severity == alarm.Critical:
+			return -1
+		}
+		return 1
+	})
 	for _, x := range all[:min(len(all), most)] {
 		a := opAlarm{Title: clean(s.o.Alarms.Title(p.Lang, x), 300), Level: "slow", Word: p.T("alarms.warning"), Since: p.opWhen(x.Since), Critical: x.Severity == alarm.Critical}
 		if a.Critical {
@@ -128,7 +138,9 @@ func (s *site) alarmHistory(v *visit, d *opAlarmPage) error {
 			if way == "webhook" {
 				name = p.T("alarms.history.hook", "Name", name)
 			}
-			x.Told = append(x.Told, clean(name, 300))
+			if name = clean(name, 300); name != "" {
+				x.Told = append(x.Told, name)
+			}
 		}
 		d.Lines = append(d.Lines, x)
 	}
@@ -151,6 +163,15 @@ func (p page) opAlarmLinks(x alarm.Alarm) []opLink {
 		return []opLink{{p.T("alarms.see.customer"), p.URL("/o/customers/" + strings.ReplaceAll(about, "/", ""))}, {p.T("alarms.see.queue"), p.URL("/o/queue", "customer", about)}}
 	case strings.HasPrefix(kind, "queue."):
 		return []opLink{{p.T("alarms.see.queue"), p.URL("/o/queue/top")}}
+	case kind == "reputation" && strings.Contains(about, " "):
+		target, _, _ := strings.Cut(about, " ")
+		return []opLink{{p.T("alarms.see.listing"), p.URL("/o/reputation/target/" + url.PathEscape(target))}, {p.T("menu.dossiers"), p.URL("/o/dossiers", "target", target)}}
+	case kind == "reputation":
+		return []opLink{{p.T("menu.reputation"), p.URL("/o/reputation")}}
+	case strings.HasPrefix(kind, "reports.") && about != "":
+		return []opLink{{p.T("alarms.see.reports"), p.URL("/o/reports/" + url.PathEscape(about))}}
+	case strings.HasPrefix(kind, "reports."):
+		return []opLink{{p.T("menu.reports"), p.URL("/o/reports")}}
 	case strings.HasPrefix(kind, "snds."):
 		return []opLink{{p.T("menu.snds"), p.URL("/o/snds")}}
 	case strings.HasPrefix(kind, "gmail.") && about != "":
