@@ -185,6 +185,8 @@ func (x *shots) asNobody(t *testing.T, routes []portal.Declared) {
 	w.second(t)
 	x.page(t, "start", "/")
 	x.routes(t, routes, func(r portal.Declared) bool { return r.Public })
+	x.page(t, "check-done", "/check?target=shop.example.test")
+	x.page(t, "check-fault", "/check?target=not+a+domain")
 	x.page(t, "message", x.g.link(x.g.held)+"?lang="+x.lang)
 	x.page(t, "message-delivered", x.g.link(x.g.sent)+"?lang="+x.lang)
 	x.page(t, "message-gone", "/m/"+x.g.Links().Token(x.g.held, time.Now().Add(-30*24*time.Hour))+"?lang="+x.lang)
@@ -344,6 +346,10 @@ func (g *seededGateway) dress(t *testing.T) {
 	}
 	ok(g.Journal().Append(ctx, facts...))
 	g.Alarms().Raise(alarm.Alarm{Key: "queue.customer studio", Severity: alarm.Warning, Code: "queue-customer", Args: map[string]string{"Name": "studio", "Count": "12", "Age": "2 h"}, Since: now.Add(-50 * time.Hour)})
+	waitFor(t, "the alarm in the history", func() bool {
+		lines, _, err := g.Alarms().History(ctx, alarm.HistoryQuery{Code: "queue-customer", Limit: 1})
+		return err == nil && len(lines) > 0 && len(lines[0].Told) > 0
+	})
 	g.Alarms().Clear("queue.customer studio")
 	ok(g.Reports().Judge(ctx))
 	g.Alarms().Raise(alarm.Alarm{Key: "spool-full", Severity: alarm.Warning, Code: "spool-full", Args: map[string]string{"Path": "/var/lib/postern", "Free": "4 GB", "Share": "8"}, Since: now.Add(-26 * time.Hour)})
