@@ -238,7 +238,7 @@ func (p page) watchEvent(e reputation.Event) watchEvent {
 	case e.Kind == reputation.Delisted:
 		out.Class = "good"
 	}
-	out.Text = clean(strings.Join(append(slices.Clone(e.Names), e.Text), " "), 300)
+	out.Text = clean(listWords(e.Names, e.Text), 300)
 	if e.Dossier != "" {
 		out.Dossier = p.URL("/o/dossiers/" + url.PathEscape(e.Dossier))
 	}
@@ -427,9 +427,21 @@ func (p page) watchPlot(days []reputation.Day) plot {
 	return p.plot(x)
 }
 
+// listWords are what a list answers: the names of its codes, and its own words where it has any.
+func listWords(names []string, text string) string {
+	out := strings.Join(names, ", ")
+	switch {
+	case text == "":
+		return out
+	case out == "":
+		return text
+	}
+	return out + " · " + text
+}
+
 func (p page) watchZone(z reputation.Zone) watchZone {
 	row := watchZone{List: clean(z.List, 100), Zone: z.Zone, Word: p.T("check.lists." + string(z.State)), Since: p.opWhen(z.Since), Weight: locale.Number(p.Lang, float64(z.Weight)),
-		Text: clean(strings.Join(append(slices.Clone(z.Names), z.Reason), " "), 400)}
+		Text: clean(listWords(z.Names, z.Reason), 400)}
 	switch {
 	case z.State == dnsbl.Listed && z.Weight >= 4:
 		row.Class = "bad"

@@ -300,7 +300,7 @@ type sndsWords struct {
 
 func (p page) sndsWords() sndsWords {
 	w := sndsWords{p: p, letters: map[report.SNDSColour]string{}, colours: map[report.SNDSColour]string{}, unknown: p.T("snds.unknown"), nothing: p.T("snds.nothing"), said: p.T("snds.said"),
-		rates: p.T("snds.cell.complaints"), hit: p.T("snds.cell.traps"), rcp: p.T("snds.cell.recipients"), below: "< "}
+		rates: p.T("snds.cell.complaints"), hit: p.T("snds.cell.traps"), rcp: p.T("snds.cell.recipients"), below: "<\u00a0"}
 	for _, c := range []report.SNDSColour{report.SNDSGreen, report.SNDSYellow, report.SNDSRed} {
 		w.letters[c], w.colours[c] = p.T("snds.letter."+string(c)), p.T("snds.colour."+string(c))
 	}
@@ -410,7 +410,7 @@ func (s *site) sndsExport(v *visit) {
 		if r.Complaint.Known {
 			rate = strconv.FormatFloat(r.Complaint.Percent, 'f', -1, 64) + "%"
 			if r.Complaint.Below {
-				rate = "< " + rate
+				rate = "<\u00a0" + rate
 			}
 		}
 		row := []string{r.IP.String(), stamp(r.Start), stamp(r.End), number(r.RCPT), number(r.DATA), number(r.Recipients), strings.ToUpper(string(r.Filter)), rate, stamp(r.TrapStart), stamp(r.TrapEnd),

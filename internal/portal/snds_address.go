@@ -14,8 +14,9 @@ import (
 
 // sndsRow is one period of an address.
 type sndsRow struct {
-	From, To, RCPT, DATA, Recipients, Filter, Class, Rate, Traps, TrapTime, HELO, Sender, Comments, Source string
-	Hot                                                                                                    bool
+	From, To, RCPT, DATA, Recipients, Filter, Class, Rate, Traps, HELO, Sender, Comments, Source string
+	TrapTime                                                                                     []string // from and to, where it is known
+	Hot                                                                                          bool
 }
 
 type sndsAddressPage struct {
@@ -96,7 +97,10 @@ func (s *site) sndsAddress(v *visit) {
 			x.Filter, x.Class = w.colours[r.Filter], map[report.SNDSColour]string{report.SNDSGreen: "ready", report.SNDSYellow: "mend", report.SNDSRed: "refused"}[r.Filter]
 		}
 		if !r.TrapStart.IsZero() {
-			x.TrapTime = strings.TrimSuffix(sndsMoment(r.TrapStart)+" – "+sndsMoment(r.TrapEnd), " – ")
+			x.TrapTime = []string{sndsMoment(r.TrapStart)}
+			if end := sndsMoment(r.TrapEnd); end != "" {
+				x.TrapTime = []string{x.TrapTime[0] + " –", end}
+			}
 		}
 		d.Rows = append(d.Rows, x)
 	}
