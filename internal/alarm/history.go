@@ -136,7 +136,12 @@ func writeRecords(tx *store.Tx, all []record, remind time.Duration) error {
 	for _, r := range all {
 		var err error
 		switch r.event {
-		case "raised", "once":
+		case "raised":
+			var over bool
+			if over, err = ended(tx, r); err == nil && !over {
+				_, err = begin(tx, r, remind)
+			}
+		case "once":
 			_, err = begin(tx, r, remind)
 		case "reminder": // of two nodes that tell again one counts
 			_, err = tx.Exec(`UPDATE alarm_history SET again = again + 1, latest = ? WHERE key = ? AND live = 1 AND once = 0 AND latest <= ?`, r.at, r.Key, r.at.Add(-remind/2))
@@ -148,6 +153,29 @@ func writeRecords(tx *store.Tx, all []record, remind time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// ended reports whether the line of something raised ended before it could be said whom it was told to, and completes it.
+func ended(tx *store.Tx, r record) (bool, error) {
+	lines, err := readLines(tx, "key = ? AND raised = ? AND once = 0 AND live = 0", []any{r.Key, r.Since, 1})
+	if err != nil || len(lines) == 0 {
+		return false, err
+	}
+	return true, lines[0].add(tx, r.told)
+}
+
+// add puts more of those who were told into a line.
+func (l Line) add(tx *store.Tx, told []string) error {
+	for _, who := range told {
+		if !slices.Contains(l.Told, who) {
+			l.Told = append(l.Told, who)
+		}
+	}
+	text, err := json.Marshal(l.Told)
+	if err == nil {
+		_, err = tx.Exec(`UPDATE alarm_history SET told = ? WHERE id = ?`, string(text), l.ID)
+	}
+	return err
 }
 
 // begin writes a new line, or completes the one that another node, or this one before it stopped, has written. begun: the line is new, or has grown worse.
@@ -179,20 +207,14 @@ func begin(tx *store.Tx, r record, remind time.Duration) (begun bool, err error)
 		return false, err
 	}
 	old := lines[0]
-	for _, who := range r.told {
-		if !slices.Contains(old.Told, who) {
-			old.Told = append(old.Told, who)
-		}
-	}
-	if told, err = json.Marshal(old.Told); err != nil {
+	if err := old.add(tx, r.told); err != nil {
 		return false, err
 	}
 	if old.Severity == Warning && r.Severity == Critical { // it grew worse, and is told in new words
-		n, err = tx.Exec(`UPDATE alarm_history SET severity = ?, args = ?, latest = ?, told = ? WHERE id = ? AND severity = ?`, string(r.Severity), string(list), r.at, string(told), old.ID, string(Warning))
+		n, err = tx.Exec(`UPDATE alarm_history SET severity = ?, args = ?, latest = ? WHERE id = ? AND severity = ?`, string(r.Severity), string(list), r.at, old.ID, string(Warning))
 		return n > 0, err
 	}
-	_, err = tx.Exec(`UPDATE alarm_history SET told = ? WHERE id = ?`, string(told), old.ID)
-	return false, err
+	return false, nil
 }
 
 func readLines(tx *store.Tx, where string, args []any) (out []Line, err error) {

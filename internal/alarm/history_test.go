@@ -16,7 +16,7 @@ import (
 // history waits until the history, but for markers, reads as done says.
 func (d *desk) history(a *alarm.Alarms, done func([]alarm.Line) bool) []alarm.Line {
 	d.t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		lines, _, err := a.History(d.t.Context(), alarm.HistoryQuery{})
 		lines = slices.DeleteFunc(lines, func(l alarm.Line) bool { return l.Code == "floor" })
 		if err == nil && done(lines) {
@@ -97,6 +97,32 @@ func TestHistory(t *testing.T) {
 		want := []string{"marker once", "once once", "queue.lane orange cleared", "queue.lane orange raised", "queue.lane orange raised", "queue.lane orange raised"} // the second: worse; the third: another time
 		if !slices.Equal(events, want) || len(d.mails) != 2+5 {
 			t.Errorf("told %v, %d mails", events, len(d.mails))
+		}
+	})
+}
+
+// TestRaisedAndOver: what ends before anybody could be told of its beginning has one line all the same, with whom it was told to.
+func TestRaisedAndOver(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, store.MainSchema(), func(t *testing.T, db *store.DB) {
+		d := newDesk(t)
+		a, stop := d.open(db)
+		defer stop()
+		const times = 5
+		for range times {
+			a.Raise(lane(100))
+			a.Clear("queue.lane orange")
+			d.forward(time.Minute)
+		}
+		a.Tell(alarm.Alarm{Key: "marker", Severity: alarm.Warning, Code: "outage"}) // told after them
+		lines := d.history(a, func(l []alarm.Line) bool { return slices.ContainsFunc(l, func(l alarm.Line) bool { return l.Key == "marker" && len(l.Told) == 2 }) })
+		if len(lines) != times+1 {
+			t.Errorf("%d lines: %+v", len(lines), lines)
+		}
+		for _, l := range lines {
+			if orange(l) && (l.Cleared.IsZero() || len(l.Told) != 2) {
+				t.Errorf("line %+v", l)
+			}
 		}
 	})
 }

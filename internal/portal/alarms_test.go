@@ -31,7 +31,7 @@ func TestAlarmHistory(t *testing.T) {
 		g.Alarms().Tell(alarm.Alarm{Key: fmt.Sprint("x ", i), Severity: alarm.Warning, Code: "floor", Args: map[string]string{"Name": fmt.Sprintf("Receiver%02d", i), "Address": "192.0.2.1", "Count": "5"}})
 	}
 	g.Alarms().Clear("spool.full")
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		lines, _, err := g.Alarms().History(ctx, alarm.HistoryQuery{Code: "spool-full"})
 		if all, _, _ := g.Alarms().History(ctx, alarm.HistoryQuery{Code: "floor"}); err == nil && len(lines) == 1 && !lines[0].Cleared.IsZero() && len(all) == 60 {
 			break

@@ -169,10 +169,10 @@ func walkRevoked(t *testing.T, b *browser, g *gateway, lang string) {
 
 // walkLane: the operator pauses a lane, what comes for it waits, and leaves when he lifts the pause.
 func walkLane(t *testing.T, b *browser, g *gateway, lang string) {
-	const subject, reason, lane = "Your order 4712 has left", "their postmaster asked", "mx:mx.example.test 127.0.0.1"
+	const subject, reason, lane = "Your order 4712 has left", "their postmaster asked", "* 127.0.0.1"
 	b.signIn(t, g, g.person(t, user.Operator, "", lang))
 	b.follow(t, `nav.menu a[href$="/o/lanes"]`)
-	b.do(t, chromedp.SendKeys(chromedp.CSS("#f-lane"), lane), chromedp.SendKeys(chromedp.CSS("#f-reason"), reason))
+	b.do(t, chromedp.SetValue(chromedp.CSS("#f-receiver"), "*"), chromedp.SetValue(chromedp.CSS("#f-address"), "127.0.0.1"), chromedp.SendKeys(chromedp.CSS("#f-reason"), reason))
 	b.follow(t, `form[action*="/lanes/pause"] button`)
 	b.see(t, reason)
 	if at := b.path(t); at != "/o/lanes/"+lane {

@@ -96,14 +96,17 @@ func TestWebhookPages(t *testing.T) {
 func TestWebhookSnippets(t *testing.T) {
 	t.Parallel()
 	secret, body := "whsec_x", []byte(`{"id":"a","events":[]}`)
-	good := webhook.Sign(time.Now(), body, []byte("whsec_new"), []byte(secret))
-	cases := []struct {
+	type request struct {
 		header string
 		body   []byte
 		want   string
-	}{
-		{good, body, "yes"}, {good, append([]byte(" "), body...), "no"}, {webhook.Sign(time.Now(), body, []byte("other")), body, "no"},
-		{webhook.Sign(time.Now().Add(-10*time.Minute), body, []byte(secret)), body, "no"}, {"", body, "no"}, {"t=x,v1=", body, "no"},
+	}
+	requests := func() []request { // signed when they are made: a signature is good for minutes
+		good := webhook.Sign(time.Now(), body, []byte("whsec_new"), []byte(secret))
+		return []request{
+			{good, body, "yes"}, {good, append([]byte(" "), body...), "no"}, {webhook.Sign(time.Now(), body, []byte("other")), body, "no"},
+			{webhook.Sign(time.Now().Add(-10*time.Minute), body, []byte(secret)), body, "no"}, {"", body, "no"}, {"t=x,v1=", body, "no"},
+		}
 	}
 	for _, x := range []struct{ name, run, file, before, after string }{
 		{"go", "go", "main.go", "package main\n\nimport (\n\t\"fmt\"\n\t\"io\"\n\t\"os\"\n)\n\n", "\nfunc main() {\n\tb, _ := io.ReadAll(os.Stdin)\n\tfmt.Print(map[bool]string{true: \"yes\", false: \"no\"}[genuine(os.Args[1], os.Args[2], b)])\n}\n"},
@@ -136,7 +139,7 @@ func TestWebhookSnippets(t *testing.T) {
 				}
 				bin, args = program, nil
 			}
-			for i, tc := range cases {
+			for i, tc := range requests() {
 				cmd := exec.CommandContext(t.Context(), bin, append(args, secret, tc.header)...)
 				cmd.Stdin = strings.NewReader(string(tc.body))
 				out, err := cmd.Output()

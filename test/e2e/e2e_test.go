@@ -93,7 +93,7 @@ func setup(t *testing.T, extra ...string) *gate {
 	ports := freePorts(t, 4)
 	g.relay, g.submission, g.submissions, g.metrics = ports[0], ports[1], ports[2], ports[3]
 	g.env = append(os.Environ(), "DATA="+filepath.Join(g.dir, "data"), "RELAY="+g.relay, "SUBMISSION="+g.submission, "SUBMISSIONS="+g.submissions,
-		"METRICS="+g.metrics, "DNS="+g.dns.Addr(), fmt.Sprintf("PORT=%d", netip.MustParseAddrPort(g.mx.addr).Port()))
+		"METRICS="+g.metrics, "RESERVE=16MiB", "DNS="+g.dns.Addr(), fmt.Sprintf("PORT=%d", netip.MustParseAddrPort(g.mx.addr).Port()))
 	g.copy("base.yaml", "postern.yaml")
 	if err := os.Mkdir(filepath.Join(g.dir, "conf.d"), 0o755); err != nil {
 		t.Fatal(err)
