@@ -115,7 +115,9 @@ func TestRaisedAndOver(t *testing.T) {
 			d.forward(time.Minute)
 		}
 		a.Tell(alarm.Alarm{Key: "marker", Severity: alarm.Warning, Code: "outage"}) // told after them
-		lines := d.history(a, func(l []alarm.Line) bool { return slices.ContainsFunc(l, func(l alarm.Line) bool { return l.Key == "marker" && len(l.Told) == 2 }) })
+		lines := d.history(a, func(l []alarm.Line) bool {
+			return slices.ContainsFunc(l, func(l alarm.Line) bool { return l.Key == "marker" && len(l.Told) == 2 })
+		})
 		if len(lines) != times+1 {
 			t.Errorf("%d lines: %+v", len(lines), lines)
 		}
