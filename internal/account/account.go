@@ -247,6 +247,18 @@ func (l *Ledger) Pools() []Pool {
 	return all
 }
 
+// Addresses are those that mail leaves from, each once, in the order of the pools; not those that the system chooses.
+func (l *Ledger) Addresses() (out []netip.Addr) {
+	for _, p := range l.Pools() {
+		for _, e := range p.Egress {
+			if e.IP.IsValid() && !slices.Contains(out, e.IP) {
+				out = append(out, e.IP)
+			}
+		}
+	}
+	return out
+}
+
 // snapshot is the ledger in memory. It never changes once made.
 type snapshot struct {
 	customers   map[string]*Customer

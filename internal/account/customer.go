@@ -199,6 +199,17 @@ func (l *Ledger) Customers() []Customer {
 	return all
 }
 
+// Owner returns the customer whose domain d is, or the closest parent of d that anybody has.
+func (l *Ledger) Owner(d mail.Domain) (Customer, bool) {
+	s := l.state.Load()
+	for name := range lineage(d) {
+		if c, ok := s.domains[name]; ok {
+			return *c, true
+		}
+	}
+	return Customer{}, false
+}
+
 // OwnsDomain reports whether d or a parent of d is one of c's domains, and no closer parent belongs to another
 // customer: who has example.org does not write for shop.example.org once that is somebody else's.
 func (l *Ledger) OwnsDomain(c Customer, d mail.Domain) bool {

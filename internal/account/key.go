@@ -140,14 +140,8 @@ func (l *Ledger) RetireKey(ctx context.Context, d mail.Domain, selector string) 
 // SigningKeysFor returns the keys that sign d for a customer: SigningKeys, but none when the domain is another customer's. Who may
 // write in any name (Customer.AnyFrom) still gets nobody else's signature (CERT VU#244112).
 func (l *Ledger) SigningKeysFor(customer string, d mail.Domain) []KeyRecord {
-	s := l.state.Load()
-	for name := range lineage(d) {
-		if owner, ok := s.domains[name]; ok {
-			if owner.ID != customer {
-				return nil
-			}
-			break
-		}
+	if owner, ok := l.Owner(d); ok && owner.ID != customer {
+		return nil
 	}
 	return l.SigningKeys(d)
 }

@@ -48,12 +48,8 @@ func (s *server) domainOwner(text string) (string, bool, error) {
 	if err != nil {
 		return "", false, invalid(fmt.Sprintf("domain: %v", err))
 	}
-	for _, c := range s.o.Accounts.Customers() {
-		if s.o.Accounts.OwnsDomain(c, d) {
-			return c.ID, true, nil
-		}
-	}
-	return "", false, nil
+	c, ok := s.o.Accounts.Owner(d)
+	return c.ID, ok, nil
 }
 
 type keyRequestIn struct{ Body KeyRequest }

@@ -52,11 +52,9 @@ func (a *App) Postmaster() *postmaster.Postmaster { return a.postmaster }
 
 // ownEgress are the addresses that mail leaves from.
 func (a *App) ownEgress() (all []netip.Prefix) {
-	for _, p := range a.accounts.Pools() {
-		for _, e := range p.Egress {
-			if ip := e.IP.Unmap(); ip.IsValid() && !ip.IsUnspecified() {
-				all = append(all, netip.PrefixFrom(ip, ip.BitLen()))
-			}
+	for _, ip := range a.accounts.Addresses() {
+		if ip = ip.Unmap(); !ip.IsUnspecified() {
+			all = append(all, netip.PrefixFrom(ip, ip.BitLen()))
 		}
 	}
 	return all

@@ -19,17 +19,8 @@ func (a *App) openReports(_ context.Context, c *config.Config) (err error) {
 		own[d] = true
 	}
 	a.reports, err = aggregate.New(aggregate.Options{DB: a.mainDB, Resolver: a.resolver, Keep: c.Reports.Keep, Logger: a.log, Signed: a.signedBy,
-		Takes: func(d mail.Domain) bool { return own[d] || a.owned(d) },
-		Egress: func() (all []netip.Addr) {
-			for _, p := range a.accounts.Pools() {
-				for _, e := range p.Egress {
-					if e.IP.IsValid() {
-						all = append(all, e.IP)
-					}
-				}
-			}
-			return all
-		},
+		Takes:   func(d mail.Domain) bool { return own[d] || a.owned(d) },
+		Egress:  a.accounts.Addresses,
 		Changed: a.reportChanged, Clear: a.alarms.Clear, Standing: a.alarmKeys,
 		Raise: func(t aggregate.Trouble) {
 			a.alarms.Raise(alarm.Alarm{Key: t.Key(), Severity: alarm.Warning, Code: t.Code, Args: t.Args, Since: t.Since})
@@ -52,11 +43,8 @@ func (a *App) reportChanged(_ context.Context, t aggregate.Trouble, began bool) 
 	if began {
 		f.Kind, f.Text = journal.ReportAlarm, t.Domain+": "+a.metrics.catalog.Text(locale.English, "report.fact."+t.Code, factArgs(t.Args))
 	}
-	for _, c := range a.accounts.Customers() {
-		if a.accounts.OwnsDomain(c, mail.Domain(t.Domain)) {
-			f.Customer = c.ID
-			break
-		}
+	if c, ok := a.accounts.Owner(mail.Domain(t.Domain)); ok {
+		f.Customer = c.ID
 	}
 	a.journal.Post(f)
 }
@@ -71,12 +59,8 @@ func factArgs(args map[string]string) map[string]any {
 
 // owned reports whether some customer has a domain.
 func (a *App) owned(d mail.Domain) bool {
-	for _, c := range a.accounts.Customers() {
-		if c.Below(d) {
-			return true
-		}
-	}
-	return false
+	_, ok := a.accounts.Owner(d)
+	return ok
 }
 
 // reportAddresses are those at the door that take reports about domains.

@@ -88,22 +88,10 @@ func (d *Delivery) lanesOf(provider string) (out []shaping.Key) {
 	return out
 }
 
-// Addresses are those that mail leaves from, each once, in the order of the pools.
-func (d *Delivery) Addresses() (out []netip.Addr) {
-	for _, p := range d.o.Accounts.Pools() {
-		for _, e := range p.Egress {
-			if e.IP.IsValid() && !slices.Contains(out, e.IP) {
-				out = append(out, e.IP)
-			}
-		}
-	}
-	return out
-}
-
 // canBe refuses a lane that cannot be: mail leaves to receivers that are known or named by their exchangers, from our addresses.
 func (d *Delivery) canBe(k shaping.Key) error {
 	known := d.o.Knowledge()
-	ours := d.Addresses()
+	ours := d.o.Accounts.Addresses()
 	switch {
 	case k.Provider == smarthostSite || strings.HasPrefix(k.Provider, "mx:") || known.Provider(k.Provider) != nil:
 	case k.Provider == shaping.AnyReceiver:

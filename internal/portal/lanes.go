@@ -190,7 +190,7 @@ func (s *site) opPauseWhat(v *visit, lanes []opTopLane) []field {
 		slices.SortStableFunc(list, func(a, b option) int { return strings.Compare(strings.ToLower(a.Label), strings.ToLower(b.Label)) })
 	}
 	ours := []option{{"", p.T("lanes.address.all"), address == ""}}
-	for _, ip := range s.o.Delivery.Addresses() {
+	for _, ip := range s.o.Accounts.Addresses() {
 		ours = append(ours, option{ip.String(), ip.String(), ip.String() == address})
 	}
 	first := []option{{"", p.T("lanes.receiver.choose"), receiver == ""}, {shaping.AnyReceiver, p.T("lanes.any"), receiver == shaping.AnyReceiver}}

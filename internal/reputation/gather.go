@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/account"
 	"postern/internal/checkup"
 	"postern/internal/dnsbl"
 	"postern/internal/mail"
@@ -136,7 +137,9 @@ func (w *Watch) gather(ctx context.Context, d Dossier) (e Evidence, err error) {
 		if err := w.gatherSNDS(ctx, d, &e); err != nil {
 			miss("snds", err)
 		}
-		e.Warm = w.warmSince(d.Target)
+		if from := w.egressOf(d.Target); len(from) > 0 {
+			e.Warm = from[0].Warm
+		}
 	}
 	if err := w.gatherFindings(ctx, d, &e); err != nil {
 		miss("check", err)
@@ -296,20 +299,20 @@ func (w *Watch) gatherSNDS(ctx context.Context, d Dossier, e *Evidence) (err err
 	return err
 }
 
-// warmSince is when the warm-up of an address began.
-func (w *Watch) warmSince(target string) time.Time {
+// egressOf is what the pools say of an address; none when no mail leaves from it.
+func (w *Watch) egressOf(target string) (out []account.Egress) {
 	if w.o.Accounts == nil {
-		return time.Time{}
+		return nil
 	}
 	ip := parseIP(target)
 	for _, p := range w.o.Accounts.Pools() {
 		for _, e := range p.Egress {
 			if e.IP.Unmap() == ip {
-				return e.Warm
+				out = append(out, e)
 			}
 		}
 	}
-	return time.Time{}
+	return out
 }
 
 // gatherFindings looks at the target as receivers do.

@@ -127,14 +127,9 @@ func (r *writer) names() {
 
 // helloOf is the name that is given in EHLO from an address.
 func (w *Watch) helloOf(target string) string {
-	if w.o.Accounts != nil {
-		ip := parseIP(target)
-		for _, p := range w.o.Accounts.Pools() {
-			for _, e := range p.Egress {
-				if e.IP.Unmap() == ip && e.HELO != "" {
-					return e.HELO
-				}
-			}
+	for _, e := range w.egressOf(target) {
+		if e.HELO != "" {
+			return e.HELO
 		}
 	}
 	return w.o.Host
