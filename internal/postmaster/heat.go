@@ -135,9 +135,13 @@ func (p *Postmaster) heatSums(ctx context.Context, first, last int64) (sums *hea
 	if sums != nil {
 		return sums, states, nil
 	}
-	rows, states, err := p.heatRows(ctx, first, last)
+	var rows []heatRow
+	err = p.db.Read(ctx, func(tx *store.Tx) (err error) {
+		rows, err = scanHeat(tx.Query(sqlHeat, first, last), map[string]netip.Addr{})
+		return err
+	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, wrap(err)
 	}
 	sums = sumsOf(rows)
 	sums.first, sums.last, sums.seen, sums.made = first, last, seen, now
