@@ -70,9 +70,6 @@ func (c *command) bounce() *cobra.Command {
 	cmd.Flags().BoolVar(&f.mbox, "mbox", false, "the files are mailboxes with several messages")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "show what the server said, by which rule it was understood, and what to do")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		if err := knownLanguage(f.language); err != nil {
-			return err
-		}
 		return c.runBounce(f, args)
 	}
 	return f.add(c, cmd)

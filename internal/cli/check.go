@@ -42,7 +42,7 @@ func (c *command) check() *cobra.Command {
 		Example: "  postern check example.org\n  postern check --lang fr --explain 192.0.2.25\n  postern check --helo mail.example.org --ip 192.0.2.25 news@example.org\n" +
 			"  postern check --mine 192.0.2.0/24 --mine example.org --relay-test --relay-to me@example.org 192.0.2.25\n  postern check --json --no-lists example.org example.net"}
 	s := cmd.Flags()
-	s.StringVar(&f.language, "lang", locale.English, "language of findings: `en` or fr")
+	languageFlag(cmd, &f.language, "findings")
 	s.StringVar(&f.hello, "helo", "", "`name` that the IP, or the sender's server, gives in EHLO")
 	s.StringVar(&f.returns, "return-path", "", "`domain` that bounces to the sender return to")
 	s.StringSliceVar(&f.selectors, "selector", nil, "DKIM `selector` of the domain; may be given again")
@@ -65,9 +65,6 @@ func (c *command) check() *cobra.Command {
 
 // check reads the flags and the targets.
 func (f *checkFlags) check(args []string) error {
-	if err := knownLanguage(f.language); err != nil {
-		return err
-	}
 	f.ask = checkup.Ask{HELO: f.hello, Selectors: f.selectors, Probe: !f.noProbe, Callout: f.callout, NoLists: f.noLists}
 	if f.returns != "" {
 		d, err := mail.ParseDomain(f.returns)

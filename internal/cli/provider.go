@@ -33,7 +33,7 @@ func (f *providerFlags) add(c *command, cmd *cobra.Command) *cobra.Command {
 }
 
 func (f *providerFlags) addLanguage(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.language, "lang", locale.English, "language of explanations and advice: `en` or fr")
+	languageFlag(cmd, &f.language, "explanations and advice")
 }
 
 // known reads the knowledge.
@@ -173,9 +173,6 @@ func (c *command) providerShow() *cobra.Command {
 		Example: "  postern provider show orange --lang fr"}
 	f.addLanguage(cmd)
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		if err := knownLanguage(f.language); err != nil {
-			return err
-		}
 		k, err := c.known(f)
 		if err != nil {
 			return err
@@ -361,9 +358,6 @@ func (c *command) providerExplain() *cobra.Command {
 	cmd.Flags().StringVar(&domain, "domain", "", "whose answer it is, by the recipient's `domain` where it is a provider's own")
 	cmd.Flags().StringVar(&phase, "phase", "", "`step` of the conversation: connect, ehlo, tls, mail, rcpt, data or end")
 	cmd.RunE = func(_ *cobra.Command, args []string) error {
-		if err := knownLanguage(f.language); err != nil {
-			return err
-		}
 		k, err := c.known(f)
 		if err != nil {
 			return err

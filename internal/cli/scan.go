@@ -67,7 +67,7 @@ func (c *command) scan() *cobra.Command {
 	cmd.Flags().StringVar(&f.hello, "helo", "", "`name` said in EHLO from there")
 	cmd.Flags().StringVar(&f.from, "from", "", "envelope sender; <> for none")
 	cmd.Flags().StringSliceVar(&f.to, "to", nil, "envelope `recipient`; may be given again")
-	cmd.Flags().StringVar(&f.language, "lang", locale.English, "language of names and explanations: `en` or fr")
+	languageFlag(cmd, &f.language, "names and explanations")
 	cmd.Flags().StringArrayVar(&f.rules, "rules", nil, "run only the rules of this `folder`, .cf files in SpamAssassin's language; may be given again")
 	cmd.Flags().BoolVar(&f.mbox, "mbox", false, "the files are mailboxes with several messages")
 	cmd.Flags().BoolVar(&f.explain, "explain", false, "show how the score comes about, what would let the message pass, and the rule behind each hit")
@@ -101,9 +101,6 @@ func knownLanguage(language string) error {
 func (f *scanFlags) check(cmd *cobra.Command) error {
 	if f.allHits && len(f.rules) == 0 {
 		return usagef("--all-hits goes with --rules; the built-in tests have no sub-rules")
-	}
-	if err := knownLanguage(f.language); err != nil {
-		return err
 	}
 	if f.ip != "" {
 		ip, err := netip.ParseAddr(f.ip)
