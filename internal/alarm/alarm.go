@@ -358,11 +358,12 @@ func (a *Alarms) work(ctx context.Context) {
 	a.mu.Unlock()
 	var records []record
 	for _, t := range todo {
-		if !a.mine(ctx, t) {
+		c := a.claim(ctx, t)
+		if !c.mine {
 			continue
 		}
-		if told := a.tell(ctx, t); t.event != "test" {
-			records = append(records, record{t, told})
+		if told := a.tell(ctx, t); c.line != "" || !c.written {
+			records = append(records, record{t, told, c.line})
 		}
 	}
 	a.mu.Lock()

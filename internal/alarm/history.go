@@ -81,6 +81,7 @@ func (a *Alarms) Codes() (out []string) {
 type record struct {
 	telling
 	told []string
+	line string // of the history, where there is one already: only told is missing in it
 }
 
 // keepLocked puts something on the list of what is to be written.
@@ -96,56 +97,64 @@ func (a *Alarms) keepLocked(r ...record) {
 // halfway is how old a line that nobody was told of must be until another node, or this one after a restart, tells it.
 const halfway = time.Minute
 
-// mine reports whether this node is the one that tells, by beginning or ending the line of the history. Without the database each node tells for itself: twice is
+// claimed is what came of claiming a telling.
+type claimed struct {
+	mine    bool   // this node is the one that tells
+	written bool   // the history has it, but for whom it was told to
+	line    string // where that is to be written; "": nowhere
+}
+
+// claim decides by the history which node tells: the one that begins, goes on with or ends the line. Without the database each node tells for itself: twice is
 // better than not at all.
-func (a *Alarms) mine(ctx context.Context, t telling) (mine bool) {
+func (a *Alarms) claim(ctx context.Context, t telling) (c claimed) {
 	if t.event == "test" {
-		return true
+		return claimed{mine: true, written: true}
 	}
 	err := a.o.DB.Write(context.WithoutCancel(ctx), func(tx *store.Tx) (err error) {
-		mine, err = claim(tx, t, a.o.Remind)
+		c.line, c.mine, err = claim(tx, t, a.o.Remind)
 		return err
 	})
-	return mine || err != nil
+	if err != nil {
+		return claimed{mine: true}
+	}
+	c.written = true
+	return c
 }
 
 // claim begins, goes on with or ends the line of a telling; false: another node has done so.
-func claim(tx *store.Tx, t telling, remind time.Duration) (bool, error) {
+func claim(tx *store.Tx, t telling, remind time.Duration) (line string, mine bool, err error) {
 	const live = `key = ? AND live = 1 AND once = 0`
 	switch t.event {
 	case "cleared":
 		n, err := tx.Exec(`UPDATE alarm_history SET cleared = ?, live = 0 WHERE `+live, t.at, t.Key)
-		return n > 0, err
+		return "", n > 0, err
 	case "reminder":
 		n, err := tx.Exec(`UPDATE alarm_history SET again = again + 1, latest = ? WHERE `+live+` AND latest <= ?`, t.at, t.Key, t.at.Add(-remind/2))
 		if err != nil || n > 0 {
-			return n > 0, err
+			return "", n > 0, err
 		}
 	}
-	begun, err := begin(tx, record{t, nil}, remind)
+	line, begun, err := begin(tx, record{telling: t}, remind)
 	if err != nil || begun || t.event == "reminder" {
-		return begun, err
+		return line, begun, err
 	}
 	// Written down, and then the process died before anybody was told.
 	n, err := tx.Exec(`UPDATE alarm_history SET latest = ? WHERE key = ? AND live = 1 AND told = '[]' AND latest <= ?`, t.at, t.Key, t.at.Add(-halfway))
-	return n > 0, err
+	return line, n > 0, err
 }
 
-// writeRecords puts what was told in the history.
+// writeRecords puts what was told in the history: to whom, or all of it where it could not be claimed.
 func writeRecords(tx *store.Tx, all []record, remind time.Duration) error {
 	for _, r := range all {
 		var err error
-		switch r.event {
-		case "raised":
-			var over bool
-			if over, err = ended(tx, r); err == nil && !over {
-				_, err = begin(tx, r, remind)
-			}
-		case "once":
-			_, err = begin(tx, r, remind)
-		case "reminder": // of two nodes that tell again one counts
+		switch {
+		case r.line != "":
+			err = addTold(tx, r.line, r.told)
+		case r.event == "raised", r.event == "once":
+			_, _, err = begin(tx, r, remind)
+		case r.event == "reminder": // of two nodes that tell again one counts
 			_, err = tx.Exec(`UPDATE alarm_history SET again = again + 1, latest = ? WHERE key = ? AND live = 1 AND once = 0 AND latest <= ?`, r.at, r.Key, r.at.Add(-remind/2))
-		case "cleared":
+		case r.event == "cleared":
 			_, err = tx.Exec(`UPDATE alarm_history SET cleared = ?, live = 0 WHERE key = ? AND live = 1 AND once = 0`, r.at, r.Key)
 		}
 		if err != nil {
@@ -155,66 +164,62 @@ func writeRecords(tx *store.Tx, all []record, remind time.Duration) error {
 	return nil
 }
 
-// ended reports whether the line of something raised ended before it could be said whom it was told to, and completes it.
-func ended(tx *store.Tx, r record) (bool, error) {
-	lines, err := readLines(tx, "key = ? AND raised = ? AND once = 0 AND live = 0", []any{r.Key, r.Since, 1})
-	if err != nil || len(lines) == 0 {
-		return false, err
-	}
-	return true, lines[0].add(tx, r.told)
-}
-
-// add puts more of those who were told into a line.
-func (l Line) add(tx *store.Tx, told []string) error {
-	for _, who := range told {
-		if !slices.Contains(l.Told, who) {
-			l.Told = append(l.Told, who)
-		}
-	}
-	text, err := json.Marshal(l.Told)
-	if err == nil {
-		_, err = tx.Exec(`UPDATE alarm_history SET told = ? WHERE id = ?`, string(text), l.ID)
-	}
-	return err
-}
-
 // begin writes a new line, or completes the one that another node, or this one before it stopped, has written. begun: the line is new, or has grown worse.
-func begin(tx *store.Tx, r record, remind time.Duration) (begun bool, err error) {
+func begin(tx *store.Tx, r record, remind time.Duration) (line string, begun bool, err error) {
 	if r.event == "once" {
 		if _, err := tx.Exec(`UPDATE alarm_history SET live = 0 WHERE key = ? AND live = 1 AND once = 1 AND raised <= ?`, r.Key, r.at.Add(-remind)); err != nil {
-			return false, err
+			return "", false, err
 		}
 	}
 	list, err := json.Marshal(r.Args)
 	if err != nil {
-		return false, err
+		return "", false, err
 	}
-	who := r.told
-	if who == nil {
-		who = []string{}
-	}
-	told, err := json.Marshal(who)
+	line = string(mail.NewQueueID(r.Since))
+	n, err := tx.Exec(`INSERT INTO alarm_history (id, key, severity, code, args, raised, cleared, once, live, told, again, latest) VALUES (?,?,?,?,?,?,0,?,1,'[]',0,?) ON CONFLICT DO NOTHING`,
+		line, r.Key, string(r.Severity), r.Code, string(list), r.Since, r.event == "once", r.at)
 	if err != nil {
-		return false, err
+		return "", false, err
 	}
-	n, err := tx.Exec(`INSERT INTO alarm_history (id, key, severity, code, args, raised, cleared, once, live, told, again, latest) VALUES (?,?,?,?,?,?,0,?,1,?,0,?) ON CONFLICT DO NOTHING`,
-		string(mail.NewQueueID(r.Since)), r.Key, string(r.Severity), r.Code, string(list), r.Since, r.event == "once", string(told), r.at)
-	if err != nil || n > 0 {
-		return n > 0, err
+	if n > 0 {
+		return line, true, addTold(tx, line, r.told)
 	}
 	lines, err := readLines(tx, "key = ? AND live = 1", []any{r.Key, 1})
 	if err != nil || len(lines) == 0 {
-		return false, err
+		return "", false, err
 	}
 	old := lines[0]
-	if err := old.add(tx, r.told); err != nil {
-		return false, err
+	if err := addTold(tx, old.ID, r.told); err != nil {
+		return "", false, err
 	}
 	if old.Severity == Warning && r.Severity == Critical { // it grew worse, and is told in new words
 		n, err = tx.Exec(`UPDATE alarm_history SET severity = ?, args = ?, latest = ? WHERE id = ? AND severity = ?`, string(r.Severity), string(list), r.at, old.ID, string(Warning))
-		return n > 0, err
+		return old.ID, n > 0, err
 	}
-	return false, nil
+	return old.ID, false, nil
+}
+
+// addTold puts more of those who were told into a line.
+func addTold(tx *store.Tx, line string, told []string) error {
+	if len(told) == 0 {
+		return nil
+	}
+	lines, err := readLines(tx, "id = ?", []any{line, 1})
+	if err != nil || len(lines) == 0 {
+		return err
+	}
+	all := lines[0].Told
+	for _, who := range told {
+		if !slices.Contains(all, who) {
+			all = append(all, who)
+		}
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(`UPDATE alarm_history SET told = ? WHERE id = ?`, string(text), line)
+	return err
 }
 
 func readLines(tx *store.Tx, where string, args []any) (out []Line, err error) {

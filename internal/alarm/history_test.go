@@ -114,17 +114,25 @@ func TestRaisedAndOver(t *testing.T) {
 			a.Clear("queue.lane orange")
 			d.forward(time.Minute)
 		}
+		a.Raise(lane(100))                                                          // this one stands
 		a.Tell(alarm.Alarm{Key: "marker", Severity: alarm.Warning, Code: "outage"}) // told after them
 		lines := d.history(a, func(l []alarm.Line) bool {
 			return slices.ContainsFunc(l, func(l alarm.Line) bool { return l.Key == "marker" && len(l.Told) == 2 })
 		})
-		if len(lines) != times+1 {
+		if len(lines) != times+2 {
 			t.Errorf("%d lines: %+v", len(lines), lines)
 		}
+		standing := 0
 		for _, l := range lines {
-			if orange(l) && (l.Cleared.IsZero() || len(l.Told) != 2) {
+			if orange(l) && len(l.Told) != 2 {
 				t.Errorf("line %+v", l)
 			}
+			if orange(l) && l.Cleared.IsZero() {
+				standing++
+			}
+		}
+		if standing != 1 {
+			t.Errorf("%d of them stand: %+v", standing, lines)
 		}
 	})
 }
