@@ -114,73 +114,85 @@ func (l *Ledger) claimLooks(ctx context.Context) (out map[string]int64, err erro
 	return out, err
 }
 
-// judge looks at one domain.
+// judge looks at one domain, which nobody else does while it is claimed. The figures are read before the database is written to: of a large domain that takes
+// a while, and mail waits for the one who writes.
 func (l *Ledger) judge(ctx context.Context, d string, claimed int64) error {
-	var began, ended []Trouble
 	now := l.o.Now()
-	own := l.own()
-	err := l.db.Write(ctx, func(tx *store.Tx) error {
-		began, ended = nil, nil
+	today, own := dayOf(now), l.own()
+	var was, is map[string]Trouble
+	err := l.db.Read(ctx, func(tx *store.Tx) error {
+		was, is = map[string]Trouble{}, map[string]Trouble{}
 		standing, err := readTroubles(tx.Query(sqlTroublesOf, d))
 		if err != nil {
 			return err
 		}
-		of := map[string]Trouble{}
 		for _, t := range standing {
-			of[t.Code] = t
+			was[t.Code] = t
 		}
-		left := false
-		for code, look := range map[string]func(*store.Tx, string, int64, Trouble) (map[string]string, error){
-			TroubleSource: func(tx *store.Tx, d string, today int64, was Trouble) (map[string]string, error) {
-				return lookSources(tx, d, today, was, own)
-			},
-			TroubleShare: func(tx *store.Tx, d string, today int64, was Trouble) (map[string]string, error) {
-				return lookShare(tx, d, today, was, own)
-			},
-			TroubleTLS: lookTLS,
-		} {
-			was, stands := of[code]
-			args, err := look(tx, d, dayOf(now), was)
+		for _, code := range TroubleCodes() {
+			var args map[string]string
+			switch code {
+			case TroubleSource:
+				args, err = lookSources(tx, d, today, was[code], own)
+			case TroubleShare:
+				args, err = lookShare(tx, d, today, was[code], own)
+			case TroubleTLS:
+				args, err = lookTLS(tx, d, today, was[code])
+			}
 			if err != nil {
 				return err
 			}
-			switch {
-			case args != nil:
-				left = true
-				text, err := json.Marshal(args)
-				if err != nil {
-					return err
-				}
-				if _, err := tx.Exec(sqlTrouble, d, code, micros(now), string(text)); err != nil {
-					return err
-				}
-				if !stands {
-					began = append(began, Trouble{d, code, now, args})
-				}
-			case stands:
-				if _, err := tx.Exec(sqlTroubleOver, d, code); err != nil {
-					return err
-				}
-				ended = append(ended, was)
+			if args != nil {
+				is[code] = Trouble{d, code, now, args}
 			}
 		}
-		next := int64(0)
-		if left {
-			next = micros(now.Add(troubleAgain))
-		}
-		_, err = tx.Exec(sqlLooked, next, d, claimed)
-		return err
+		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, t := range began {
-		l.o.Changed(ctx, t, true)
+	if err := l.db.Write(ctx, func(tx *store.Tx) error { return settle(tx, d, claimed, now, was, is) }); err != nil {
+		return err
 	}
-	for _, t := range ended {
-		l.o.Changed(ctx, t, false)
+	for _, code := range TroubleCodes() {
+		before, stood := was[code]
+		after, stands := is[code]
+		switch {
+		case stands && !stood:
+			l.o.Changed(ctx, after, true)
+		case stood && !stands:
+			l.o.Changed(ctx, before, false)
+		}
 	}
 	return nil
+}
+
+// settle writes down which troubles of a domain stand, and when it is looked at next.
+func settle(tx *store.Tx, d string, claimed int64, now time.Time, was, is map[string]Trouble) error {
+	for _, code := range TroubleCodes() {
+		t, stands := is[code]
+		_, stood := was[code]
+		switch {
+		case stands:
+			text, err := json.Marshal(t.Args)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.Exec(sqlTrouble, d, code, micros(now), string(text)); err != nil {
+				return err
+			}
+		case stood:
+			if _, err := tx.Exec(sqlTroubleOver, d, code); err != nil {
+				return err
+			}
+		}
+	}
+	next := int64(0)
+	if len(is) > 0 {
+		next = micros(now.Add(troubleAgain))
+	}
+	_, err := tx.Exec(sqlLooked, next, d, claimed)
+	return err
 }
 
 // half is a bound for what stands already.
