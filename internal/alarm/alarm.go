@@ -291,14 +291,20 @@ func (a *Alarms) load(ctx context.Context) {
 	if a.loaded {
 		return
 	}
-	rows, err := readStanding(ctx, a.o.DB)
+	var rows []standing
 	var once map[string]time.Time
-	if err == nil {
-		err = a.o.DB.Read(ctx, func(tx *store.Tx) (err error) {
-			once, err = readOnce(tx, a.o.Now().Add(-a.o.Remind))
+	err := a.o.DB.Write(ctx, func(tx *store.Tx) (err error) {
+		if rows, err = lockStanding(tx); err != nil {
 			return err
-		})
-	}
+		}
+		for _, s := range rows { // of a version without a history, or written down halfway
+			if _, _, err := begin(tx, record{telling: telling{s.Alarm, "raised", s.told}}, a.o.Remind); err != nil {
+				return err
+			}
+		}
+		once, err = readOnce(tx, a.o.Now().Add(-a.o.Remind))
+		return err
+	})
 	if err != nil {
 		a.o.Logger.Warn("alarms of before are not known yet", "error", err)
 		return
@@ -312,8 +318,7 @@ func (a *Alarms) load(ctx context.Context) {
 		}
 	}
 	for _, s := range rows {
-		a.keepLocked(record{telling: telling{s.Alarm, "raised", s.told}}) // of a version without a history, or written down halfway
-		if now := a.raised[s.Key]; now != nil {                           // raised anew before the database answered
+		if now := a.raised[s.Key]; now != nil { // raised anew before the database answered
 			now.Since = s.Since
 			a.todo = slices.DeleteFunc(a.todo, func(t telling) bool { return t.Key == s.Key && t.event == "raised" && t.Severity == s.Severity })
 			continue

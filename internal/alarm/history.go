@@ -126,6 +126,10 @@ func claim(tx *store.Tx, t telling, remind time.Duration) (line string, mine boo
 	const live = `key = ? AND live = 1 AND once = 0`
 	switch t.event {
 	case "cleared":
+		// It stands no more with the line's end: a node that starts just now would find it standing, and begin another line.
+		if err := removeStanding(tx, t.Key); err != nil {
+			return "", false, err
+		}
 		n, err := tx.Exec(`UPDATE alarm_history SET cleared = ?, live = 0 WHERE `+live, t.at, t.Key)
 		return "", n > 0, err
 	case "reminder":

@@ -1,6 +1,7 @@
 package alarm_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -158,6 +159,47 @@ func TestTwoNodes(t *testing.T) {
 		stopB()
 		if len(d.mails) != 3 || len(d.posts) != 4 {
 			t.Fatalf("mails %q, %d posts", d.mails, len(d.posts))
+		}
+	})
+}
+
+// TestClearedWhileAnotherStarts: a node that read what stood does not begin it anew when the other has cleared it meanwhile.
+func TestClearedWhileAnotherStarts(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, store.MainSchema(), func(t *testing.T, db *store.DB) {
+		d := newDesk(t)
+		a, stop := d.open(db)
+		defer stop()
+		a.Raise(lane(100))
+		d.await(2)
+		d.history(a, func(l []alarm.Line) bool { return len(l) == 1 && len(l[0].Told) == 2 })
+		telling, goOn := make(chan struct{}), make(chan struct{})
+		b, stopB := d.openWith(db, func(o *alarm.Options) {
+			o.Hooks = nil
+			o.Mail = func(ctx context.Context, key, subject, text string) error {
+				close(telling)
+				<-goOn
+				return d.mail(ctx, key, subject, text)
+			}
+		})
+		b.Tell(alarm.Alarm{Key: "marker", Severity: alarm.Warning, Code: "outage"})
+		<-telling // b has read what stands, and has not written yet
+		a.Clear("queue.lane orange")
+		d.await(1)
+		close(goOn)
+		d.await(1)
+		b.Clear("queue.lane orange")
+		stopB()
+		lines := d.history(a, func(l []alarm.Line) bool {
+			return slices.ContainsFunc(l, func(l alarm.Line) bool { return len(l.Told) == 1 })
+		})
+		if len(lines) != 2 {
+			t.Errorf("%d lines: %+v", len(lines), lines)
+		}
+		for _, l := range lines {
+			if orange(l) && l.Cleared.IsZero() {
+				t.Errorf("stands still: %+v", l)
+			}
 		}
 	})
 }

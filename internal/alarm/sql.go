@@ -9,33 +9,30 @@ import (
 	"postern/internal/store"
 )
 
-func readStanding(ctx context.Context, db *store.DB) (out []standing, err error) {
-	err = db.Read(ctx, func(tx *store.Tx) error {
-		out = nil
-		rows := tx.Query(`SELECT key, severity, code, args, since, told FROM alarm_raised ORDER BY since, key`)
-		for rows.Next() {
-			var s standing
-			var severity, list string
-			var since, told int64
-			if err := rows.Scan(&s.Key, &severity, &s.Code, &list, &since, &told); err != nil {
-				return err
-			}
-			if err := json.Unmarshal([]byte(list), &s.Args); err != nil {
-				return fmt.Errorf("alarm %q: %w", s.Key, err)
-			}
-			s.Severity, s.Since, s.told = Severity(severity), time.UnixMicro(since), time.UnixMicro(told)
-			out = append(out, s)
+// lockStanding reads what stands, and nobody clears it until the transaction ends.
+func lockStanding(tx *store.Tx) (out []standing, err error) {
+	rows := tx.Query(`SELECT key, severity, code, args, since, told FROM alarm_raised ORDER BY since, key FOR UPDATE`)
+	for rows.Next() {
+		var s standing
+		var severity, list string
+		var since, told int64
+		if err := rows.Scan(&s.Key, &severity, &s.Code, &list, &since, &told); err != nil {
+			return nil, err
 		}
-		return rows.Err()
-	})
-	return out, err
+		if err := json.Unmarshal([]byte(list), &s.Args); err != nil {
+			return nil, fmt.Errorf("alarm %q: %w", s.Key, err)
+		}
+		s.Severity, s.Since, s.told = Severity(severity), time.UnixMicro(since), time.UnixMicro(told)
+		out = append(out, s)
+	}
+	return out, rows.Err()
 }
 
 // writeStanding makes rows follow memory; nil: the alarm is over.
 func writeStanding(tx *store.Tx, changed map[string]*standing) error {
 	for key, s := range changed {
 		if s == nil {
-			if _, err := tx.Exec(`DELETE FROM alarm_raised WHERE key = ?`, key); err != nil {
+			if err := removeStanding(tx, key); err != nil {
 				return err
 			}
 			continue
@@ -51,6 +48,11 @@ func writeStanding(tx *store.Tx, changed map[string]*standing) error {
 		}
 	}
 	return nil
+}
+
+func removeStanding(tx *store.Tx, key string) error {
+	_, err := tx.Exec(`DELETE FROM alarm_raised WHERE key = ?`, key)
+	return err
 }
 
 func writePost(ctx context.Context, db *store.DB, hook string, w waiting) error {
