@@ -97,7 +97,7 @@ func (d *desk) mail(_ context.Context, key, subject, text string) error {
 
 func (d *desk) await(n int) {
 	d.t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for range n {
 		select {
 		case <-d.came:

@@ -141,7 +141,7 @@ func (w *world) count(event, destination, _ string) {
 // await waits until so many events of a kind have been counted.
 func (w *world) await(event string, n int) {
 	w.t.Helper()
-	late := time.After(20 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		w.mu.Lock()
 		have := w.events[event]
@@ -230,7 +230,7 @@ func (w *world) run() {
 				if err != nil {
 					w.t.Errorf("Run: %v", err)
 				}
-			case <-time.After(40 * time.Second):
+			case <-time.After(time.Minute):
 				w.t.Error("delivery did not end")
 			}
 		})
@@ -451,12 +451,28 @@ func (m *mx) connections() (sum, most int) {
 	return m.conns, m.most
 }
 
+// quiet waits until no connection is open.
+func (m *mx) quiet() {
+	m.t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		m.mu.Lock()
+		open := m.open
+		m.mu.Unlock()
+		if open == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			m.t.Fatalf("%d connections are still open", open)
+		}
+	}
+}
+
 // next waits for one more message.
 func (m *mx) next() got {
 	m.t.Helper()
 	select {
 	case <-m.came:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		m.t.Fatal("no message came")
 	}
 	m.mu.Lock()

@@ -75,7 +75,7 @@ func TestOpportunisticTLS(t *testing.T) {
 		}
 		w.Tune(delivery.Tuning{})
 		w.await("delivered", 1)
-		time.Sleep(60 * time.Millisecond) // the open connection idles out
+		m.quiet() // the open connection idles out
 		w.send("you@there.test")
 		if g := m.next(); !g.tls {
 			t.Error("the new tuning was not used")

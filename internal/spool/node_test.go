@@ -87,7 +87,7 @@ func TestOtherNodesMessage(t *testing.T) {
 		for len(got) == 0 {
 			select {
 			case <-owner.Wake():
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("the owner heard nothing")
 			}
 			got = claim(t, owner, 10)

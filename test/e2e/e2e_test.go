@@ -179,7 +179,7 @@ func (g *gate) launch() {
 func (g *gate) start() {
 	g.t.Helper()
 	g.launch()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		select {
 		case err := <-g.done:
 			g.done <- err
@@ -400,7 +400,7 @@ func (m *mx) all() []arrival {
 // await waits for so many messages.
 func (m *mx) await(t *testing.T, n int) []arrival {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if all := m.all(); len(all) >= n {
 			return all
 		}

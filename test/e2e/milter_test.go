@@ -74,7 +74,7 @@ func startPostfix(t *testing.T, milter string) *postfix {
 			t.Logf("Postfix says:\n%s", text)
 		}
 	})
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		c, err := net.Dial("tcp", p.addr)
 		if err == nil {
 			_ = c.Close()

@@ -95,7 +95,7 @@ func TestOneProcess(t *testing.T) {
 			if err == nil || len(out.String()) == 0 {
 				t.Errorf("round %d: the second process ended with %v and said %q", round, err, &out)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			_ = other.Process.Kill()
 			t.Fatalf("round %d: two processes run on one folder", round)
 		}
@@ -218,7 +218,7 @@ func TestDiskFull(t *testing.T) {
 	g.launch()
 	// 64 MiB lie below the reserve: the gateway must say so and refuse, not die.
 	var c *talker
-	for end := time.Now().Add(20 * time.Second); c == nil; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); c == nil; time.Sleep(20 * time.Millisecond) {
 		if x, err := dial(g.relay); err == nil {
 			if code, _, err := x.reply(); err == nil && code == "220" {
 				c = x
