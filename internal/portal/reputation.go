@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"postern/internal/journal"
 	"postern/internal/locale"
@@ -98,7 +99,11 @@ func (s *site) watched(v *visit) {
 		v.broken("watch not read", err)
 		return
 	}
-	d.Plot = p.trendPlot(trend)
+	shown := make([]watchDay, len(trend))
+	for i, t := range trend {
+		shown[i] = watchDay{t.Day, t.Looked, t.Egress, t.Domains}
+	}
+	d.Plot = p.watchPlot("trend", p.T("watch.trend"), p.T("watch.tile.egress"), p.T("watch.tile.domains"), shown)
 	roles := []option{{Value: "", Label: p.T("queue.any")}}
 	for _, r := range []reputation.Role{reputation.Egress, reputation.Sending, reputation.ReturnPath, reputation.HostName, reputation.Extra, reputation.Ranged} {
 		roles = append(roles, option{string(r), p.rt("role."+string(r), nil), r == role})
@@ -146,18 +151,25 @@ func (p page) watchTiles(sum reputation.Summary) []tile {
 	return tiles
 }
 
-// trendPlot draws how many of ours were listed each day; days on which nothing was measured are gaps.
-func (p page) trendPlot(days []reputation.TrendDay) plot {
-	x := plotOf{ID: "trend", Title: p.T("watch.trend"), About: p.T("watch.plot_about"), Step: journal.Day, Apart: true, Lines: true,
-		Series: []plotSeries{{Label: p.T("watch.tile.egress"), Tone: toneBad}, {Label: p.T("watch.tile.domains"), Tone: toneCalm}}}
+// watchDay is one day of a plot of two figures.
+type watchDay struct {
+	at            time.Time
+	looked        bool // false: nothing was measured, so that the figures say nothing
+	first, second int
+}
+
+// watchPlot draws two figures of each day, of which the first is the graver; days on which nothing was measured are gaps.
+func (p page) watchPlot(id, title, first, second string, days []watchDay) plot {
+	x := plotOf{ID: id, Title: title, About: p.T("watch.plot_about"), Step: journal.Day, Apart: true, Lines: true,
+		Series: []plotSeries{{Label: first, Tone: toneBad}, {Label: second, Tone: toneCalm}}}
 	for _, d := range days {
-		x.Times = append(x.Times, d.Day)
-		egress, domains := math.NaN(), math.NaN()
-		if d.Looked {
-			egress, domains = float64(d.Egress), float64(d.Domains)
+		x.Times = append(x.Times, d.at)
+		one, two := math.NaN(), math.NaN()
+		if d.looked {
+			one, two = float64(d.first), float64(d.second)
 		}
-		x.Series[0].Values = append(x.Series[0].Values, egress)
-		x.Series[1].Values = append(x.Series[1].Values, domains)
+		x.Series[0].Values = append(x.Series[0].Values, one)
+		x.Series[1].Values = append(x.Series[1].Values, two)
 	}
 	return p.plot(x)
 }

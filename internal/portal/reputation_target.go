@@ -2,13 +2,11 @@ package portal
 
 import (
 	"errors"
-	"math"
 	"net/http"
 	"net/url"
 	"time"
 
 	"postern/internal/dnsbl"
-	"postern/internal/journal"
 	"postern/internal/locale"
 	"postern/internal/reputation"
 	"postern/internal/user"
@@ -130,27 +128,15 @@ func (s *site) targetPage(v *visit, t reputation.Target) (watchTargetPage, bool)
 	return d, true
 }
 
-// targetPlot draws the last ninety days of a target.
+// targetPlot draws on how many lists a target was, and how heavy they are, over the last ninety days.
 func (s *site) targetPlot(v *visit, target string) (plot, error) {
-	now := s.o.Now()
+	now, p := s.o.Now(), v.page
 	days, err := s.o.Reputation.History(v.r.Context(), target, now.AddDate(0, 0, -watchDays), now)
-	return v.page.watchPlot(days), err
-}
-
-// watchPlot draws how many lists had a target each day; days that nobody measured are gaps.
-func (p page) watchPlot(days []reputation.Day) plot {
-	x := plotOf{ID: "listings", Title: p.T("watch.plot"), About: p.T("watch.plot_about"), Step: journal.Day, Apart: true, Lines: true,
-		Series: []plotSeries{{Label: p.T("watch.plot.lists"), Tone: toneBad}, {Label: p.T("watch.plot.weight"), Tone: toneCalm}}}
-	for _, d := range days {
-		x.Times = append(x.Times, d.Day)
-		lists, weight := math.NaN(), math.NaN()
-		if d.Looked {
-			lists, weight = float64(d.Lists), float64(d.Weight)
-		}
-		x.Series[0].Values = append(x.Series[0].Values, lists)
-		x.Series[1].Values = append(x.Series[1].Values, weight)
+	shown := make([]watchDay, len(days))
+	for i, d := range days {
+		shown[i] = watchDay{d.Day, d.Looked, d.Lists, d.Weight}
 	}
-	return p.plot(x)
+	return p.watchPlot("listings", p.T("watch.plot"), p.T("watch.plot.lists"), p.T("watch.plot.weight"), shown), err
 }
 
 func (p page) watchZone(z reputation.Zone) watchZone {
