@@ -13,8 +13,13 @@ var twins embed.FS
 
 // Twin is the French of sentences that stand in the code in English, because the code itself is the document: what fields of the API mean, what keys of the
 // configuration do. Its file is twins/NAME.fr.yaml, a list of pairs of en and fr; whoever holds the sentences tests with Missing and Idle that the pairs are
-// complete. It never changes once made and is safe for concurrent use.
-type Twin struct{ french map[string]string }
+// complete. Sentences may have places for values, as package fmt writes them: Text gives the French format of a format, Told the French of what was made from
+// one. It never changes once made and is safe for concurrent use.
+type Twin struct {
+	french  map[string]string
+	places  map[string]bool // sentences with places
+	phrases []phrase        // the same, to recognise what was made from them, in the order of the file
+}
 
 // NewTwin reads the pairs of that name.
 func NewTwin(name string) (*Twin, error) {
@@ -27,7 +32,7 @@ func NewTwin(name string) (*Twin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("locale: %s: %w", file, err)
 	}
-	t := &Twin{french: make(map[string]string, len(pairs))}
+	t := &Twin{french: make(map[string]string, len(pairs)), places: map[string]bool{}}
 	for _, p := range pairs {
 		if p.EN == "" || p.FR == "" {
 			return nil, fmt.Errorf("locale: %s: %q has no twin", file, p.EN+p.FR)
@@ -35,7 +40,15 @@ func NewTwin(name string) (*Twin, error) {
 		if _, twice := t.french[p.EN]; twice {
 			return nil, fmt.Errorf("locale: %s: %q stands there twice", file, p.EN)
 		}
-		t.french[p.EN] = Typeset(p.FR)
+		t.french[p.EN] = typesetPhrase(p.FR)
+		x, ok, err := newPhrase(p.EN, t.french[p.EN])
+		if err != nil {
+			return nil, fmt.Errorf("locale: %s: %w", file, err)
+		}
+		if ok {
+			t.places[p.EN] = true
+			t.phrases = append(t.phrases, x)
+		}
 	}
 	return t, nil
 }
