@@ -51,16 +51,15 @@ const (
 )
 
 func (w *Watch) readTrend(ctx context.Context, from, to time.Time) (out []TrendDay, err error) {
-	first, last := dayNumber(from), dayNumber(to)
-	if last < first || last-first >= DaysKept+1 {
-		return nil, fmt.Errorf("%w: days from %s to %s (at most %d)", ErrInvalid, from, to, DaysKept)
+	first, last, err := daysOf(from, to)
+	if err != nil {
+		return nil, err
 	}
-	begin := time.Unix(first*int64(daySpan/time.Second), 0).UTC()
 	blocks := w.ownBlocks()
 	err = w.db.Read(ctx, func(tx *store.Tx) error {
 		out = make([]TrendDay, last-first+1)
 		for i := range out {
-			out[i].Day = begin.AddDate(0, 0, i)
+			out[i].Day = dayStart(first + int64(i))
 		}
 		for block, slots := range blocks {
 			rows := tx.Query(`SELECT day, marks FROM reputation_day WHERE block = ? AND day >= ? AND day <= ?`, block, first, last)
@@ -80,7 +79,7 @@ func (w *Watch) readTrend(ctx context.Context, from, to time.Time) (out []TrendD
 		stays, err := query(tx, func(r scanner) (l Listing, err error) {
 			return l, r.Scan(&l.Target, &l.Since, &l.Until)
 		}, `SELECT target, since, until FROM (SELECT id, target, since, until FROM reputation_listing WHERE until = 0 AND own = 1 AND weight > 0
- UNION ALL SELECT id, target, since, until FROM reputation_listing WHERE until > 0 AND until >= ? AND own = 1 AND weight > 0) stays ORDER BY id DESC LIMIT ?`, begin, trendMost)
+ UNION ALL SELECT id, target, since, until FROM reputation_listing WHERE until > 0 AND until >= ? AND own = 1 AND weight > 0) stays ORDER BY id DESC LIMIT ?`, dayStart(first), trendMost)
 		if err != nil {
 			return err
 		}
@@ -214,6 +213,18 @@ func slotOf(target string) (block string, size, slot int) {
 
 func dayNumber(t time.Time) int64 { return t.Unix() / int64(daySpan/time.Second) }
 
+// dayStart is when the day of a number began.
+func dayStart(day int64) time.Time { return time.Unix(day*int64(daySpan/time.Second), 0).UTC() }
+
+// daysOf are the numbers of the first and the last day of a window.
+func daysOf(from, to time.Time) (first, last int64, err error) {
+	first, last = dayNumber(from), dayNumber(to)
+	if last < first || last-first >= DaysKept+1 {
+		return 0, 0, fmt.Errorf("%w: days from %s to %s (at most %d)", ErrInvalid, from, to, DaysKept)
+	}
+	return first, last, nil
+}
+
 // putMarks joins marks with those of the day.
 func putMarks(tx *store.Tx, now time.Time, marks map[string]mark) error {
 	type row struct {
@@ -254,14 +265,14 @@ func putMarks(tx *store.Tx, now time.Time, marks map[string]mark) error {
 
 func (w *Watch) readHistory(ctx context.Context, target string, from, to time.Time) (out []Day, err error) {
 	block, _, slot := slotOf(target)
-	first, last := dayNumber(from), dayNumber(to)
-	if last < first || last-first >= DaysKept+1 {
-		return nil, fmt.Errorf("%w: days from %s to %s (at most %d)", ErrInvalid, from, to, DaysKept)
+	first, last, err := daysOf(from, to)
+	if err != nil {
+		return nil, err
 	}
 	err = w.db.Read(ctx, func(tx *store.Tx) error {
 		out = make([]Day, last-first+1)
 		for i := range out {
-			out[i] = Day{Day: time.Unix((first+int64(i))*int64(daySpan/time.Second), 0).UTC()}
+			out[i].Day = dayStart(first + int64(i))
 		}
 		rows := tx.Query(`SELECT day, marks FROM reputation_day WHERE block = ? AND day >= ? AND day <= ?`, block, first, last)
 		for rows.Next() {
@@ -297,7 +308,7 @@ func (w *Watch) readBlock(ctx context.Context, network netip.Prefix, day time.Ti
 			}
 		}
 		for i := range out {
-			out[i] = readMark(b, first+i).day(time.Unix(dayNumber(day)*int64(daySpan/time.Second), 0).UTC())
+			out[i] = readMark(b, first+i).day(dayStart(dayNumber(day)))
 		}
 		return rows.Err()
 	})

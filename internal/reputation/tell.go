@@ -291,7 +291,7 @@ func lastClean(tx *store.Tx, now time.Time, d Dossier) (upTo time.Time, err erro
 				return upTo, err
 			}
 			if m := readMark(b, slot); m.answered > 0 && m.weight == 0 {
-				upTo = time.Unix(day*int64(daySpan/time.Second), 0)
+				upTo = dayStart(day)
 			}
 		}
 		return upTo, rows.Err()
