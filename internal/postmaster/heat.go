@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/netip"
 	"slices"
+	"sort"
 	"time"
 
 	"postern/internal/report"
@@ -48,170 +49,150 @@ type Heat struct {
 // maxSpan bounds the days of a map.
 const maxSpan = 400
 
-// day is what a row of the map needs.
-type heatRow struct {
-	ip         netip.Addr
-	day        int64
-	recipients report.SNDSNumber
-	colour     report.SNDSColour
-	complaint  report.SNDSRate
-	traps      report.SNDSNumber
-}
-
 // worse is the order of colours.
 func worse(c report.SNDSColour) int {
-	return map[report.SNDSColour]int{report.SNDSGreen: 1, report.SNDSYellow: 2, report.SNDSRed: 3}[c]
+	switch c {
+	case report.SNDSRed:
+		return 3
+	case report.SNDSYellow:
+		return 2
+	case report.SNDSGreen:
+		return 1
+	}
+	return 0
 }
 
 // Heat gathers the days from and to, both included. Cells are made for the lines from skip on, at most many; the others have their sums.
-func (p *Postmaster) Heat(ctx context.Context, from, to time.Time, skip, many int) (Heat, error) {
+func (p *Postmaster) Heat(ctx context.Context, from, to time.Time, skip, many int) (h Heat, err error) {
 	first, last := dayOf(from), dayOf(to)
 	if last-first >= maxSpan {
 		first = last - maxSpan + 1
 	}
-	var h Heat
 	for d := first; d <= last; d++ {
 		h.Days = append(h.Days, timeOf(d))
 	}
-	sums, states, err := p.heatSums(ctx, first, last)
+	err = wrap(p.db.Read(ctx, func(tx *store.Tx) error {
+		days, err := sheetsOf(tx, first, last)
+		if err != nil {
+			return err
+		}
+		states, err := scanStates(tx.Query(sqlStates))
+		if err != nil {
+			return err
+		}
+		var g gathered
+		var room []heatRow
+		for i := range days {
+			if room, err = days[i].rows(tx, room); err != nil {
+				return err
+			}
+			g.add(room)
+		}
+		h.Silent = silent(p.o.Ours(), g.lines)
+		h.Lines, h.Average, h.Red, h.Trapped = g.lines, g.all.rate(), 0, 0
+		for i := range h.Lines {
+			l := &h.Lines[i]
+			l.Complaint, l.State = g.rates[i].rate(), stateOf(states, l.IP)
+			if l.Red > 0 {
+				h.Red++
+			}
+			if l.Traps.Value > 0 {
+				h.Trapped++
+			}
+		}
+		slices.SortFunc(h.Lines, func(a, b Line) int {
+			return cmp.Or(cmp.Compare(stateWeight(b.State), stateWeight(a.State)), cmp.Compare(b.Red, a.Red), cmp.Compare(b.Traps.Value, a.Traps.Value), cmp.Compare(b.Yellow, a.Yellow),
+				cmp.Compare(b.Complaint.Percent, a.Complaint.Percent), a.IP.Compare(b.IP))
+		})
+		skip = min(max(skip, 0), len(h.Lines))
+		return fillCells(tx, days, first, last, h.Lines[skip:min(skip+max(many, 0), len(h.Lines))])
+	}))
 	if err != nil {
 		return Heat{}, err
 	}
-	h.Lines, h.Average, h.Red, h.Trapped = slices.Clone(sums.lines), sums.average, sums.red, sums.trapped
-	known := make(map[netip.Addr]bool, len(h.Lines))
-	for i := range h.Lines {
-		known[h.Lines[i].IP] = true
-		h.Lines[i].State = stateOf(states, h.Lines[i].IP)
-	}
-	slices.SortFunc(h.Lines, func(a, b Line) int {
-		return cmp.Or(cmp.Compare(stateWeight(b.State), stateWeight(a.State)), cmp.Compare(b.Red, a.Red), cmp.Compare(b.Traps.Value, a.Traps.Value), cmp.Compare(b.Yellow, a.Yellow),
-			cmp.Compare(b.Complaint.Percent, a.Complaint.Percent), a.IP.Compare(b.IP))
-	})
-	skip = min(max(skip, 0), len(h.Lines))
-	if err := p.heatCells(ctx, first, last, h.Lines[skip:min(skip+many, len(h.Lines))]); err != nil {
-		return Heat{}, err
-	}
-	h.Silent = silent(p.o.Ours(), known)
 	return h, nil
 }
 
-// heatSums are the sums of all addresses over a span of days. They are kept while no row is newer: a map of thousands of addresses is made of hundreds of thousands of rows.
-type heatSums struct {
-	first, last  int64
-	seen         int64     // of the newest row when they were made
-	made         time.Time // clocks of nodes differ a little: not for ever
-	lines        []Line    // without cells and states, in no order
-	average      report.SNDSRate
-	red, trapped int
+// gathered are the sums of all addresses over some days, in the order of their addresses. The rates of lines stand beside them until all days are in.
+type gathered struct {
+	lines []Line
+	rates []average
+	all   average
 }
 
-// The bounds of what is kept.
-const (
-	maxHeats = 4
-	heatFor  = 10 * time.Minute
-)
-
-// heatSums returns the sums of a span, and what is done with addresses now.
-func (p *Postmaster) heatSums(ctx context.Context, first, last int64) (sums *heatSums, states []State, err error) {
-	var seen int64
-	err = p.db.Read(ctx, func(tx *store.Tx) (err error) {
-		if err = tx.QueryRow(sqlNewestRow).Scan(&seen); err == nil {
-			states, err = scanStates(tx.Query(sqlStates))
+// add adds a day, whose rows are in the order of their addresses, too: most of them were there the day before, so both orders are gone through together.
+func (g *gathered) add(rows []heatRow) {
+	known, at := len(g.lines), 0
+	for len(rows) > 0 {
+		ip := rows[0].ip
+		for at < known && g.lines[at].IP.Less(ip) {
+			at++
 		}
-		return err
-	})
-	if err != nil {
-		return nil, nil, wrap(err)
-	}
-	now := p.o.Now()
-	p.mu.Lock()
-	p.heats = slices.DeleteFunc(p.heats, func(h *heatSums) bool { return h.seen != seen || now.Sub(h.made) > heatFor || now.Before(h.made) })
-	for _, h := range p.heats {
-		if h.first == first && h.last == last {
-			sums = h
+		to := at
+		if at == known || g.lines[at].IP != ip {
+			to = len(g.lines)
+			g.lines, g.rates = append(g.lines, Line{IP: ip}), append(g.rates, average{})
 		}
+		var c Cell
+		day := rows[0].day
+		for len(rows) > 0 && rows[0].ip == ip {
+			c = c.with(rows[0])
+			g.all.add(rows[0].complaint, rows[0].recipients)
+			g.rates[to].add(rows[0].complaint, rows[0].recipients)
+			rows = rows[1:]
+		}
+		g.lines[to].count(day, c)
 	}
-	p.mu.Unlock()
-	if sums != nil {
-		return sums, states, nil
+	if len(g.lines) > known {
+		sort.Sort(g)
 	}
-	var rows []heatRow
-	err = p.db.Read(ctx, func(tx *store.Tx) (err error) {
-		rows, err = scanHeat(tx.Query(sqlHeat, first, last), map[string]netip.Addr{})
-		return err
-	})
-	if err != nil {
-		return nil, nil, wrap(err)
-	}
-	sums = sumsOf(rows)
-	sums.first, sums.last, sums.seen, sums.made = first, last, seen, now
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(p.heats) >= maxHeats {
-		p.heats = p.heats[1:]
-	}
-	p.heats = append(p.heats, sums)
-	return sums, states, nil
 }
 
-// sumsOf adds the rows of a span up by address.
-func sumsOf(rows []heatRow) *heatSums {
-	type days struct {
-		cells map[int64]Cell
-		rate  average
-	}
-	var all average
-	found := map[netip.Addr]*days{}
-	for _, r := range rows {
-		x := found[r.ip]
-		if x == nil {
-			x = &days{cells: map[int64]Cell{}}
-			found[r.ip] = x
-		}
-		x.cells[r.day] = x.cells[r.day].with(r)
-		all.add(r.complaint, r.recipients)
-		x.rate.add(r.complaint, r.recipients)
-	}
-	out := &heatSums{average: all.rate()}
-	for ip, x := range found {
-		l := Line{IP: ip, Complaint: x.rate.rate()}
-		for day, c := range x.cells {
-			l.count(day, c)
-		}
-		if l.Red > 0 {
-			out.red++
-		}
-		if l.Traps.Value > 0 {
-			out.trapped++
-		}
-		out.lines = append(out.lines, l)
-	}
-	return out
+// Len, Less and Swap are for package sort: lines that are new must find their places.
+func (g *gathered) Len() int           { return len(g.lines) }
+func (g *gathered) Less(i, j int) bool { return g.lines[i].IP.Less(g.lines[j].IP) }
+func (g *gathered) Swap(i, j int) {
+	g.lines[i], g.lines[j] = g.lines[j], g.lines[i]
+	g.rates[i], g.rates[j] = g.rates[j], g.rates[i]
 }
 
-// heatCells fills in the days of some lines.
-func (p *Postmaster) heatCells(ctx context.Context, first, last int64, lines []Line) error {
-	return wrap(p.db.Read(ctx, func(tx *store.Tx) error {
-		for i := range lines {
-			l := &lines[i]
-			l.Cells = make([]Cell, last-first+1)
-			rows, err := scanHeat(tx.Query(sqlHeatOf, l.IP.String(), first, last), map[string]netip.Addr{})
-			if err != nil {
-				return err
-			}
-			for _, r := range rows {
+// fillCells fills in the days of some lines.
+func fillCells(tx *store.Tx, days []sheet, first, last int64, lines []Line) error {
+	of := make(map[netip.Addr]*Line, len(lines))
+	for i := range lines {
+		lines[i].Cells = make([]Cell, last-first+1)
+		of[lines[i].IP] = &lines[i]
+	}
+	var room []heatRow
+	for i := range days {
+		var err error
+		if room, err = days[i].rows(tx, room); err != nil {
+			return err
+		}
+		for _, r := range room {
+			if l := of[r.ip]; l != nil {
 				l.Cells[r.day-first] = l.Cells[r.day-first].with(r)
 			}
 		}
-		return nil
-	}))
+	}
+	return nil
 }
 
 func stateWeight(s *State) int {
 	if s == nil {
 		return 0
 	}
-	return map[report.SNDSState]int{report.SNDSBlocked: 4, report.SNDSBot: 3, report.SNDSJunked: 2, report.SNDSAbnormal: 1}[s.State]
+	switch s.State {
+	case report.SNDSBlocked:
+		return 4
+	case report.SNDSBot:
+		return 3
+	case report.SNDSJunked:
+		return 2
+	case report.SNDSAbnormal:
+		return 1
+	}
+	return 0
 }
 
 func stateOf(states []State, ip netip.Addr) (worst *State) {
@@ -221,41 +202,6 @@ func stateOf(states []State, ip netip.Addr) (worst *State) {
 		}
 	}
 	return worst
-}
-
-func (p *Postmaster) heatRows(ctx context.Context, first, last int64) (all []heatRow, states []State, err error) {
-	addresses := map[string]netip.Addr{}
-	err = p.db.Read(ctx, func(tx *store.Tx) error {
-		if all, err = scanHeat(tx.Query(sqlHeat, first, last), addresses); err != nil {
-			return err
-		}
-		states, err = scanStates(tx.Query(sqlStates))
-		return err
-	})
-	return all, states, wrap(err)
-}
-
-// scanHeat reads rows of a map. addresses are those that were parsed before.
-func scanHeat(rows *store.Rows, addresses map[string]netip.Addr) (all []heatRow, err error) {
-	for rows.Next() {
-		var r heatRow
-		var ip string
-		var recipients, complaint, traps int64
-		var below bool
-		if err := rows.Scan(&ip, &r.day, &recipients, (*string)(&r.colour), &complaint, &below, &traps); err != nil {
-			return nil, err
-		}
-		addr, known := addresses[ip]
-		if !known {
-			if addr, err = netip.ParseAddr(ip); err != nil {
-				return nil, err
-			}
-			addresses[ip] = addr
-		}
-		r.ip, r.recipients, r.complaint, r.traps = addr, numberOf(recipients), rateOf(complaint, below), numberOf(traps)
-		all = append(all, r)
-	}
-	return all, rows.Err()
 }
 
 // with adds a period to a day.
@@ -319,20 +265,14 @@ func (a *average) rate() report.SNDSRate {
 // maxSilent bounds the list of addresses of which nothing is known.
 const maxSilent = 1000
 
-// silent returns those of our addresses and ranges in which no address has figures.
-func silent(ours []netip.Prefix, known map[netip.Addr]bool) (out []netip.Prefix) {
+// silent returns those of our addresses and ranges in which no address has figures. lines are in the order of their addresses.
+func silent(ours []netip.Prefix, lines []Line) (out []netip.Prefix) {
 	for _, o := range ours {
-		there := false
 		if o.IsSingleIP() {
-			there = known[o.Addr().Unmap()]
-		} else {
-			for ip := range known {
-				if there = o.Contains(ip); there {
-					break
-				}
-			}
+			o = netip.PrefixFrom(o.Addr().Unmap(), o.Addr().Unmap().BitLen())
 		}
-		if !there && len(out) < maxSilent {
+		i, _ := slices.BinarySearchFunc(lines, o.Masked().Addr(), func(l Line, first netip.Addr) int { return l.IP.Compare(first) })
+		if there := i < len(lines) && o.Contains(lines[i].IP); !there && len(out) < maxSilent {
 			out = append(out, o)
 		}
 	}

@@ -137,7 +137,6 @@ type Postmaster struct {
 	access  map[string]token // tokens in memory, by source
 	demands map[string]bool  // sources to be asked at the next turn, whatever their time
 	told    map[string]bool  // keys of alarms that were raised by this process
-	heats   []*heatSums      // maps that were made lately, the oldest first
 	cleaned time.Time
 }
 
@@ -246,6 +245,11 @@ func (p *Postmaster) Turn(ctx context.Context) {
 			}
 			p.fetch(ctx, s)
 			news = true
+		}
+	}
+	if mine {
+		if err := p.pack(ctx); err != nil {
+			p.complain(ctx, "what the map is made of", err)
 		}
 	}
 	now := p.o.Now()

@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"postern/internal/report"
@@ -95,16 +94,17 @@ func (p *Postmaster) keep(ctx context.Context, s report.SNDS, source, scope stri
 	now := micros(p.o.Now())
 	out.span(s.Rows)
 	rows := slices.Clone(s.Rows)
-	// One order everywhere: two nodes never wait for each other. Of the same period the last one counts.
+	// One order everywhere: two nodes never wait for each other. Days first: a piece changes few sheets. Of the same period the last one counts.
 	slices.SortStableFunc(rows, func(a, b report.SNDSRow) int {
-		return cmp.Or(strings.Compare(a.IP.String(), b.IP.String()), a.Start.Compare(b.Start))
+		return cmp.Or(a.Day().Compare(b.Day()), a.IP.Compare(b.IP), a.Start.Compare(b.Start))
 	})
 	for part := range slices.Chunk(rows, piece) {
 		var fresh, changed, same int
 		err := p.db.Write(ctx, func(tx *store.Tx) error {
 			fresh, changed, same = 0, 0, 0
+			changes := sheets{tx, map[int64]*sheetChange{}}
 			for _, r := range part {
-				did, err := putRow(tx, r, source, now)
+				did, err := putRow(tx, &changes, r, source, now)
 				if err != nil {
 					return err
 				}
@@ -117,7 +117,7 @@ func (p *Postmaster) keep(ctx context.Context, s report.SNDS, source, scope stri
 					same++
 				}
 			}
-			return nil
+			return changes.write()
 		})
 		if err != nil {
 			return wrap(err)
@@ -138,19 +138,20 @@ const (
 )
 
 // putRow writes one row. A period of the same address and day that it overlaps is an earlier report of the same.
-func putRow(tx *store.Tx, r report.SNDSRow, source string, now time.Time) (did int, err error) {
+func putRow(tx *store.Tx, changes *sheets, r report.SNDSRow, source string, now time.Time) (did int, err error) {
 	r.Line, r.Complaint = 0, rateOf(rate(r.Complaint), r.Complaint.Below)
-	ip, start, end := r.IP.String(), r.Start, r.End
+	ip, start, end, day := r.IP.String(), r.Start, r.End, dayOf(r.Day())
 	if end.IsZero() {
 		end = start
 	}
-	old, err := scanRows(tx.Query(sqlRowsOfDay, ip, dayOf(r.Day())))
+	old, err := scanRows(tx.Query(sqlRowsOfDay, ip, day, start))
 	if err != nil {
 		return 0, err
 	}
 	did = rowNew
+	keep := []Row{{SNDSRow: r}} // of the day
 	for _, o := range old {
-		until := o.End
+		until, its := o.End, dayOf(o.Day())
 		if until.IsZero() {
 			until = o.Start
 		}
@@ -159,15 +160,32 @@ func putRow(tx *store.Tx, r report.SNDSRow, source string, now time.Time) (did i
 			return rowSame, nil
 		case o.Start.Equal(start):
 			did = rowChanged
+			if its == day {
+				break
+			}
+			// Its end is another one now, and so is its day: the former day loses it.
+			left, err := scanRows(tx.Query(sqlRowsOfDay, ip, its, start))
+			if err != nil {
+				return 0, err
+			}
+			left = slices.DeleteFunc(left, func(l Row) bool { return l.Start.Equal(start) })
+			if err := changes.set(its, r.IP, packed(left, its)); err != nil {
+				return 0, err
+			}
 		case o.Start.Before(end) && start.Before(until):
 			did = rowChanged
 			if _, err := tx.Exec(sqlDropRow, ip, o.Start); err != nil {
 				return 0, err
 			}
+		default:
+			keep = append(keep, o)
 		}
 	}
-	_, err = tx.Exec(sqlPutRow, ip, r.Start, r.End, dayOf(r.Day()), number(r.RCPT), number(r.DATA), number(r.Recipients), string(r.Filter), rate(r.Complaint), r.Complaint.Below, r.TrapStart,
+	_, err = tx.Exec(sqlPutRow, ip, r.Start, r.End, day, number(r.RCPT), number(r.DATA), number(r.Recipients), string(r.Filter), rate(r.Complaint), r.Complaint.Below, r.TrapStart,
 		r.TrapEnd, number(r.TrapHits), r.HELO, r.Sender, r.Comments, source, now)
+	if err == nil {
+		err = changes.set(day, r.IP, packed(keep, day))
+	}
 	return did, err
 }
 
@@ -311,14 +329,17 @@ func (p *Postmaster) Events(ctx context.Context, ip netip.Addr, most int) (all [
 // Clean removes what is older than it is kept.
 func (p *Postmaster) Clean(ctx context.Context) error {
 	before := p.o.Now().Add(-p.o.Keep)
-	for _, x := range []struct {
-		sql string
-		arg any
-	}{{sqlOldRows, dayOf(before)}, {sqlOldEvents, micros(before)}, {sqlOldFigures, dayOf(before)}, {sqlOldSignIns, micros(p.o.Now().Add(-signInFor))}} {
+	exec := func(sql string, args ...any) func(tx *store.Tx) (int64, error) {
+		return func(tx *store.Tx) (int64, error) { return tx.Exec(sql, args...) }
+	}
+	for _, piece := range []func(tx *store.Tx) (int64, error){
+		func(tx *store.Tx) (int64, error) { return dropRows(tx, dayOf(before)) },
+		exec(sqlOldEvents, micros(before)), exec(sqlOldFigures, dayOf(before)), exec(sqlOldSignIns, micros(p.o.Now().Add(-signInFor))),
+	} {
 		for {
 			var n int64
 			err := p.db.Write(ctx, func(tx *store.Tx) (err error) {
-				n, err = tx.Exec(x.sql, x.arg)
+				n, err = piece(tx)
 				return err
 			})
 			if err != nil {
@@ -330,6 +351,19 @@ func (p *Postmaster) Clean(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// dropRows removes a piece of the rows of before a day. Their sheets hold nothing as soon as a row is gone, and go with the last one.
+func dropRows(tx *store.Tx, before int64) (n int64, err error) {
+	if n, err = tx.Exec(sqlOldRows, before); err != nil {
+		return 0, err
+	}
+	if n < cleanPiece {
+		_, err = tx.Exec(sqlDropSheets, before)
+	} else {
+		_, err = tx.Exec(sqlUnpackSheets, []byte{}, before)
+	}
+	return n, err
 }
 
 // isFormat reports whether an error says that bytes are no figures.

@@ -12,7 +12,8 @@ const cleanPiece = 2000
 const (
 	rowColumns = `ip, start, ended, rcpt, data, recipients, colour, complaint, below, trap_start, trap_end, traps, helo, sender, comments, source, seen`
 
-	sqlRowsOfDay = `SELECT ` + rowColumns + ` FROM postmaster_snds WHERE ip = ? AND day = ?`
+	// sqlRowsOfDay are the rows of an address on a day, and the one that begins at a time, whichever its day.
+	sqlRowsOfDay = `SELECT ` + rowColumns + ` FROM postmaster_snds WHERE ip = ? AND (day = ? OR start = ?)`
 	sqlDropRow   = `DELETE FROM postmaster_snds WHERE ip = ? AND start = ?`
 	sqlPutRow    = `INSERT INTO postmaster_snds (ip, start, ended, day, rcpt, data, recipients, colour, complaint, below, trap_start, trap_end, traps, helo, sender, comments, source, seen)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -21,12 +22,16 @@ const (
  sender = excluded.sender, comments = excluded.comments, source = excluded.source, seen = excluded.seen`
 	sqlTrend  = `SELECT ` + rowColumns + ` FROM postmaster_snds WHERE ip = ? AND day >= ? AND day <= ? ORDER BY start`
 	sqlSpan   = `SELECT ` + rowColumns + ` FROM postmaster_snds WHERE day >= ? AND day <= ? ORDER BY day, ip, start LIMIT ?`
-	sqlHeat   = `SELECT ip, day, recipients, colour, complaint, below, traps FROM postmaster_snds WHERE day >= ? AND day <= ?`
-	sqlHeatOf = `SELECT ip, day, recipients, colour, complaint, below, traps FROM postmaster_snds WHERE ip = ? AND day >= ? AND day <= ?`
-	// sqlNewestRow is when a row was written last: the index knows.
-	sqlNewestRow = `SELECT coalesce(max(seen), 0) FROM postmaster_snds`
-	sqlAny       = `SELECT ip FROM postmaster_snds LIMIT 1`
-	sqlOldRows   = `DELETE FROM postmaster_snds WHERE (ip, start) IN (SELECT ip, start FROM postmaster_snds WHERE day < ? LIMIT 2000)`
+	sqlSheets = `SELECT day, packed, cells FROM postmaster_sheet WHERE day >= ? AND day <= ? ORDER BY day`
+	sqlSheet  = `SELECT packed, cells FROM postmaster_sheet WHERE day = ? FOR UPDATE`
+	// sqlPutSheet writes a sheet even where nothing of it changes: PostgreSQL then sees that two transactions are about the same day.
+	sqlPutSheet     = `INSERT INTO postmaster_sheet (day, packed, cells) VALUES (?, ?, ?) ON CONFLICT (day) DO UPDATE SET packed = excluded.packed, cells = excluded.cells`
+	sqlUnpacked     = `SELECT day FROM postmaster_sheet WHERE packed = 0 ORDER BY day DESC LIMIT 1`
+	sqlUnpackSheets = `UPDATE postmaster_sheet SET packed = 0, cells = ? WHERE day < ? AND packed = 1`
+	sqlDropSheets   = `DELETE FROM postmaster_sheet WHERE day < ?`
+	sqlHeatDay      = `SELECT ip, day, recipients, colour, complaint, below, traps FROM postmaster_snds WHERE day = ? ORDER BY day, ip, start`
+	sqlAny          = `SELECT ip FROM postmaster_snds LIMIT 1`
+	sqlOldRows      = `DELETE FROM postmaster_snds WHERE (ip, start) IN (SELECT ip, start FROM postmaster_snds WHERE day < ? LIMIT 2000)`
 
 	stateColumns = `scope, first, last, state, reason, since, seen`
 	sqlStates    = `SELECT ` + stateColumns + ` FROM postmaster_state ORDER BY since DESC, first`

@@ -75,19 +75,29 @@ func (p *Postmaster) tell(ctx context.Context) error {
 // tellSNDS looks at the last known day of each address.
 func (p *Postmaster) tellSNDS(ctx context.Context, put func(Alarm)) error {
 	today := dayOf(p.o.Now())
-	rows, states, err := p.heatRows(ctx, today-tellDays, today+1)
+	var last map[netip.Addr]int64
+	var cells map[netip.Addr]Cell
+	var states []State
+	err := wrap(p.db.Read(ctx, func(tx *store.Tx) error {
+		last, cells = map[netip.Addr]int64{}, map[netip.Addr]Cell{}
+		days, err := sheetsOf(tx, today-tellDays, today+1)
+		var rows []heatRow
+		for i := 0; i < len(days) && err == nil; i++ {
+			rows, err = days[i].rows(tx, rows)
+			for _, r := range rows {
+				if r.day > last[r.ip] {
+					last[r.ip], cells[r.ip] = r.day, Cell{}
+				}
+				cells[r.ip] = cells[r.ip].with(r)
+			}
+		}
+		if err == nil {
+			states, err = scanStates(tx.Query(sqlStates))
+		}
+		return err
+	}))
 	if err != nil {
 		return err
-	}
-	last := map[netip.Addr]int64{}
-	cells := map[netip.Addr]Cell{}
-	for _, r := range rows {
-		if r.day > last[r.ip] {
-			last[r.ip], cells[r.ip] = r.day, Cell{}
-		}
-		if r.day == last[r.ip] {
-			cells[r.ip] = cells[r.ip].with(r)
-		}
 	}
 	addresses := make([]netip.Addr, 0, len(cells))
 	for ip := range cells {
