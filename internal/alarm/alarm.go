@@ -251,12 +251,11 @@ func (a *Alarms) Text(lang string, x Alarm) string {
 
 // args are the arguments in a language.
 func args(lang string, x Alarm) map[string]any {
-	out := make(map[string]any, len(x.Args))
-	for k, v := range x.Args {
+	out := locale.ArgsOf(x.Args)
+	for k := range x.Args {
 		if own, ok := x.Args[k+"."+lang]; ok {
-			v = own
+			out[k] = own
 		}
-		out[k] = v
 	}
 	return out
 }

@@ -41,20 +41,12 @@ func (a *App) alarmKeys() (keys []string) {
 func (a *App) reportChanged(_ context.Context, t aggregate.Trouble, began bool) {
 	f := journal.Fact{Kind: journal.ReportOver, Category: t.Code, Actor: "rule", Text: t.Domain + ": over"}
 	if began {
-		f.Kind, f.Text = journal.ReportAlarm, t.Domain+": "+a.metrics.catalog.Text(locale.English, "report.fact."+t.Code, factArgs(t.Args))
+		f.Kind, f.Text = journal.ReportAlarm, t.Domain+": "+a.metrics.catalog.Text(locale.English, "report.fact."+t.Code, locale.ArgsOf(t.Args))
 	}
 	if c, ok := a.accounts.Owner(mail.Domain(t.Domain)); ok {
 		f.Customer = c.ID
 	}
 	a.journal.Post(f)
-}
-
-func factArgs(args map[string]string) map[string]any {
-	out := make(map[string]any, len(args))
-	for k, v := range args {
-		out[k] = v
-	}
-	return out
 }
 
 // owned reports whether some customer has a domain.

@@ -11,6 +11,7 @@ import (
 
 	"postern/internal/dmarc"
 	"postern/internal/dns"
+	"postern/internal/locale"
 )
 
 // Errors of BIMI records.
@@ -112,11 +113,7 @@ func (v *view) bimi() []Finding {
 	}
 	record, err := parseBIMI(found[0])
 	about := func(more ...any) map[string]any {
-		args := map[string]any{"Logo": orNone(clip(record.Logo, 300)), "Certificate": orNone(clip(record.Evidence, 300))}
-		for i := 0; i+1 < len(more); i += 2 {
-			args[more[i].(string)] = more[i+1]
-		}
-		return args
+		return locale.Args(append([]any{"Logo", orNone(clip(record.Logo, 300)), "Certificate", orNone(clip(record.Evidence, 300))}, more...)...)
 	}
 	switch {
 	case errors.Is(err, errBIMILogo):

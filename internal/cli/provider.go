@@ -302,11 +302,7 @@ func ruleLine(catalog *locale.Catalog, language string, r *provider.Rule) provid
 func effects(catalog *locale.Catalog, language string, m provider.Meaning, code int) []string {
 	out := []string{}
 	for _, e := range m.Effects(code) {
-		args := map[string]any{}
-		for k, v := range e.Args {
-			args[k] = v
-		}
-		out = append(out, catalog.Text(language, "provider.effect."+e.Code, args))
+		out = append(out, catalog.Text(language, "provider.effect."+e.Code, locale.ArgsOf(e.Args)))
 	}
 	return out
 }

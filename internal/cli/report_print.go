@@ -23,11 +23,7 @@ type reportPrinter struct {
 }
 
 func (p *reportPrinter) text(key string, pairs ...any) string {
-	args := map[string]any{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		args[pairs[i].(string)] = pairs[i+1]
-	}
-	return p.catalog.Text(p.lang, "report."+key, args)
+	return p.catalog.Text(p.lang, "report."+key, locale.Args(pairs...))
 }
 
 func (p *reportPrinter) number(n int64) string { return locale.Number(p.lang, float64(n)) }

@@ -213,10 +213,7 @@ func (n *Notices) verdict(lang string, m *spool.Message, c account.Customer) (th
 		if hit.Points <= 0 || !n.o.Catalog.Has(key+".name") {
 			continue
 		}
-		args := make(map[string]any, len(hit.Args))
-		for name, value := range hit.Args {
-			args[name] = value
-		}
+		args := locale.ArgsOf(hit.Args)
 		reasons = append(reasons, Reason{Test: hit.Test, Name: n.o.Catalog.Text(lang, key+".name", args), Fix: n.o.Catalog.Text(lang, key+".fix", args), Points: hit.Points})
 	}
 	return v.Threshold, reasons

@@ -2,7 +2,6 @@ package portal
 
 import (
 	"bytes"
-	"fmt"
 	"html/template"
 	"maps"
 	"math"
@@ -45,14 +44,7 @@ func (s *site) page(r *http.Request, lang string) page {
 
 // T returns a text. Arguments are pairs of name and value.
 func (p page) T(key string, pairs ...any) string {
-	var args map[string]any
-	if len(pairs) > 1 {
-		args = make(map[string]any, len(pairs)/2)
-		for i := 0; i+1 < len(pairs); i += 2 {
-			args[fmt.Sprint(pairs[i])] = pairs[i+1]
-		}
-	}
-	return p.site.o.Catalog.Text(p.Lang, "portal."+key, args)
+	return p.site.o.Catalog.Text(p.Lang, "portal."+key, locale.Args(pairs...))
 }
 
 // In returns the same page in another language, for pages that speak both.

@@ -55,11 +55,7 @@ type writer struct {
 }
 
 func (r *writer) text(key string, pairs ...any) string {
-	args := map[string]any{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		args[pairs[i].(string)] = pairs[i+1]
-	}
-	return r.w.words.text(r.lang, "request."+key, args)
+	return r.w.words.text(r.lang, "request."+key, locale.Args(pairs...))
 }
 
 // gap is a place that the operator fills in, in words that nobody sends by mistake.
@@ -262,13 +258,7 @@ func wrap(s, indent string, width int) string {
 
 // warnings are the reasons to wait with a request.
 func (w *Watch) warnings(d Dossier) (out []Warning) {
-	warn := func(code string, pairs ...any) {
-		args := map[string]any{}
-		for i := 0; i+1 < len(pairs); i += 2 {
-			args[pairs[i].(string)] = pairs[i+1]
-		}
-		out = append(out, Warning{code, args})
-	}
+	warn := func(code string, pairs ...any) { out = append(out, Warning{code, locale.Args(pairs...)}) }
 	if !d.State.lasts() {
 		warn("clean")
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"postern/internal/locale"
 )
 
 // Rank judges the causes of a listing by the evidence, the likeliest first. It is a pure function: the same evidence gives the same causes.
@@ -37,12 +39,8 @@ type verdict struct {
 
 // add gives a reason. pairs are the arguments of its text.
 func (v *verdict) add(points int, code string, pairs ...any) {
-	args := map[string]any{}
-	for i := 0; i+1 < len(pairs); i += 2 {
-		args[pairs[i].(string)] = pairs[i+1]
-	}
 	v.Points += points
-	v.Reasons = append(v.Reasons, Reason{Code: code, Points: points, Args: args})
+	v.Reasons = append(v.Reasons, Reason{Code: code, Points: points, Args: locale.Args(pairs...)})
 }
 
 // needs says which parts of the evidence would show the cause; one of them that was measured is enough to call it unlikely.

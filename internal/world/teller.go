@@ -58,11 +58,7 @@ func widthOf(asked int) int {
 
 // text returns a sentence of the story. Arguments are pairs of name and value.
 func (t *teller) text(key string, pairs ...any) string {
-	args := make(map[string]any, len(pairs)/2)
-	for i := 0; i+1 < len(pairs); i += 2 {
-		args[fmt.Sprint(pairs[i])] = pairs[i+1]
-	}
-	return t.texts.Text(t.lang, "world."+key, args)
+	return t.texts.Text(t.lang, "world."+key, locale.Args(pairs...))
 }
 
 func (t *teller) paint(style, s string) string {
