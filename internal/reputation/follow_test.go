@@ -327,6 +327,11 @@ func TestAlarmsOnce(t *testing.T) {
 			if m, p := d.heard(); !slices.Equal(m, mails) || !slices.Equal(p, posts) {
 				t.Fatalf("%s: mails %v, posts %v", what, m, p)
 			}
+			// Whom a node told is written down after they heard it: what nobody seems to have been told of for a minute, another node tells.
+			waitFor(t, what+", in the history", func() bool {
+				lines, _, err := one.alarms.History(t.Context(), alarm.HistoryQuery{})
+				return err == nil && !slices.ContainsFunc(lines, func(l alarm.Line) bool { return len(l.Told) < 2 })
+			})
 		}
 		turn(one, 0)
 		turn(two, 0)
