@@ -264,7 +264,7 @@ func (n *internet) checker(t testing.TB, with ...func(*checkup.CheckerOptions)) 
 		n.parent = dnstest.Start(t, nic+n.above)
 		n.parent.SetAuthority(true)
 	}
-	o := checkup.CheckerOptions{Resolver: n.dns.Resolver(t), Probes: checkup.Probes{Dial: n.dial, RootCAs: n.roots, Timeout: 700 * time.Millisecond}}
+	o := checkup.CheckerOptions{Resolver: n.dns.Resolver(t), Probes: checkup.Probes{Dial: n.dial, RootCAs: n.roots, Timeout: 4 * time.Second}}
 	if n.mail != nil {
 		o.Probes.Hostname = "gate.test"
 	}
