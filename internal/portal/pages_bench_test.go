@@ -26,6 +26,7 @@ import (
 	"postern/internal/mail"
 	"postern/internal/portal"
 	"postern/internal/spool"
+	"postern/internal/store/storetest"
 	"postern/internal/suppression"
 	"postern/internal/user"
 	"postern/internal/webhook"
@@ -34,7 +35,8 @@ import (
 // BenchmarkPages renders every page that is registered, as an operator and as a customer's user, on a gateway with a long past: 1,000,000
 // facts and 10,000 customers (POSTERN_BENCH_FACTS, POSTERN_BENCH_CUSTOMERS say otherwise). It prints the quickest, the median and the slowest
 // of some requests in milliseconds, the slowest page first, and before that the least of the process's CPU time, which other work on the machine
-// changes less. POSTERN_BENCH_DATA names a folder in which the past is kept for the next time, POSTERN_BENCH_PAGES is a regular expression of pages.
+// changes less. POSTERN_BENCH_DATA names a folder in which the past is kept for the next time, POSTERN_BENCH_PAGES is a regular expression of pages;
+// POSTERN_BENCH_DATABASE=postgres has it in a PostgreSQL that ends with the benchmark.
 //
 //	go test ./internal/portal -run '^$' -bench Pages -benchtime 1x
 func BenchmarkPages(b *testing.B) {
@@ -144,6 +146,9 @@ func newPast(b *testing.B) *past {
 	must(b, os.WriteFile(file, fmt.Appendf(nil, "hostname: gate.example.test\ndata_dir: %s\nstorage: {reserve: 16MiB}\ndns: {servers: [\"127.0.0.1:9\"]}\ndelivery: {pools: {default: [{ip: 127.0.0.1, helo: gate.example.test}]}}\n", dir), 0o600))
 	c, err := config.Load(file)
 	must(b, err)
+	if os.Getenv("POSTERN_BENCH_DATABASE") == "postgres" {
+		c.Storage.URL = storetest.PostgresURL(b, nil)
+	}
 	free := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:0")}
 	c.Listen.Relay.Address, c.Listen.Submission.Address, c.Listen.Submissions.Address, c.Listen.Web, c.Listen.Metrics = free, free, free, free, free
 	ctx, stop := context.WithCancel(context.Background())
