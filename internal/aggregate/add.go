@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -21,6 +23,29 @@ import (
 type meta struct {
 	received            time.Time
 	how, sender, signed string
+	proof               Proof
+	author              string
+}
+
+// refusal says why a report is not taken where reports without proof are refused.
+func (m *meta) refusal() string {
+	switch m.proof {
+	case ProofMismatch:
+		return "the mail is authenticated as " + m.author + ", which is not the reporter that the report names (reports.unauthenticated: refuse)"
+	case ProofUnknown:
+		return "the DNS did not say whether the mail is authenticated (reports.unauthenticated: refuse)"
+	}
+	return "the mail is not authenticated (reports.unauthenticated: refuse)"
+}
+
+// weight is how often a report is added to a sum and to its unproven part: one that counts {1, 0}, one that does not {1, 1}, and one that was summed without proof and comes again with it {0, -1}.
+type weight struct{ all, unproven int64 }
+
+func (w weight) proven() int64 {
+	if w.unproven > 0 {
+		return 0
+	}
+	return 1
 }
 
 // Sum counts messages.
@@ -39,6 +64,25 @@ func (s *Sum) add(o Sum) {
 	s.SPF += o.SPF
 	s.Quarantined += o.Quarantined
 	s.Rejected += o.Rejected
+}
+
+func (s *Sum) times(n int64) Sum {
+	return Sum{s.Messages * n, s.Passed * n, s.DKIM * n, s.SPF * n, s.Quarantined * n, s.Rejected * n}
+}
+
+// Part is what of a sum reports say whose mail is not authenticated.
+type Part struct{ Messages, Passed int64 }
+
+func (p *Part) add(o Part) {
+	p.Messages += o.Messages
+	p.Passed += o.Passed
+}
+
+// less is a sum without a part of it. Only messages and those that passed are told apart.
+func (s Sum) less(p Part) Sum {
+	s.Messages -= p.Messages
+	s.Passed -= p.Passed
+	return s
 }
 
 // sumOf counts n messages of a record.
@@ -238,16 +282,80 @@ func near(a, b string) bool {
 	return a == b || strings.HasSuffix(a, "."+b) || strings.HasSuffix(b, "."+a)
 }
 
+// entry is a report on its way into the sums.
+type entry struct {
+	key     string // of its row
+	other   string // of the row of the same report that came without proof
+	content string // hash of what it says
+	weight  weight
+}
+
+// entryOf prepares a report's entry. A report without proof has a row of its own, so that nobody takes the place of a genuine report by sending its name first.
+func entryOf(key, content string, m meta) entry {
+	sum := sha256.Sum256([]byte(key + " unproven"))
+	e := entry{key: key, other: hex.EncodeToString(sum[:]), content: content, weight: weight{all: 1}}
+	if !m.proof.Counts() {
+		e.key, e.other, e.weight = e.other, e.key, weight{1, 1}
+	}
+	return e
+}
+
+// place finds out what became of the report before: done is that of its row, -1 also when it came with proof and comes without it now.
+func (e *entry) place(tx *store.Tx) (done int, found bool, err error) {
+	done, found, _, err = rowOf(tx, e.key)
+	if err != nil || found && e.weight.unproven > 0 {
+		return done, found, err
+	}
+	whole, other, content, err := rowOf(tx, e.other)
+	switch {
+	case err != nil || !other:
+	case e.weight.unproven > 0:
+		return -1, true, nil
+	case whole == -1 && content == e.content:
+		e.weight = weight{0, -1}
+	}
+	return done, found, err
+}
+
+// rowOf reads how far a report is summed.
+func rowOf(tx *store.Tx, key string) (done int, found bool, content string, err error) {
+	var n int64
+	err = tx.QueryRow(sqlDone, key).Scan(&n, &content)
+	if errors.Is(err, store.ErrNoRows) {
+		return 0, false, "", nil
+	}
+	return int(n), err == nil, content, err
+}
+
+// contentOf is a hash of what a report adds to the sums.
+func contentOf(units []*unit) string {
+	h := sha256.New()
+	for _, u := range units {
+		fmt.Fprintln(h, u.source, u.day, u.sum, u.forwarded)
+		rows := make([]string, 0, len(u.rows))
+		for k, n := range u.rows {
+			rows = append(rows, fmt.Sprintf("%q %d", k, n))
+		}
+		slices.Sort(rows)
+		for _, r := range rows {
+			_, _ = io.WriteString(h, r)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
 // addAggregate sums a report up. It may be called again after it was interrupted: it goes on where it was. known: it counted before.
 func (l *Ledger) addAggregate(ctx context.Context, x *report.Recognised, m meta) (stored, known bool, err error) {
 	a := x.Aggregate
 	domain := a.Policy.Domain
 	key := reportKey(report.KindAggregate, a.Reporter, a.ID, domain, a.Begin, a.End)
 	units, days, byDay := sorted(a)
-	done, err := l.beginReport(ctx, key, x, m, func(tx *store.Tx) error {
+	e := entryOf(key, contentOf(units), m)
+	done, err := l.beginReport(ctx, &e, x, m, func(tx *store.Tx) error {
+		w := e.weight
 		for _, d := range days {
-			s := byDay[d]
-			if _, err := tx.Exec(sqlAddDay, domain, d, clip(a.Reporter, 300), s.Messages, s.Passed, s.DKIM, s.SPF, s.Quarantined, s.Rejected); err != nil {
+			s := byDay[d].times(w.all)
+			if _, err := tx.Exec(sqlAddDay, domain, d, clip(a.Reporter, 300), s.Messages, s.Passed, s.DKIM, s.SPF, s.Quarantined, s.Rejected, w.unproven*byDay[d].Messages, w.unproven*byDay[d].Passed, w.proven()); err != nil {
 				return err
 			}
 		}
@@ -255,10 +363,14 @@ func (l *Ledger) addAggregate(ctx context.Context, x *report.Recognised, m meta)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.Exec(sqlDomainDMARC, micros(a.End), micros(a.End), micros(a.Begin), micros(a.Begin), domain); err != nil {
+		if _, err := tx.Exec(sqlDomainDMARC, micros(a.End), micros(a.End), micros(a.Begin), micros(a.Begin), w.all, w.unproven, domain); err != nil {
 			return err
 		}
-		_, err = tx.Exec(sqlDomainPolicy, string(policy), micros(a.End), domain, micros(a.End))
+		sql := sqlDomainPolicy
+		if w.unproven > 0 {
+			sql = sqlDomainGuess
+		}
+		_, err = tx.Exec(sql, string(policy), micros(a.End), domain, micros(a.End))
 		return err
 	})
 	if err != nil || done < 0 {
@@ -270,16 +382,16 @@ func (l *Ledger) addAggregate(ctx context.Context, x *report.Recognised, m meta)
 			rows += len(units[next].rows) + 1
 			next++
 		}
-		if err := l.addUnits(ctx, key, domain, units[done:next], done, next); err != nil {
+		if err := l.addUnits(ctx, &e, domain, units[done:next], done, next); err != nil {
 			return false, false, err
 		}
 		done = next
 	}
-	return true, false, l.endReport(ctx, key, domain, done)
+	return true, false, l.endReport(ctx, &e, domain, done)
 }
 
 // beginReport writes the report's own row and what belongs to it, once. It returns how many units are summed already; -1: all.
-func (l *Ledger) beginReport(ctx context.Context, key string, x *report.Recognised, m meta, also func(*store.Tx) error) (done int, err error) {
+func (l *Ledger) beginReport(ctx context.Context, e *entry, x *report.Recognised, m meta, also func(*store.Tx) error) (done int, err error) {
 	domain, reporter, id, email, begin, end := "", "", "", "", time.Time{}, time.Time{}
 	var messages, passed int64
 	switch {
@@ -303,7 +415,7 @@ func (l *Ledger) beginReport(ctx context.Context, key string, x *report.Recognis
 	if err != nil {
 		return 0, err
 	}
-	unsigned, anyWarned := 0, 0
+	unsigned, anyWarned := int64(0), int64(0)
 	if m.signed == "" {
 		unsigned = 1
 	}
@@ -311,28 +423,19 @@ func (l *Ledger) beginReport(ctx context.Context, key string, x *report.Recognis
 		anyWarned = 1
 	}
 	err = l.db.Write(ctx, func(tx *store.Tx) error {
-		done = 0
-		rows := tx.Query(sqlDone, key)
-		if rows.Next() {
-			var n int64
-			if err := rows.Scan(&n); err != nil {
-				return err
-			}
-			done = int(n)
-			rows.Close()
-			return nil
-		}
-		if err := rows.Err(); err != nil {
+		var found bool
+		var err error
+		if done, found, err = e.place(tx); err != nil || found {
 			return err
 		}
-		if _, err := tx.Exec(sqlAddReport, key, string(x.Kind), domain, reporter, clip(id, 300), clip(email, 300), micros(begin), micros(end), micros(m.received), m.how, m.sender, m.signed,
-			messages, passed, string(warned), "", 0); err != nil {
+		if _, err := tx.Exec(sqlAddReport, e.key, string(x.Kind), domain, reporter, clip(id, 300), clip(email, 300), micros(begin), micros(end), micros(m.received), m.how, m.sender, m.signed,
+			messages, passed, string(warned), "", 0, string(m.proof), clip(m.author, 253), e.content); err != nil {
 			return err
 		}
 		if _, err := tx.Exec(sqlDomain, domain, reversed(domain), 0, 0); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(sqlReporter, reporter, clip(email, 300), micros(m.received), micros(m.received), anyWarned, unsigned); err != nil {
+		if _, err := tx.Exec(sqlReporter, reporter, clip(email, 300), micros(m.received), micros(m.received), e.weight.all, e.weight.all*anyWarned, e.weight.all*unsigned, e.weight.unproven); err != nil {
 			return err
 		}
 		return also(tx)
@@ -340,17 +443,18 @@ func (l *Ledger) beginReport(ctx context.Context, key string, x *report.Recognis
 	return done, err
 }
 
-func (l *Ledger) addUnits(ctx context.Context, key, domain string, units []*unit, from, to int) error {
+func (l *Ledger) addUnits(ctx context.Context, e *entry, domain string, units []*unit, from, to int) error {
 	return l.db.Write(ctx, func(tx *store.Tx) error {
-		if n, err := tx.Exec(sqlGoOn, to, key, from); err != nil || n == 0 {
+		if n, err := tx.Exec(sqlGoOn, to, e.key, from); err != nil || n == 0 {
 			if err == nil {
-				err = fmt.Errorf("report %s: somebody else sums it up", key)
+				err = fmt.Errorf("report %s: somebody else sums it up", e.key)
 			}
 			return err
 		}
 		for _, u := range units {
-			s := u.sum
-			if _, err := tx.Exec(sqlAddSource, domain, u.day, u.source, s.Messages, s.Passed, s.DKIM, s.SPF, s.Quarantined, s.Rejected, u.forwarded); err != nil {
+			w, s := e.weight, u.sum.times(e.weight.all)
+			if _, err := tx.Exec(sqlAddSource, domain, u.day, u.source, s.Messages, s.Passed, s.DKIM, s.SPF, s.Quarantined, s.Rejected, w.all*u.forwarded,
+				w.unproven*u.sum.Messages, w.unproven*u.sum.Passed, w.unproven*u.forwarded); err != nil {
 				return err
 			}
 			if u.source != "" {
@@ -359,7 +463,7 @@ func (l *Ledger) addUnits(ctx context.Context, key, domain string, units []*unit
 				}
 			}
 			for k, n := range u.rows {
-				if _, err := tx.Exec(sqlAddRow, domain, u.source, u.day, k.disposition, k.dkim, k.spf, k.headerFrom, k.envelopeFrom, k.signer, k.selector, k.signature, k.path, k.pathResult, k.reason, n); err != nil {
+				if _, err := tx.Exec(sqlAddRow, domain, u.source, u.day, k.disposition, k.dkim, k.spf, k.headerFrom, k.envelopeFrom, k.signer, k.selector, k.signature, k.path, k.pathResult, k.reason, w.all*n, w.unproven*n); err != nil {
 					return err
 				}
 			}
@@ -368,14 +472,26 @@ func (l *Ledger) addUnits(ctx context.Context, key, domain string, units []*unit
 	})
 }
 
-func (l *Ledger) endReport(ctx context.Context, key, domain string, from int) error {
+func (l *Ledger) endReport(ctx context.Context, e *entry, domain string, from int) error {
 	return l.db.Write(ctx, func(tx *store.Tx) error {
-		if _, err := tx.Exec(sqlGoOn, -1, key, from); err != nil {
+		if _, err := tx.Exec(sqlGoOn, -1, e.key, from); err != nil {
+			return err
+		}
+		if err := e.replace(tx); err != nil {
 			return err
 		}
 		_, err := tx.Exec(sqlLook, micros(l.o.Now()), domain)
 		return err
 	})
+}
+
+// replace forgets the row of the same report that came without proof.
+func (e *entry) replace(tx *store.Tx) error {
+	if e.weight.unproven >= 0 {
+		return nil
+	}
+	_, err := tx.Exec(sqlReplaced, e.other)
+	return err
 }
 
 // addTLS sums a TLS report up, of each domain that is owned.
@@ -402,7 +518,14 @@ func (l *Ledger) addTLS(ctx context.Context, x *report.Recognised, m meta, own f
 	days, _ := shares(t.Begin, t.End)
 	day := days[0] // RFC 8460 4.1: a report is about one day, UTC
 	reporter := clip(t.Organization, 300)
-	done, err := l.beginReport(ctx, key, &y, m, func(tx *store.Tx) error {
+	text, err := json.Marshal(mine.Policies)
+	if err != nil {
+		return false, false, nil, err
+	}
+	sum := sha256.Sum256(fmt.Appendf(text, "%d", day))
+	e := entryOf(key, hex.EncodeToString(sum[:]), m)
+	done, err := l.beginReport(ctx, &e, &y, m, func(tx *store.Tx) error {
+		w := e.weight
 		for _, d := range domains {
 			if _, err := tx.Exec(sqlDomain, d, reversed(d), 0, 0); err != nil {
 				return err
@@ -415,19 +538,22 @@ func (l *Ledger) addTLS(ctx context.Context, x *report.Recognised, m meta, own f
 			}
 		}
 		for _, p := range mine.Policies {
-			if _, err := tx.Exec(sqlAddTLS, p.Domain, day, reporter, clip(p.Type, 60), p.Successful, p.Failed); err != nil {
+			if _, err := tx.Exec(sqlAddTLS, p.Domain, day, reporter, clip(p.Type, 60), w.all*p.Successful, w.all*p.Failed, w.unproven*p.Successful, w.unproven*p.Failed, w.proven()); err != nil {
 				return err
 			}
 			for i, f := range p.Failures {
 				if i == 200 {
 					break // a report with more kinds of failure than this tells nobody more
 				}
-				if _, err := tx.Exec(sqlAddTLSFailure, p.Domain, day, clip(f.Type, 60), clip(f.MX, 253), clip(f.ReceivingIP, 60), clip(f.Reason, 300), f.Sessions); err != nil {
+				if _, err := tx.Exec(sqlAddTLSFailure, p.Domain, day, clip(f.Type, 60), clip(f.MX, 253), clip(f.ReceivingIP, 60), clip(f.Reason, 300), w.all*f.Sessions, w.unproven*f.Sessions); err != nil {
 					return err
 				}
 			}
 		}
-		_, err := tx.Exec(sqlGoOn, -1, key, 0)
+		if err := e.replace(tx); err != nil {
+			return err
+		}
+		_, err := tx.Exec(sqlGoOn, -1, e.key, 0)
 		return err
 	})
 	return err == nil && done == 0, err == nil && done < 0, domains, err
@@ -448,6 +574,10 @@ func (l *Ledger) addFailure(ctx context.Context, x *report.Recognised, m meta, d
 			return err
 		}
 		if known = n > 0; known {
+			if m.proof.Counts() {
+				_, err := tx.Exec(sqlFailureProof, string(m.proof), id)
+				return err
+			}
 			return nil
 		}
 		if _, err := tx.Exec(sqlDomain, domain, reversed(domain), 0, 0); err != nil {
@@ -458,7 +588,7 @@ func (l *Ledger) addFailure(ctx context.Context, x *report.Recognised, m meta, d
 		}
 		signer, selector := signerOf(f)
 		if _, err := tx.Exec(sqlAddFailure, id, domain, micros(m.received), micros(f.Arrival), clip(f.SourceText, 100), clip(domainIn(m.sender), 253), clip(f.AuthFailure, 60), clip(f.Delivery, 60),
-			clip(domainIn(f.MailFrom), 253), clip(f.From(), 253), signer, selector, clip(strings.Join(results, "\n"), 4000), clip(headerOf(f), 8000)); err != nil {
+			clip(domainIn(f.MailFrom), 253), clip(f.From(), 253), signer, selector, clip(strings.Join(results, "\n"), 4000), clip(headerOf(f), 8000), string(m.proof)); err != nil {
 			return err
 		}
 		if f.Source.IsValid() {

@@ -91,11 +91,15 @@ type InForce struct {
 	P       string
 	Percent int  // pct of RFC 7489; 100 when it is not told
 	Testing bool // t=y of RFC 9989
+	Doubted bool // reports tell it whose mail is not authenticated, and nothing else does: it is not believed
 }
 
 // Seen is the policy as the receivers' reports tell it.
 func (o *Overview) Seen() InForce {
 	p := o.Policy
+	if o.Doubted && !o.CountsAll {
+		return InForce{Domain: o.Domain.Domain, Percent: 100, Doubted: true}
+	}
 	f := InForce{Domain: o.Domain.Domain, P: p.P, Percent: 100, Testing: p.Testing == "y"}
 	if n, err := strconv.Atoi(p.Percent); err == nil && n >= 0 && n < 100 {
 		f.Percent = n
@@ -107,9 +111,16 @@ func (o *Overview) Seen() InForce {
 //
 // The mail that counts is that of sources which are known to be the domain's: own, passing, passing in part. What forwarders break does not count:
 // receivers know them, and no policy of the owner mends it. What unknown sources send does not count either, but stands in the way until it is small
-// or a person has said whose it is: the rarely used system that nobody thought of looks like this.
+// or a person has said whose it is: the rarely used system that nobody thought of looks like this. What reports say whose mail is not authenticated counts for nothing, unless
+// the operator wants it.
 func Advise(o *Overview, now InForce, r Rules, reports string) Advice {
+	o = o.counted()
 	a := Advice{Policy: now.P, Name: "_dmarc." + now.Domain, Former: now.Record}
+	if now.P == "" && now.Doubted {
+		a.State, a.Name = AdviceUnknown, ""
+		a.Checks, _ = measure(o, r, r.QuarantineFor)
+		return a
+	}
 	if now.P == "" {
 		a.State, a.Next = AdviceNone, "none"
 		a.Record = record(now, "none", reports)
@@ -160,6 +171,17 @@ func Advise(o *Overview, now InForce, r Rules, reports string) Advice {
 	}
 	a.Record = record(now, a.Next, reports)
 	return a
+}
+
+// counted is the overview by the reports that count.
+func (o *Overview) counted() *Overview {
+	if o.CountsAll || o.Unproven.Messages == 0 && o.Guessed == 0 {
+		return o
+	}
+	out := *o
+	out.Window, out.Known = o.Window.less(o.Unproven), o.Known-o.Guessed
+	out.Sources, out.Recent = countedOf(o.Sources), countedOf(o.Recent)
+	return &out
 }
 
 // counts reports whether a source's mail is the domain's own.

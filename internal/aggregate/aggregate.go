@@ -3,9 +3,24 @@
 //
 // # Ways in
 //
-// [Ledger.Put] writes what came by mail down before the door answers 250; [Ledger.Run] reads it afterwards. [Ledger.Import] reads an upload at once.
+// [Ledger.Put] judges what came by mail and writes it down before the door answers 250; [Ledger.Run] reads it afterwards. [Ledger.Import] reads an upload at once.
 // A report counts once: reporter, the reporter's identifier and domain are its identity. What cannot be read waits for the operator with the reason,
 // bounded in number and time; so does a report about a domain that nobody here has, without its content.
+//
+// # Who vouches for a report
+//
+// The address for reports stands in DNS for everybody to read, and whoever forges a report wants its figures believed: that a domain may go to reject, which then loses mail;
+// that nothing is wrong while somebody sends in its name; or alarms until nobody looks any more. So the mail of a report must pass what RFC 7489 7.2.1.1 and RFC 9990 ask of it:
+// SPF of the envelope or a DKIM signature in alignment with the one author in From, and the author must be of the organization that the report names as its reporter (name and
+// address; a mailbox of a public provider vouches for nobody). It is judged at the door, once, and kept with the report ([Proof]). What the DNS leaves open waits and is judged
+// again for six hours, and is then unknown, which is not authenticated. Bytes that a person brings in are trusted: he answers for them.
+//
+// What such a report does not pass is kept apart from the first row on: every sum has an unproven part, which pages and the API name. It counts neither in advice nor in troubles,
+// neither begins nor ends one, tells no policy that something else tells, and takes no place of what counts in a list. Nor does it keep a genuine report out by coming first under
+// its name: the two are told apart, and where they say the same the genuine one proves what is summed already. Options.Unproven lets the operator count them all the same, or
+// have them not summed at all.
+//
+// What this does not stop: a receiver that lies about its own figures in its own name, as anybody with a domain may be a receiver. Its name stands beside them ([Overview].Reporters).
 //
 // # What is kept
 //
@@ -40,9 +55,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 
 	"postern/internal/dns"
@@ -64,17 +81,17 @@ var (
 // Options is what New needs. DB is required.
 type Options struct {
 	DB       *store.DB
-	Resolver dns.Resolver                                               // names of sources; nil: none is asked
+	Resolver dns.Resolver                                               // names of sources, and who vouches for a mail; nil: nothing is asked, and no mail is authenticated
 	Takes    func(mail.Domain) bool                                     // whether somebody here has the domain; nil: all
 	Egress   func() []netip.Addr                                        // our own addresses; nil: none
-	Signed   func(ctx context.Context, raw []byte) []mail.Domain        // whose signatures of a mail verify; nil: not looked at
-	Counted  func(event string)                                         // for metrics: "dmarc", "failure", "tls", "duplicate", "foreign", "unread", "other"; nil: not counted
+	Counted  func(event string)                                         // for metrics: "dmarc", "failure", "tls", "duplicate", "foreign", "unread", "other", "unauthenticated"; nil: not counted
 	Heard    func(ctx context.Context, kind report.Kind, d mail.Domain) // a report was stored; nil: nobody
 	Changed  func(ctx context.Context, t Trouble, began bool)           // a trouble began or is over, told once by the node that found it; nil: nobody
 	Raise    func(Trouble)                                              // troubles that stand are told again and again; nil: no alarms
 	Clear    func(key string)                                           // that of a trouble which is over; with Raise
 	Standing func() []string                                            // keys of alarms that stand, of this room and others; with Raise
 	Keep     time.Duration                                              // of sums; default 400 days
+	Unproven Unproven                                                   // what is done with reports whose mail is not authenticated; "": UnprovenShow
 	Limits   report.ReadLimits                                          // of what is read
 	Logger   *slog.Logger
 	Now      func() time.Time
@@ -131,6 +148,13 @@ func New(o Options) (*Ledger, error) {
 	if o.Heard == nil {
 		o.Heard = func(context.Context, report.Kind, mail.Domain) {}
 	}
+	switch o.Unproven {
+	case "":
+		o.Unproven = UnprovenShow
+	case UnprovenShow, UnprovenCount, UnprovenRefuse:
+	default:
+		return nil, fmt.Errorf("aggregate: reports without proof are shown, counted or refused, not %q", o.Unproven)
+	}
 	if o.Keep <= 0 {
 		o.Keep = DefaultKeep
 	}
@@ -141,6 +165,9 @@ func New(o Options) (*Ledger, error) {
 func (l *Ledger) Run(ctx context.Context) error {
 	minute := time.NewTicker(time.Minute)
 	defer minute.Stop()
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	asked.Go(func() { l.undecided(ctx) })
 	var swept, named time.Time
 	for {
 		if err := l.Process(ctx); err != nil && ctx.Err() == nil {

@@ -24,16 +24,22 @@ type Domain struct {
 	Failures int64     // failure reports that came
 	Policy   report.PublishedPolicy
 	Policied time.Time // when receivers saw that policy; zero: never
-	Window   Sum       // of the days asked for
+	Window   Sum       // of the days asked for, by all reports
+	Unproven Part      // of Window: what reports say whose mail is not authenticated
 	Known    int       // days of them that were reported
+	Guessed  int       // of Known: by such reports alone
+	Doubted  bool      // only such reports tell the policy
+	Doubtful int64     // of Reports: those whose mail is not authenticated
 	next     string
 }
 
 func scanDomain(rows *store.Rows) (d Domain, err error) {
 	var policy string
-	if err := rows.Scan(&d.Domain, &d.next, &d.First, &d.Last, &d.Reports, &d.TLSLast, &d.Failures, &policy, &d.Policied); err != nil {
+	var proven int64
+	if err := rows.Scan(&d.Domain, &d.next, &d.First, &d.Last, &d.Reports, &d.TLSLast, &d.Failures, &policy, &d.Policied, &proven, &d.Doubtful); err != nil {
 		return d, err
 	}
+	d.Doubted = proven == 0
 	if policy != "" {
 		err = json.Unmarshal([]byte(policy), &d.Policy)
 	}
@@ -92,15 +98,26 @@ func readDomains(rows *store.Rows) (out []Domain, err error) {
 }
 
 func (d *Domain) window(tx *store.Tx, from, to time.Time) error {
-	rows := tx.Query(sqlDays, d.Domain, dayOf(from), dayOf(to))
+	return d.readDays(tx, dayOf(from), dayOf(to), func(int64, Day) {})
+}
+
+// readDays sums the reported days up, and calls with each of them.
+func (d *Domain) readDays(tx *store.Tx, first, last int64, with func(day int64, x Day)) error {
+	rows := tx.Query(sqlDays, d.Domain, first, last)
 	for rows.Next() {
-		var day int64
-		var s Sum
-		if err := rows.Scan(&day, &s.Messages, &s.Passed, &s.DKIM, &s.SPF, &s.Quarantined, &s.Rejected); err != nil {
+		var day, proven int64
+		x := Day{Known: true}
+		if err := rows.Scan(&day, &x.Messages, &x.Passed, &x.DKIM, &x.SPF, &x.Quarantined, &x.Rejected, &x.Unproven.Messages, &x.Unproven.Passed, &proven); err != nil {
 			return err
 		}
-		d.Window.add(s)
+		x.Guessed = proven == 0
+		d.Window.add(x.Sum)
+		d.Unproven.add(x.Unproven)
 		d.Known++
+		if x.Guessed {
+			d.Guessed++
+		}
+		with(day, x)
 	}
 	return rows.Err()
 }
@@ -110,6 +127,8 @@ type Day struct {
 	At    time.Time // its beginning, UTC
 	Known bool      // some receiver reported it
 	Sum
+	Unproven Part // of it, by reports whose mail is not authenticated
+	Guessed  bool // by such reports alone
 }
 
 // Reporter is what one receiver reported.
@@ -118,6 +137,7 @@ type Reporter struct {
 	Days int       // that he reported
 	Last time.Time // the newest of them
 	Sum
+	Unproven Part // of it, by reports whose mail is not authenticated
 }
 
 // Overview is one domain within some days.
@@ -126,7 +146,8 @@ type Overview struct {
 	From, To  time.Time // first and last day, UTC
 	Days      []Day     // each of them
 	Reporters []Reporter
-	Sources   []Source // the largest first, at most MaxListed
+	Sources   []Source // the largest by what counts first, at most MaxListed
+	CountsAll bool     // what is unproven counts in advice too: so the operator wants it
 	More      bool     // there are more sources than that
 	Recent    []Source // of the last Rules.BackWindow days, in the classes that they have in all
 }
@@ -159,14 +180,15 @@ func (l *Ledger) Overview(ctx context.Context, d mail.Domain, from, to time.Time
 			o, recalled = before, true
 			return nil
 		}
+		o.CountsAll = l.discount() == 0
 		if err := o.readDays(tx, first, last); err != nil {
 			return err
 		}
-		rows := tx.Query(sqlReports, string(d), first, last, MaxListed)
+		rows := tx.Query(sqlReports, string(d), first, last, l.discount(), MaxListed)
 		for rows.Next() {
 			var r Reporter
 			var newest int64
-			if err := rows.Scan(&r.Name, &r.Days, &newest, &r.Messages, &r.Passed, &r.DKIM, &r.SPF, &r.Quarantined, &r.Rejected); err != nil {
+			if err := rows.Scan(&r.Name, &r.Days, &newest, &r.Messages, &r.Passed, &r.DKIM, &r.SPF, &r.Quarantined, &r.Rejected, &r.Unproven.Messages, &r.Unproven.Passed); err != nil {
 				return err
 			}
 			r.Last = dayStart(newest)
@@ -176,11 +198,11 @@ func (l *Ledger) Overview(ctx context.Context, d mail.Domain, from, to time.Time
 			return err
 		}
 		own := l.own()
-		if o.Sources, o.More, err = readSources(tx, o.Domain.Domain, first, last, own); err != nil {
+		if o.Sources, o.More, err = l.readSources(tx, o.Domain.Domain, first, last, own); err != nil {
 			return err
 		}
 		recent := max(first, last-int64(DefaultRules().BackWindow)+1)
-		if o.Recent, _, err = readSources(tx, o.Domain.Domain, recent, last, own); err != nil {
+		if o.Recent, _, err = l.readSources(tx, o.Domain.Domain, recent, last, own); err != nil {
 			return err
 		}
 		class := map[string]Class{}
@@ -204,28 +226,20 @@ func (o *Overview) readDays(tx *store.Tx, first, last int64) error {
 	for d := first; d <= last; d++ {
 		o.Days = append(o.Days, Day{At: dayStart(d)})
 	}
-	rows := tx.Query(sqlDays, o.Domain.Domain, first, last)
-	for rows.Next() {
-		var day int64
-		var s Sum
-		if err := rows.Scan(&day, &s.Messages, &s.Passed, &s.DKIM, &s.SPF, &s.Quarantined, &s.Rejected); err != nil {
-			return err
-		}
-		x := &o.Days[day-first]
-		x.Sum, x.Known = s, true
-		o.Window.add(s)
-		o.Known++
-	}
-	return rows.Err()
+	return o.Domain.readDays(tx, first, last, func(day int64, x Day) {
+		x.At = dayStart(day)
+		o.Days[day-first] = x
+	})
 }
 
-// readSources reads who sent within some days, the largest first.
-func readSources(tx *store.Tx, domain string, first, last int64, own map[netip.Addr]bool) (out []Source, more bool, err error) {
-	rows := tx.Query(sqlSources, domain, first, last, MaxListed+1, domain)
+// readSources reads who sent within some days, the largest by what counts first.
+func (l *Ledger) readSources(tx *store.Tx, domain string, first, last int64, own map[netip.Addr]bool) (out []Source, more bool, err error) {
+	discount := l.discount()
+	rows := tx.Query(sqlSources, discount, domain, first, last, discount, MaxListed+1, domain)
 	for rows.Next() {
 		var s Source
 		var newest int64
-		if err := rows.Scan(&s.Text, &s.Days, &newest, &s.Messages, &s.Passed, &s.DKIM, &s.SPF, &s.Quarantined, &s.Rejected, &s.Forwarded, &s.Name, &s.Named, &s.Mark); err != nil {
+		if err := rows.Scan(&s.Text, &s.Days, &newest, &s.Messages, &s.Passed, &s.DKIM, &s.SPF, &s.Quarantined, &s.Rejected, &s.Forwarded, &s.Unproven.Messages, &s.Unproven.Passed, &s.forwarded, &s.Name, &s.Named, &s.Mark); err != nil {
 			return nil, false, err
 		}
 		if len(out) == MaxListed {
@@ -233,6 +247,7 @@ func readSources(tx *store.Tx, domain string, first, last int64, own map[netip.A
 			return out, true, nil
 		}
 		s.Last = dayStart(newest)
+		s.all = discount == 0
 		s.classify(own)
 		out = append(out, s)
 	}
@@ -257,6 +272,7 @@ type Row struct {
 	Path, PathResult            string // the domain whose SPF was asked
 	Reason                      string
 	Messages                    int64
+	Unproven                    int64 // of them, by reports whose mail is not authenticated
 }
 
 // Rows lists what was reported of one source, the newest first. source "" is what has no address.
@@ -267,7 +283,7 @@ func (l *Ledger) Rows(ctx context.Context, d mail.Domain, source string, from, t
 		for rows.Next() {
 			var r Row
 			var day int64
-			if err := rows.Scan(&day, &r.Disposition, &r.DKIM, &r.SPF, &r.HeaderFrom, &r.EnvelopeFrom, &r.Signer, &r.Selector, &r.Signature, &r.Path, &r.PathResult, &r.Reason, &r.Messages); err != nil {
+			if err := rows.Scan(&day, &r.Disposition, &r.DKIM, &r.SPF, &r.HeaderFrom, &r.EnvelopeFrom, &r.Signer, &r.Selector, &r.Signature, &r.Path, &r.PathResult, &r.Reason, &r.Messages, &r.Unproven); err != nil {
 				return err
 			}
 			r.At = dayStart(day)
@@ -305,6 +321,8 @@ type Report struct {
 	How, Sender, Signed                   string // Signed: domains whose signatures of the mail verified; "": none, or no mail
 	Messages, Passed                      int64  // of TLS reports: sessions
 	Warnings                              []report.Warning
+	Proof                                 Proof
+	Author                                string // domain of the mail's author; "": no mail, or it was not looked at
 }
 
 // Reports lists reports, the newest first. d "": of all domains. after is the cursor of the page before.
@@ -326,7 +344,7 @@ func (l *Ledger) Reports(ctx context.Context, d mail.Domain, after string, limit
 		for rows.Next() {
 			var r Report
 			var warned string
-			if err := rows.Scan(&r.ID, &r.Kind, &r.Domain, &r.Reporter, &r.ReportID, &r.Email, &r.Begin, &r.End, &r.Received, &r.How, &r.Sender, &r.Signed, &r.Messages, &r.Passed, &warned); err != nil {
+			if err := rows.Scan(&r.ID, &r.Kind, &r.Domain, &r.Reporter, &r.ReportID, &r.Email, &r.Begin, &r.End, &r.Received, &r.How, &r.Sender, &r.Signed, &r.Messages, &r.Passed, &warned, &r.Proof, &r.Author); err != nil {
 				return err
 			}
 			if err := json.Unmarshal([]byte(warned), &r.Warnings); err != nil {
@@ -351,6 +369,7 @@ type Receiver struct {
 	Reports     int64
 	Warned      int64 // reports that depart from the standard
 	Unsigned    int64 // that no valid signature came with
+	Unproven    int64 // whose mail is not authenticated as this receiver's
 }
 
 // Receivers lists who reports, the newest first.
@@ -360,7 +379,7 @@ func (l *Ledger) Receivers(ctx context.Context, limit int) (out []Receiver, err 
 		rows := tx.Query(sqlReporters, limit)
 		for rows.Next() {
 			var r Receiver
-			if err := rows.Scan(&r.Name, &r.Email, &r.First, &r.Last, &r.Reports, &r.Warned, &r.Unsigned); err != nil {
+			if err := rows.Scan(&r.Name, &r.Email, &r.First, &r.Last, &r.Reports, &r.Warned, &r.Unsigned, &r.Unproven); err != nil {
 				return err
 			}
 			out = append(out, r)
@@ -375,12 +394,14 @@ type TLSDay struct {
 	At                 time.Time
 	Known              bool
 	Successful, Failed int64
+	Unproven           int64 // sessions of both that reports tell whose mail is not authenticated
 }
 
 // TLSSender is what one sender reported under one policy.
 type TLSSender struct {
 	Name, Policy       string
 	Successful, Failed int64
+	Unproven           int64 // sessions of both that reports tell whose mail is not authenticated
 	Last               time.Time
 }
 
@@ -388,6 +409,7 @@ type TLSSender struct {
 type TLSFailure struct {
 	Result, MX, IP, Reason string
 	Sessions               int64
+	Unproven               int64 // of them, by reports whose mail is not authenticated
 	Last                   time.Time
 }
 
@@ -396,6 +418,7 @@ type TLSOverview struct {
 	Days               []TLSDay
 	Known              int
 	Successful, Failed int64
+	Unproven           int64 // sessions of both that reports tell whose mail is not authenticated
 	Senders            []TLSSender
 	Failures           []TLSFailure
 }
@@ -413,13 +436,14 @@ func (l *Ledger) TLS(ctx context.Context, d mail.Domain, from, to time.Time) (o 
 		}
 		rows := tx.Query(sqlTLSDays, string(d), first, last)
 		for rows.Next() {
-			var day, good, bad int64
-			if err := rows.Scan(&day, &good, &bad); err != nil {
+			var day, good, bad, guessed, unproven int64
+			if err := rows.Scan(&day, &good, &bad, &guessed, &unproven); err != nil {
 				return err
 			}
 			x := &o.Days[day-first]
-			x.Known, x.Successful, x.Failed = true, good, bad
+			x.Known, x.Successful, x.Failed, x.Unproven = true, good, bad, guessed+unproven
 			o.Known++
+			o.Unproven += x.Unproven
 			o.Successful += good
 			o.Failed += bad
 		}
@@ -430,7 +454,7 @@ func (l *Ledger) TLS(ctx context.Context, d mail.Domain, from, to time.Time) (o 
 		for rows.Next() {
 			var s TLSSender
 			var day int64
-			if err := rows.Scan(&s.Name, &s.Policy, &s.Successful, &s.Failed, &day); err != nil {
+			if err := rows.Scan(&s.Name, &s.Policy, &s.Successful, &s.Failed, &s.Unproven, &day); err != nil {
 				return err
 			}
 			s.Last = dayStart(day)
@@ -439,11 +463,11 @@ func (l *Ledger) TLS(ctx context.Context, d mail.Domain, from, to time.Time) (o 
 		if err := rows.Err(); err != nil {
 			return err
 		}
-		rows = tx.Query(sqlTLSFailures, string(d), first, last, MaxListed)
+		rows = tx.Query(sqlTLSFailures, string(d), first, last, l.discount(), MaxListed)
 		for rows.Next() {
 			var f TLSFailure
 			var day int64
-			if err := rows.Scan(&f.Result, &f.MX, &f.IP, &f.Reason, &f.Sessions, &day); err != nil {
+			if err := rows.Scan(&f.Result, &f.MX, &f.IP, &f.Reason, &f.Sessions, &f.Unproven, &day); err != nil {
 				return err
 			}
 			f.Last = dayStart(day)
@@ -465,6 +489,7 @@ type Failure struct {
 	Signer, Selector  string
 	Results           []string // Authentication-Results, addresses without their local parts
 	Header            string   // fields that say how it travelled
+	Proof             Proof
 }
 
 // Failures lists the failure reports of a domain, the newest first.
@@ -475,7 +500,7 @@ func (l *Ledger) Failures(ctx context.Context, d mail.Domain, limit int) (out []
 		for rows.Next() {
 			var f Failure
 			var results string
-			if err := rows.Scan(&f.ID, &f.Received, &f.Arrived, &f.Source, &f.Reporter, &f.Failure, &f.Delivery, &f.Path, &f.Author, &f.Signer, &f.Selector, &results, &f.Header); err != nil {
+			if err := rows.Scan(&f.ID, &f.Received, &f.Arrived, &f.Source, &f.Reporter, &f.Failure, &f.Delivery, &f.Path, &f.Author, &f.Signer, &f.Selector, &results, &f.Header, &f.Proof); err != nil {
 				return err
 			}
 			if results != "" {

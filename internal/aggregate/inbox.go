@@ -19,34 +19,54 @@ const (
 	stateWaiting = 0
 	stateUnread  = 1 // could not be read
 	stateForeign = 2 // about a domain that nobody here has
+
+	stateUndecided = -1 // it waits for the DNS to say who vouches for its mail
 )
+
+// howMail is how what strangers send comes.
+const howMail = "mail"
 
 // Arrival is something that came in as a report.
 type Arrival struct {
 	How      string // "mail", "upload" (portal), "api"
 	ClientIP netip.Addr
 	Sender   string // header From of the mail
+	Hello    string // of the client that brought the mail
+
+	ReversePath mail.Address // of its envelope
+
 	Customer string // who uploaded it; "": mail, or the operator
 	Name     string // of the file
 	Raw      []byte
 }
 
-// Put writes a report down and returns when it is durable. Run reads it later. The error is ErrBusy when too many wait.
+// Put finds out who vouches for the mail that brought a report, writes it down and returns when it is durable. Run reads it later. The error is ErrBusy when too many wait.
 func (l *Ledger) Put(ctx context.Context, a Arrival) error {
 	now := l.o.Now()
 	client := ""
 	if a.ClientIP.IsValid() {
 		client = a.ClientIP.String()
 	}
+	v, undecided := l.vouched(ctx, &a)
 	err := l.db.Write(ctx, func(tx *store.Tx) error {
-		var waiting int64
+		var waiting, open int64
 		if err := tx.QueryRow(`SELECT count(*) FROM aggregate_inbox WHERE state = ?`, stateWaiting).Scan(&waiting); err != nil {
 			return err
 		}
 		if waiting >= MaxWaiting {
 			return ErrBusy
 		}
-		_, err := tx.Exec(sqlPut, newID(now), micros(now), stateWaiting, 0, a.How, client, clip(a.Sender, 300), a.Customer, clip(a.Name, 300), len(a.Raw), "", a.Raw)
+		state, next := stateWaiting, int64(0)
+		if undecided {
+			if err := tx.QueryRow(`SELECT count(*) FROM aggregate_inbox WHERE state = ?`, stateUndecided).Scan(&open); err != nil {
+				return err
+			}
+			if open < maxUndecided {
+				state, next = stateUndecided, micros(now.Add(againAfter))
+			}
+		}
+		_, err := tx.Exec(sqlPut, newID(now), micros(now), state, next, a.How, client, clip(a.Hello, 255), a.ReversePath.String(), clip(a.Sender, 300), a.Customer, clip(a.Name, 300), len(a.Raw), "",
+			string(v.proof), v.author, v.signed, a.Raw)
 		return err
 	})
 	if err != nil {
@@ -69,6 +89,15 @@ type waiting struct {
 	id string
 	Arrival
 	received time.Time
+	verdict  verdict
+}
+
+// scan reads the columns of inboxColumns.
+func (x *waiting) scan(row *store.Row) error {
+	var client, path string
+	err := row.Scan(&x.id, &x.received, &x.How, &client, &x.Hello, &path, &x.Sender, &x.Customer, &x.Name, &x.verdict.proof, &x.verdict.author, &x.verdict.signed, &x.Raw)
+	x.ClientIP, x.ReversePath = clientOf(client), addressOf(path)
+	return err
 }
 
 // claimFor is how long one node reads a report alone; another tries again after that.
@@ -94,7 +123,7 @@ func (l *Ledger) claim(ctx context.Context) (x waiting, ok bool, err error) {
 	err = l.db.Write(ctx, func(tx *store.Tx) error {
 		ok = false
 		x = waiting{}
-		err := tx.QueryRow(sqlNextWaiting, stateWaiting, micros(now)).Scan(&x.id, &x.received, &x.How, &x.Sender, &x.Customer, &x.Name, &x.Raw)
+		err := x.scan(tx.QueryRow(sqlNextWaiting, stateWaiting, micros(now)))
 		if errors.Is(err, store.ErrNoRows) {
 			return nil
 		}
@@ -102,14 +131,17 @@ func (l *Ledger) claim(ctx context.Context) (x waiting, ok bool, err error) {
 			return err
 		}
 		ok = true
-		_, err = tx.Exec(`UPDATE aggregate_inbox SET claimed = ? WHERE id = ?`, micros(now.Add(claimFor)), x.id)
+		_, err = tx.Exec(sqlClaim, micros(now.Add(claimFor)), x.id)
 		return err
 	})
 	return x, ok, err
 }
 
 func (l *Ledger) processOne(ctx context.Context, x waiting) (Outcome, error) {
-	out, err := l.take(ctx, x.Arrival, x.received, nil)
+	if x.verdict.proof == ProofBefore {
+		x.verdict, _ = l.vouched(ctx, &x.Arrival)
+	}
+	out, err := l.take(ctx, x.Arrival, x.verdict, x.received, nil)
 	if err != nil {
 		return out, err
 	}
@@ -131,7 +163,7 @@ func (l *Ledger) processOne(ctx context.Context, x waiting) (Outcome, error) {
 		if state == stateForeign || len(kept) > maxKeptBytes {
 			kept = nil
 		}
-		_, err := tx.Exec(`UPDATE aggregate_inbox SET state = ?, claimed = 0, why = ?, sender = ?, body = ? WHERE id = ?`, state, clip(why, 500), clip(out.From, 300), append([]byte{}, kept...), x.id)
+		_, err := tx.Exec(`UPDATE aggregate_inbox SET state = ?, claimed = 0, why = ?, sender = ?, proof = ?, author = ?, signed = ?, body = ? WHERE id = ?`, state, clip(why, 500), clip(out.From, 300), string(x.verdict.proof), x.verdict.author, x.verdict.signed, append([]byte{}, kept...), x.id)
 		return err
 	})
 }
@@ -151,7 +183,8 @@ type Outcome struct {
 
 // Import reads something at once and sums it up. own says which domains the caller may bring reports about; nil: those that Options.Takes.
 func (l *Ledger) Import(ctx context.Context, a Arrival, own func(mail.Domain) bool) (Outcome, error) {
-	out, err := l.take(ctx, a, l.o.Now(), own)
+	v, _ := l.vouched(ctx, &a)
+	out, err := l.take(ctx, a, v, l.o.Now(), own)
 	if err != nil {
 		return out, err
 	}
@@ -168,7 +201,7 @@ func (l *Ledger) Import(ctx context.Context, a Arrival, own func(mail.Domain) bo
 }
 
 // take reads and sums up. The error is the database's; what is wrong with the report stands in the outcome.
-func (l *Ledger) take(ctx context.Context, a Arrival, received time.Time, own func(mail.Domain) bool) (out Outcome, err error) {
+func (l *Ledger) take(ctx context.Context, a Arrival, v verdict, received time.Time, own func(mail.Domain) bool) (out Outcome, err error) {
 	if own == nil {
 		own = l.o.Takes
 	}
@@ -184,17 +217,13 @@ func (l *Ledger) take(ctx context.Context, a Arrival, received time.Time, own fu
 		out.Fault = report.ErrNoReport.Error()
 		return out, nil
 	}
-	signed := ""
-	if l.o.Signed != nil && read.From != "" {
-		var names []string
-		for _, d := range l.o.Signed(ctx, a.Raw) {
-			names = append(names, string(d))
-		}
-		signed = clip(strings.Join(names, " "), 300)
-	}
 	for i := range read.Reports {
 		x := &read.Reports[i]
-		m := meta{received: received, how: a.How, sender: clip(out.From, 300), signed: signed}
+		m := meta{received: received, how: a.How, sender: clip(out.From, 300), signed: v.signed, proof: v.of(x), author: v.author}
+		if !m.proof.Counts() && l.o.Unproven == UnprovenRefuse {
+			out.Fault = m.refusal()
+			continue
+		}
 		var stored, known bool
 		var domains []string
 		switch x.Kind {
@@ -243,6 +272,9 @@ func (l *Ledger) take(ctx context.Context, a Arrival, received time.Time, own fu
 		if stored {
 			out.Stored++
 			l.o.Counted(string(x.Kind))
+			if !m.proof.Counts() {
+				l.o.Counted("unauthenticated")
+			}
 			for _, d := range domains {
 				l.o.Heard(ctx, x.Kind, mail.Domain(d))
 			}
@@ -286,6 +318,7 @@ type Unread struct {
 	Name     string
 	Size     int64
 	Why      string // of what could not be read; the domain of what is foreign
+	Proof    Proof  // of the mail: ProofPassed says that somebody vouches for it, whoever that is
 	Kept     bool   // its bytes can be had
 }
 
@@ -300,7 +333,7 @@ func (l *Ledger) Unread(ctx context.Context, after string, limit int) (out []Unr
 		for rows.Next() {
 			var x Unread
 			var state, kept int64
-			if err := rows.Scan(&x.ID, &x.Received, &state, &x.How, &x.ClientIP, &x.Sender, &x.Name, &x.Size, &x.Why, &kept); err != nil {
+			if err := rows.Scan(&x.ID, &x.Received, &state, &x.How, &x.ClientIP, &x.Sender, &x.Name, &x.Size, &x.Why, &x.Proof, &kept); err != nil {
 				return err
 			}
 			x.Foreign, x.Kept = state == stateForeign, kept > 0
@@ -333,7 +366,7 @@ func (l *Ledger) Again(ctx context.Context, id string) (Outcome, error) {
 			return cmp.Or(err, ErrNotFound)
 		}
 		x = waiting{}
-		return tx.QueryRow(sqlWaiting, id).Scan(&x.id, &x.received, &x.How, &x.Sender, &x.Customer, &x.Name, &x.Raw)
+		return x.scan(tx.QueryRow(sqlWaiting, id))
 	})
 	if err != nil {
 		return Outcome{}, err

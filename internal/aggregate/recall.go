@@ -28,11 +28,12 @@ type version struct {
 	reports, look           int64
 	newest, tls, policied   time.Time
 	failures, marks, marked int64
+	doubtful                int64
 }
 
 func (o *Overview) version(tx *store.Tx, first, last int64) (v version, err error) {
 	d := &o.Domain
-	v = version{domain: d.Domain, first: first, last: last, reports: d.Reports, newest: d.Last, tls: d.TLSLast, policied: d.Policied, failures: d.Failures}
+	v = version{domain: d.Domain, first: first, last: last, reports: d.Reports, newest: d.Last, tls: d.TLSLast, policied: d.Policied, failures: d.Failures, doubtful: d.Doubtful}
 	err = tx.QueryRow(sqlVersion, d.Domain, d.Domain, d.Domain).Scan(&v.look, &v.marks, &v.marked)
 	return v, err
 }

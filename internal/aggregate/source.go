@@ -58,7 +58,34 @@ type Source struct {
 	Last      time.Time
 	Forwarded int64 // messages of which a receiver says that they were forwarded
 	Sum
+	Unproven  Part  // of it, by reports whose mail is not authenticated
+	forwarded int64 // of Forwarded, by such reports
+	all       bool  // what is unproven counts too
 }
+
+// counted is the source by the reports that count; false: none of them names it.
+func (s Source) counted() (Source, bool) {
+	if s.all || s.Unproven.Messages == 0 {
+		return s, true
+	}
+	s.Sum = s.Sum.less(s.Unproven)
+	s.Forwarded -= s.forwarded
+	return s, s.Messages > 0
+}
+
+// countedOf are sources by the reports that count.
+func countedOf(all []Source) []Source {
+	out := make([]Source, 0, len(all))
+	for i := range all {
+		if s, ok := all[i].counted(); ok {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// Guessed reports whether only reports whose mail is not authenticated name the source.
+func (s *Source) Guessed() bool { return s.Unproven.Messages > 0 && s.Unproven.Messages == s.Messages }
 
 // Failed are the messages that did not pass.
 func (s *Source) Failed() int64 { return s.Messages - s.Passed }
@@ -73,16 +100,20 @@ func (s *Source) classify(own map[netip.Addr]bool) {
 		s.Service = serviceOf(s.Name)
 	}
 	s.Ours = s.IP.IsValid() && own[s.IP]
+	by, ok := s.counted() // what nobody vouches for changes no class, but it is all that is known of some
+	if !ok {
+		by = *s
+	}
 	switch {
 	case s.Mark == MarkForeign:
 		s.Class = ClassForeign
 	case s.Mark == MarkOwn || s.Ours:
 		s.Class = ClassOwn
-	case s.Messages > 0 && s.Passed*10 >= s.Messages*9:
+	case by.Messages > 0 && by.Passed*10 >= by.Messages*9:
 		s.Class = ClassPasses
-	case s.Forwarded*2 >= s.Messages && s.Forwarded > 0:
+	case by.Forwarded*2 >= by.Messages && by.Forwarded > 0:
 		s.Class = ClassForwarder
-	case s.Passed > 0:
+	case by.Passed > 0:
 		s.Class = ClassPartly
 	case s.Service != "":
 		s.Class = ClassService

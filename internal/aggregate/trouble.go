@@ -133,11 +133,11 @@ func (l *Ledger) judge(ctx context.Context, d string, claimed int64) error {
 			var args map[string]string
 			switch code {
 			case TroubleSource:
-				args, err = lookSources(tx, d, today, was[code], own)
+				args, err = l.lookSources(tx, d, today, was[code], own)
 			case TroubleShare:
-				args, err = lookShare(tx, d, today, was[code], own)
+				args, err = l.lookShare(tx, d, today, was[code], own)
 			case TroubleTLS:
-				args, err = lookTLS(tx, d, today, was[code])
+				args, err = l.lookTLS(tx, d, today, was[code])
 			}
 			if err != nil {
 				return err
@@ -195,6 +195,12 @@ func settle(tx *store.Tx, d string, claimed int64, now time.Time, was, is map[st
 	return err
 }
 
+// countedSources are the sources of some days by the reports that count, the largest first.
+func (l *Ledger) countedSources(tx *store.Tx, d string, first, last int64, own map[netip.Addr]bool) ([]Source, error) {
+	all, _, err := l.readSources(tx, d, first, last, own)
+	return countedOf(all), err
+}
+
 // half is a bound for what stands already.
 func half(n int64, stands bool) int64 {
 	if stands {
@@ -204,23 +210,23 @@ func half(n int64, stands bool) int64 {
 }
 
 // newestDay is the newest reported day of a table by days; false: there is none that tells about now.
-func newestDay(tx *store.Tx, sql, d string, today int64) (day int64, ok bool, err error) {
-	err = tx.QueryRow(sql, d, today).Scan(&day)
+func newestDay(tx *store.Tx, sql, d string, today, discount int64) (day int64, ok bool, err error) {
+	err = tx.QueryRow(sql, d, today, discount).Scan(&day)
 	return day, err == nil && day > 0 && today-day <= troubleDays, err
 }
 
 // lookSources looks for new sources that nobody knows. Its arguments: Domain, Messages, Count (of sources), Sources (the largest), Days.
-func lookSources(tx *store.Tx, d string, today int64, was Trouble, own map[netip.Addr]bool) (map[string]string, error) {
-	newest, ok, err := newestDay(tx, sqlNewestDay, d, today)
+func (l *Ledger) lookSources(tx *store.Tx, d string, today int64, was Trouble, own map[netip.Addr]bool) (map[string]string, error) {
+	newest, ok, err := newestDay(tx, sqlNewestDay, d, today, l.discount())
 	if err != nil || !ok {
 		return nil, err
 	}
 	first := newest - sourceDays + 1
 	var known, before int64
-	if err := tx.QueryRow(sqlKnownDays, d, first-sourceBefore, first-1).Scan(&known); err != nil || known < sourceKnown {
+	if err := tx.QueryRow(sqlKnownDays, d, first-sourceBefore, first-1, l.discount()).Scan(&known); err != nil || known < sourceKnown {
 		return nil, err
 	}
-	sources, _, err := readSources(tx, d, first, newest, own)
+	sources, err := l.countedSources(tx, d, first, newest, own)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +240,7 @@ func lookSources(tx *store.Tx, d string, today int64, was Trouble, own map[netip
 			continue
 		}
 		looked++
-		if err := tx.QueryRow(sqlBefore, d, s.Text, first-sourceBefore, first-1).Scan(&before); err != nil {
+		if err := tx.QueryRow(sqlBefore, l.discount(), d, s.Text, first-sourceBefore, first-1).Scan(&before); err != nil {
 			return nil, err
 		}
 		if before >= sourceSmall && before*10 >= s.Messages {
@@ -257,21 +263,21 @@ func lookSources(tx *store.Tx, d string, today int64, was Trouble, own map[netip
 }
 
 // lookShare holds the domain's own mail of the last days against its trend. Its arguments: Domain, Share and Usual (in percent), Failed, Messages, Days, Sources (where most of what fails comes from).
-func lookShare(tx *store.Tx, d string, today int64, was Trouble, own map[netip.Addr]bool) (map[string]string, error) {
-	newest, ok, err := newestDay(tx, sqlNewestDay, d, today)
+func (l *Ledger) lookShare(tx *store.Tx, d string, today int64, was Trouble, own map[netip.Addr]bool) (map[string]string, error) {
+	newest, ok, err := newestDay(tx, sqlNewestDay, d, today, l.discount())
 	if err != nil || !ok {
 		return nil, err
 	}
 	first := newest - shareDays + 1
 	var known int64
-	if err := tx.QueryRow(sqlKnownDays, d, first-shareTrend, first-1).Scan(&known); err != nil || known < shareKnown {
+	if err := tx.QueryRow(sqlKnownDays, d, first-shareTrend, first-1, l.discount()).Scan(&known); err != nil || known < shareKnown {
 		return nil, err
 	}
-	whole, _, err := readSources(tx, d, first-shareTrend, newest, own)
+	whole, err := l.countedSources(tx, d, first-shareTrend, newest, own)
 	if err != nil {
 		return nil, err
 	}
-	recent, _, err := readSources(tx, d, first, newest, own)
+	recent, err := l.countedSources(tx, d, first, newest, own)
 	if err != nil {
 		return nil, err
 	}
@@ -317,26 +323,29 @@ func lookShare(tx *store.Tx, d string, today int64, was Trouble, own map[netip.A
 }
 
 // lookTLS looks at sessions with the domain's servers. Its arguments: Domain, Failed, Sessions, Share (in percent, of those that failed), Results, MX, Days.
-func lookTLS(tx *store.Tx, d string, today int64, was Trouble) (map[string]string, error) {
-	newest, ok, err := newestDay(tx, sqlNewestTLS, d, today)
+func (l *Ledger) lookTLS(tx *store.Tx, d string, today int64, was Trouble) (map[string]string, error) {
+	newest, ok, err := newestDay(tx, sqlNewestTLS, d, today, l.discount())
 	if err != nil || !ok {
 		return nil, err
 	}
 	first := newest - shareDays + 1
 	var good, bad int64
-	if err := tx.QueryRow(sqlTLSSum, d, first, newest).Scan(&good, &bad); err != nil {
+	if err := tx.QueryRow(sqlTLSSum, l.discount(), l.discount(), d, first, newest).Scan(&good, &bad); err != nil {
 		return nil, err
 	}
 	if stands := was.Code != ""; bad < half(tlsLeast, stands) || bad*10_000 < (good+bad)*half(tlsShare, stands) {
 		return nil, nil
 	}
 	var results, servers []string
-	rows := tx.Query(sqlTLSFailures, d, first, newest, troubleSources)
+	rows := tx.Query(sqlTLSFailures, d, first, newest, l.discount(), troubleSources)
 	for rows.Next() {
 		var result, mx, ip, reason string
-		var sessions, day int64
-		if err := rows.Scan(&result, &mx, &ip, &reason, &sessions, &day); err != nil {
+		var sessions, unproven, day int64
+		if err := rows.Scan(&result, &mx, &ip, &reason, &sessions, &unproven, &day); err != nil {
 			return nil, err
+		}
+		if sessions <= unproven*l.discount() {
+			continue
 		}
 		if result != "" && !slices.Contains(results, result) && len(results) < troubleNamed {
 			results = append(results, result)
@@ -394,15 +403,15 @@ func (l *Ledger) unread(ctx context.Context) (*Trouble, error) {
 	err := l.db.Read(ctx, func(tx *store.Tx) error {
 		count, t = 0, Trouble{Code: TroubleUnread}
 		after := micros(l.o.Now().Add(-troubleDays * 24 * time.Hour))
-		if err := tx.QueryRow(sqlUnreadSince, stateUnread, after).Scan(&count); err != nil || count == 0 {
+		if err := tx.QueryRow(sqlUnreadSince, stateUnread, after, l.discount()).Scan(&count); err != nil || count == 0 {
 			return err
 		}
 		var why, from string
-		if err := tx.QueryRow(sqlUnreadNewest, stateUnread, after).Scan(&why, &from); err != nil {
+		if err := tx.QueryRow(sqlUnreadNewest, stateUnread, after, l.discount()).Scan(&why, &from); err != nil {
 			return err
 		}
 		t.Args = map[string]string{"Count": strconv.FormatInt(count, 10), "Why": clip(why, 300), "From": clip(from, 100), "Days": strconv.Itoa(troubleDays)}
-		return tx.QueryRow(sqlUnreadOldest, stateUnread, after).Scan(&t.Since)
+		return tx.QueryRow(sqlUnreadOldest, stateUnread, after, l.discount()).Scan(&t.Since)
 	})
 	if err != nil || count == 0 {
 		return nil, err

@@ -57,7 +57,7 @@ func judged(t *testing.T, l *aggregate.Ledger) {
 func quiet(t *testing.T, l *aggregate.Ledger, domain string, from, to, failed int) {
 	t.Helper()
 	for n := from; n >= to; n-- {
-		put(t, l, written("r.example", fmt.Sprint("q", n), domain, day(n), "none", rec{"192.0.2.1", 100 - failed, "pass", "pass", ""}, rec{"192.0.2.1", failed + 1, "fail", "fail", ""}))
+		given(t, l, written("r.example", fmt.Sprint("q", n), domain, day(n), "none", rec{"192.0.2.1", 100 - failed, "pass", "pass", ""}, rec{"192.0.2.1", failed + 1, "fail", "fail", ""}))
 	}
 }
 
@@ -67,13 +67,13 @@ func TestNewSourceIsTold(t *testing.T) {
 		var h heard
 		l := open(t, db, h.into)
 		quiet(t, l, "shop.example", 20, 0, 0)
-		put(t, l, written("r.example", "s1", "shop.example", day(12), "none", rec{"203.0.113.9", 60, "fail", "fail", ""}))                                             // known for long
-		put(t, l, written("r.example", "s2", "shop.example", day(1), "none", rec{"203.0.113.9", 60, "fail", "fail", ""}, rec{"198.51.100.7", 40, "fail", "fail", ""})) // too few that are new
+		given(t, l, written("r.example", "s1", "shop.example", day(12), "none", rec{"203.0.113.9", 60, "fail", "fail", ""}))                                             // known for long
+		given(t, l, written("r.example", "s2", "shop.example", day(1), "none", rec{"203.0.113.9", 60, "fail", "fail", ""}, rec{"198.51.100.7", 40, "fail", "fail", ""})) // too few that are new
 		judged(t, l)
 		if got := h.take(); got != "" || len(h.raised) != 0 {
 			t.Fatal(got, h.raised)
 		}
-		put(t, l, written("q.example", "s3", "shop.example", day(0), "none", rec{"198.51.100.7", 30, "fail", "fail", ""}, rec{"198.51.100.8", 25, "fail", "fail", "forwarded"}))
+		given(t, l, written("q.example", "s3", "shop.example", day(0), "none", rec{"198.51.100.7", 30, "fail", "fail", ""}, rec{"198.51.100.8", 25, "fail", "fail", "forwarded"}))
 		judged(t, l)
 		key := "reports.reports-source shop.example"
 		if got := h.take(); got != "reports-source shop.example true" || h.raised[key].Args["Messages"] != "70" || h.raised[key].Args["Sources"] != "198.51.100.7" || h.raised[key].Args["Count"] != "1" {
@@ -82,7 +82,7 @@ func TestNewSourceIsTold(t *testing.T) {
 		// Another node hears of the same alarm, and tells no program of it again.
 		var other heard
 		second := open(t, db, other.into)
-		put(t, second, written("p.example", "s4", "shop.example", day(0), "none", rec{"198.51.100.7", 5, "fail", "fail", ""}))
+		given(t, second, written("p.example", "s4", "shop.example", day(0), "none", rec{"198.51.100.7", 5, "fail", "fail", ""}))
 		judged(t, second)
 		if got := other.take(); got != "" || other.raised[key].Args["Messages"] != "75" {
 			t.Error(got, other.raised)
@@ -112,7 +112,7 @@ func TestFallingShareIsTold(t *testing.T) {
 		for _, d := range []string{"shop.example", "poor.example"} { // one that passes, one of which a fifth always fails
 			failed := map[string]int{"shop.example": 1, "poor.example": 20}[d]
 			quiet(t, l, d, 25, 4, failed)
-			put(t, l, written("r.example", "n", d, day(1), "none", rec{"192.0.2.1", 78, "pass", "pass", ""}, rec{"192.0.2.1", 22, "fail", "fail", ""}, rec{"198.51.100.7", 40, "fail", "fail", ""}))
+			given(t, l, written("r.example", "n", d, day(1), "none", rec{"192.0.2.1", 78, "pass", "pass", ""}, rec{"192.0.2.1", 22, "fail", "fail", ""}, rec{"198.51.100.7", 40, "fail", "fail", ""}))
 		}
 		judged(t, l)
 		key := "reports.reports-share shop.example"
@@ -122,7 +122,7 @@ func TestFallingShareIsTold(t *testing.T) {
 		// It does not end by lasting, nor while half of it stands.
 		for n := range 20 {
 			now = now.Add(24 * time.Hour)
-			put(t, l, written("r.example", fmt.Sprint("b", n), "shop.example", day(-n-1), "none", rec{"192.0.2.1", 900, "pass", "pass", ""}, rec{"192.0.2.1", 100, "fail", "fail", ""}))
+			given(t, l, written("r.example", fmt.Sprint("b", n), "shop.example", day(-n-1), "none", rec{"192.0.2.1", 900, "pass", "pass", ""}, rec{"192.0.2.1", 100, "fail", "fail", ""}))
 		}
 		judged(t, l)
 		if got := h.take(); got != "" || len(h.raised) != 1 {
@@ -130,7 +130,7 @@ func TestFallingShareIsTold(t *testing.T) {
 		}
 		for n := range 3 {
 			now = now.Add(24 * time.Hour)
-			put(t, l, written("r.example", fmt.Sprint("g", n), "shop.example", day(-n-21), "none", rec{"192.0.2.1", 1000, "pass", "pass", ""}))
+			given(t, l, written("r.example", fmt.Sprint("g", n), "shop.example", day(-n-21), "none", rec{"192.0.2.1", 1000, "pass", "pass", ""}))
 		}
 		judged(t, l)
 		if got := h.take(); got != "reports-share shop.example false" || len(h.raised) != 0 {
@@ -139,10 +139,12 @@ func TestFallingShareIsTold(t *testing.T) {
 	})
 }
 
-func tlsReport(id string, n, good, bad int) []byte {
+func tlsReport(id string, n, good, bad int) []byte { return tlsReportOf("Big", id, n, good, bad) }
+
+func tlsReportOf(reporter, id string, n, good, bad int) []byte {
 	d := day(n).Format(time.DateOnly)
-	return fmt.Appendf(nil, `{"organization-name":"Big","date-range":{"start-datetime":"%sT00:00:00Z","end-datetime":"%sT23:59:59Z"},"report-id":"%s","policies":[{"policy":{"policy-type":"sts","policy-domain":"shop.example"},
-"summary":{"total-successful-session-count":%d,"total-failure-session-count":%d},"failure-details":[{"result-type":"certificate-expired","receiving-mx-hostname":"mx.shop.example","failed-session-count":%d}]}]}`, d, d, id, good, bad, bad)
+	return fmt.Appendf(nil, `{"organization-name":"%s","contact-info":"tls@%s","date-range":{"start-datetime":"%sT00:00:00Z","end-datetime":"%sT23:59:59Z"},"report-id":"%s","policies":[{"policy":{"policy-type":"sts","policy-domain":"shop.example"},
+"summary":{"total-successful-session-count":%d,"total-failure-session-count":%d},"failure-details":[{"result-type":"certificate-expired","receiving-mx-hostname":"mx.shop.example","failed-session-count":%d}]}]}`, reporter, reporter, d, d, id, good, bad, bad)
 }
 
 func TestFailingTLSIsTold(t *testing.T) {
@@ -151,12 +153,12 @@ func TestFailingTLSIsTold(t *testing.T) {
 		var h heard
 		now := noon
 		l := open(t, db, func(o *aggregate.Options) { h.into(o); o.Now = func() time.Time { return now } })
-		put(t, l, tlsReport("1", 1, 5000, 12))
+		given(t, l, tlsReport("1", 1, 5000, 12))
 		judged(t, l)
 		if got := h.take(); got != "" { // a few of thousands always fail
 			t.Fatal(got)
 		}
-		put(t, l, tlsReport("2", 0, 100, 50))
+		given(t, l, tlsReport("2", 0, 100, 50))
 		judged(t, l)
 		x := h.raised["reports.reports-tls shop.example"]
 		if got := h.take(); got != "reports-tls shop.example true" || x.Args["Failed"] != "62" || x.Args["Results"] != "certificate-expired" || x.Args["MX"] != "mx.shop.example" {
@@ -176,7 +178,7 @@ func TestUnreadAreToldTogetherAndReadAgain(t *testing.T) {
 		var h heard
 		l := open(t, db, h.into)
 		for range 3 {
-			put(t, l, []byte(`<!DOCTYPE x><feedback></feedback>`))
+			given(t, l, []byte(`<!DOCTYPE x><feedback></feedback>`))
 		}
 		judged(t, l)
 		x := h.raised["reports.reports-unread"]
@@ -220,7 +222,7 @@ func TestAgainAfterUpgrade(t *testing.T) {
 	storetest.Each(t, store.MainSchema(), func(t *testing.T, db *store.DB) {
 		l := open(t, db, nil)
 		raw := written("r.example", "1", "shop.example", day(0), "none", rec{"192.0.2.1", 4, "pass", "pass", ""})
-		put(t, l, []byte("nothing"))
+		given(t, l, []byte("nothing"))
 		if err := l.Process(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -26,6 +26,12 @@ type ReportSum struct {
 	Rejected    int64 `json:"rejected"`
 }
 
+// ReportPart is what of a sum reports say whose mail is not authenticated as their reporter's: anybody may have written them.
+type ReportPart struct {
+	Messages int64 `json:"messages"`
+	Passed   int64 `json:"passed"`
+}
+
 // ReportDomain is a domain that receivers report about.
 type ReportDomain struct {
 	Domain   string    `json:"domain"`
@@ -36,6 +42,8 @@ type ReportDomain struct {
 	Failures int64     `json:"failures" doc:"Failure reports that came"`
 	Known    int       `json:"known" doc:"Days that some receiver reported; the others are unknown, not zero"`
 	Sum      ReportSum `json:"sum"`
+
+	Unauthenticated ReportPart `json:"unauthenticated" doc:"Of sum: what reports say whose mail is not authenticated. It counts neither in advice nor in alarms, unless reports.unauthenticated of the configuration says so"`
 }
 
 // ReportDomains is one page of domains.
@@ -51,6 +59,8 @@ type ReportDay struct {
 	Day   string     `json:"day" format:"date"`
 	Known bool       `json:"known" doc:"Some receiver reported it"`
 	Sum   *ReportSum `json:"sum,omitempty" doc:"Absent: not known, which is not 0"`
+
+	Unauthenticated int64 `json:"unauthenticated" doc:"Messages of sum that only reports without authentication tell"`
 }
 
 // ReportSource is an address that sends in the domain's name.
@@ -65,6 +75,8 @@ type ReportSource struct {
 	Last      string    `json:"last" format:"date"`
 	Forwarded int64     `json:"forwarded" doc:"Messages of which a receiver says that they were forwarded"`
 	Sum       ReportSum `json:"sum"`
+
+	Unauthenticated ReportPart `json:"unauthenticated" doc:"Of sum: what reports say whose mail is not authenticated"`
 }
 
 // ReportCheck is a rule that the figures were held against.
@@ -105,15 +117,20 @@ type ReportedBy struct {
 	Days int       `json:"days"`
 	Last string    `json:"last" format:"date" doc:"The newest day that it reported"`
 	Sum  ReportSum `json:"sum"`
+
+	Unauthenticated ReportPart `json:"unauthenticated" doc:"Of sum: what reports in its name say whose mail is not authenticated as its"`
 }
 
 // ReportTLS is what senders report of their TLS sessions.
 type ReportTLS struct {
-	Domain     string             `json:"domain"`
-	Known      int                `json:"known" doc:"Days that some receiver reported; the others are unknown, not zero"`
-	Successful int64              `json:"successful" doc:"Sessions"`
-	Failed     int64              `json:"failed" doc:"Sessions"`
-	Failures   []ReportTLSFailure `json:"failures" nullable:"false"`
+	Domain     string `json:"domain"`
+	Known      int    `json:"known" doc:"Days that some receiver reported; the others are unknown, not zero"`
+	Successful int64  `json:"successful" doc:"Sessions"`
+	Failed     int64  `json:"failed" doc:"Sessions"`
+
+	Unauthenticated int64 `json:"unauthenticated" doc:"Sessions of both that reports tell whose mail is not authenticated"`
+
+	Failures []ReportTLSFailure `json:"failures" nullable:"false"`
 }
 
 // ReportTLSFailure is one way in which sessions failed.
@@ -124,6 +141,8 @@ type ReportTLSFailure struct {
 	Reason   string `json:"reason,omitempty"`
 	Sessions int64  `json:"sessions"`
 	Last     string `json:"last" format:"date"`
+
+	Unauthenticated int64 `json:"unauthenticated" doc:"Sessions of them that only reports without authentication tell"`
 }
 
 // ReportEntry is a report that counts.
@@ -140,6 +159,9 @@ type ReportEntry struct {
 	Messages int64     `json:"messages" doc:"Of TLS reports: sessions"`
 	Passed   int64     `json:"passed"`
 	Warnings []string  `json:"warnings,omitempty" doc:"Where it departs from its standard"`
+
+	Proof  string `json:"proof,omitempty" enum:"given,authenticated,unauthenticated,mismatch,unknown" doc:"Who vouches for it. given: a person or a program brought it in. authenticated: SPF or DKIM vouch for the author of the mail, and that is the reporter. unauthenticated: neither does. mismatch: they vouch for somebody else than the reporter. unknown: the DNS gave no answer. Absent: it came before this was looked at, and counts"`
+	Author string `json:"author,omitempty" doc:"Domain of the author of the mail"`
 }
 
 // ReportList is one page of reports.
@@ -177,6 +199,7 @@ type ReportUnread struct {
 	ClientIP string    `json:"client_ip,omitempty"`
 	Size     int64     `json:"size"`
 	Why      string    `json:"why"`
+	Proof    string    `json:"proof,omitempty" enum:"given,authenticated,unauthenticated,unknown" doc:"Whether the mail is authenticated as its author's"`
 }
 
 // ReportsUnread is one page of them.
@@ -267,8 +290,10 @@ func (s *server) reportSpan(days int) (from, to time.Time) {
 
 func reportSum(x aggregate.Sum) ReportSum { return ReportSum(x) }
 
+func reportPart(x aggregate.Part) ReportPart { return ReportPart(x) }
+
 func reportDomain(d *aggregate.Domain) ReportDomain {
-	return ReportDomain{Domain: d.Domain, Policy: d.Policy.P, First: d.First, Last: d.Last, TLSLast: d.TLSLast, Failures: d.Failures, Known: d.Known, Sum: reportSum(d.Window)}
+	return ReportDomain{Domain: d.Domain, Policy: d.Policy.P, First: d.First, Last: d.Last, TLSLast: d.TLSLast, Failures: d.Failures, Known: d.Known, Sum: reportSum(d.Window), Unauthenticated: reportPart(d.Unproven)}
 }
 
 // reportDomainsOf are the domains whose reports a request may be about; nil: all.
@@ -361,16 +386,16 @@ func reportOverview(o *aggregate.Overview, a aggregate.Advice) ReportOverview {
 		x := ReportDay{Day: d.At.Format(time.DateOnly), Known: d.Known}
 		if d.Known {
 			sum := reportSum(d.Sum)
-			x.Sum = &sum
+			x.Sum, x.Unauthenticated = &sum, d.Unproven.Messages
 		}
 		out.Days = append(out.Days, x)
 	}
 	for i := range o.Sources {
 		x := &o.Sources[i]
-		out.Sources = append(out.Sources, ReportSource{x.Text, x.Name, x.Named == aggregate.NameConfirmed, x.Service, string(x.Class), x.Mark, x.Days, x.Last.Format(time.DateOnly), x.Forwarded, reportSum(x.Sum)})
+		out.Sources = append(out.Sources, ReportSource{x.Text, x.Name, x.Named == aggregate.NameConfirmed, x.Service, string(x.Class), x.Mark, x.Days, x.Last.Format(time.DateOnly), x.Forwarded, reportSum(x.Sum), reportPart(x.Unproven)})
 	}
 	for _, r := range o.Reporters {
-		out.Receivers = append(out.Receivers, ReportedBy{r.Name, r.Days, r.Last.Format(time.DateOnly), reportSum(r.Sum)})
+		out.Receivers = append(out.Receivers, ReportedBy{r.Name, r.Days, r.Last.Format(time.DateOnly), reportSum(r.Sum), reportPart(r.Unproven)})
 	}
 	for _, c := range a.Checks {
 		out.Advice.Checks = append(out.Advice.Checks, ReportCheck(c))
@@ -388,9 +413,9 @@ func (s *server) showReportTLS(ctx context.Context, in *reportDomainIn) (*body[R
 	if err != nil {
 		return nil, s.reportFail(err)
 	}
-	out := ReportTLS{Domain: string(d), Known: o.Known, Successful: o.Successful, Failed: o.Failed, Failures: []ReportTLSFailure{}}
+	out := ReportTLS{Domain: string(d), Known: o.Known, Successful: o.Successful, Failed: o.Failed, Unauthenticated: o.Unproven, Failures: []ReportTLSFailure{}}
 	for _, f := range o.Failures {
-		out.Failures = append(out.Failures, ReportTLSFailure{f.Result, f.MX, f.IP, f.Reason, f.Sessions, f.Last.Format(time.DateOnly)})
+		out.Failures = append(out.Failures, ReportTLSFailure{f.Result, f.MX, f.IP, f.Reason, f.Sessions, f.Last.Format(time.DateOnly), f.Unproven})
 	}
 	return &body[ReportTLS]{out}, nil
 }
@@ -421,7 +446,7 @@ func (s *server) listReports(ctx context.Context, in *reportsIn) (*body[ReportLi
 	}
 	out := ReportList{Reports: []ReportEntry{}, Next: next}
 	for _, r := range all {
-		e := ReportEntry{Kind: string(r.Kind), Domain: r.Domain, Reporter: r.Reporter, ReportID: r.ReportID, Begin: r.Begin, End: r.End, Received: r.Received, How: r.How, Signed: r.Signed, Messages: r.Messages, Passed: r.Passed}
+		e := ReportEntry{Kind: string(r.Kind), Domain: r.Domain, Reporter: r.Reporter, ReportID: r.ReportID, Begin: r.Begin, End: r.End, Received: r.Received, How: r.How, Signed: r.Signed, Messages: r.Messages, Passed: r.Passed, Proof: string(r.Proof), Author: r.Author}
 		for _, w := range r.Warnings {
 			e.Warnings = append(e.Warnings, w.Code)
 		}
@@ -494,7 +519,7 @@ func (s *server) listUnreadReports(ctx context.Context, in *unreadIn) (*body[Rep
 		out.Next = all[limit-1].ID
 	}
 	for _, x := range all {
-		out.Unread = append(out.Unread, ReportUnread{x.ID, x.Received, x.Foreign, x.Sender, x.ClientIP, x.Size, x.Why})
+		out.Unread = append(out.Unread, ReportUnread{x.ID, x.Received, x.Foreign, x.Sender, x.ClientIP, x.Size, x.Why, string(x.Proof)})
 	}
 	return &body[ReportsUnread]{out}, nil
 }

@@ -34,6 +34,7 @@ type ReportFailure struct {
 	Selector string    `json:"selector,omitempty"`
 	Results  []string  `json:"results,omitempty" doc:"Authentication-Results; addresses without their local parts"`
 	Header   string    `json:"header,omitempty" doc:"Header fields that say how it travelled; no recipient, no subject"`
+	Proof    string    `json:"proof,omitempty" enum:"given,authenticated,unauthenticated,unknown" doc:"Whether the mail that brought it is authenticated; see proof of a report"`
 }
 
 // ReportFailures are the failure reports about a domain.
@@ -50,6 +51,7 @@ type ReportReceiver struct {
 	Reports  int64     `json:"reports"`
 	Warned   int64     `json:"warned" doc:"Reports that depart from the standard"`
 	Unsigned int64     `json:"unsigned" doc:"Reports that no valid signature came with"`
+	Unproven int64     `json:"unauthenticated" doc:"Reports whose mail is not authenticated as this receiver's"`
 }
 
 // ReportReceivers are those that report.
@@ -94,7 +96,7 @@ func (s *server) listReportFailures(ctx context.Context, in *reportFailuresIn) (
 	out := ReportFailures{Failures: []ReportFailure{}}
 	for _, f := range all {
 		out.Failures = append(out.Failures, ReportFailure{ID: f.ID, Received: f.Received, Arrived: f.Arrived, IP: f.Source, Reporter: f.Reporter, Failure: f.Failure, Delivery: f.Delivery, Author: f.Author, Path: f.Path,
-			Signer: f.Signer, Selector: f.Selector, Results: f.Results, Header: f.Header})
+			Signer: f.Signer, Selector: f.Selector, Results: f.Results, Header: f.Header, Proof: string(f.Proof)})
 	}
 	return &body[ReportFailures]{out}, nil
 }

@@ -2,11 +2,11 @@ package app
 
 import (
 	"context"
-	"net/netip"
 
 	"postern/internal/aggregate"
 	"postern/internal/alarm"
 	"postern/internal/config"
+	"postern/internal/feedback"
 	"postern/internal/journal"
 	"postern/internal/locale"
 	"postern/internal/mail"
@@ -18,14 +18,14 @@ func (a *App) openReports(_ context.Context, c *config.Config) (err error) {
 	for _, d := range c.Reports.Domains {
 		own[d] = true
 	}
-	a.reports, err = aggregate.New(aggregate.Options{DB: a.mainDB, Resolver: a.resolver, Keep: c.Reports.Keep, Logger: a.log, Signed: a.signedBy,
+	a.reports, err = aggregate.New(aggregate.Options{DB: a.mainDB, Resolver: a.resolver, Keep: c.Reports.Keep, Logger: a.log, Unproven: aggregate.Unproven(c.Reports.Unauthenticated),
 		Takes:   func(d mail.Domain) bool { return own[d] || a.owned(d) },
 		Egress:  a.accounts.Addresses,
 		Changed: a.reportChanged, Clear: a.alarms.Clear, Standing: a.alarmKeys,
 		Raise: func(t aggregate.Trouble) {
 			a.alarms.Raise(alarm.Alarm{Key: t.Key(), Severity: alarm.Warning, Code: t.Code, Args: t.Args, Since: t.Since})
 		},
-		Counted: a.metrics.events("postern_report_events_total", "Reports about domains: dmarc, tls and failure that count, duplicate, foreign (a domain of nobody here), unread, other.")})
+		Counted: a.metrics.events("postern_report_events_total", "Reports about domains: dmarc, tls and failure that were kept, unauthenticated (of them, those that nobody vouches for), duplicate, foreign (a domain of nobody here), unread, other.")})
 	return err
 }
 
@@ -66,8 +66,8 @@ func reportAddresses(c *config.Config) (all []mail.Address) {
 }
 
 // tookReport writes a report down that came by mail.
-func (a *App) tookReport(ctx context.Context, client netip.Addr, message []byte) error {
-	return a.reports.Put(ctx, aggregate.Arrival{How: "mail", ClientIP: client, Raw: message})
+func (a *App) tookReport(ctx context.Context, r feedback.Reported) error {
+	return a.reports.Put(ctx, aggregate.Arrival{How: "mail", ClientIP: r.ClientIP, Hello: r.Hello, ReversePath: r.ReversePath, Raw: r.Message})
 }
 
 // Reports returns the room of what receivers report about senders' domains.

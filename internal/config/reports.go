@@ -13,6 +13,8 @@ type Reports struct {
 	Domains []mail.Domain `key:"domains"`
 	Keep    time.Duration `key:"keep"`
 	Max     Size          `key:"max"`
+
+	Unauthenticated string `key:"unauthenticated"` // show, count, refuse: see aggregate.Unproven
 }
 
 func reportKeys() []Key {
@@ -22,6 +24,7 @@ func reportKeys() []Key {
 		{Path: "reports.tls", Unit: "mail address", Sample: "tlsrpt@reports.example.org", Restart: true, Doc: "TLS reports to this address are read. Empty: tlsrpt at the domain of reports.address."},
 		{Path: "reports.domains", Default: "[]", Unit: "list of domains", Sample: "[example.org]", Restart: true, Doc: "Further domains whose reports are kept, beside those of customers: the operator's own. Reports about other domains are not kept."},
 		{Path: "reports.keep", Default: "400d", Unit: timeUnit, Min: "30d", Max: "3650d", Restart: true, Doc: "How long figures are kept. Failure reports, which speak of persons, go after 14 days."},
+		{Path: "reports.unauthenticated", Default: "show", Enum: []string{"show", "count", "refuse"}, Restart: true, Doc: "What is done with reports whose mail is not authenticated as their reporter's (SPF or DKIM in alignment with From), so that anybody may have written them. show: their figures are shown apart and count neither in advice nor in alarms. count: they count like all others. refuse: they are not summed; they wait with those that could not be read. Files that somebody uploads are trusted."},
 		{Path: "reports.max", Default: "25MB", Unit: sizeUnit, Min: "100KB", Max: "32MB", Restart: true, Doc: "The longest mail with a report."},
 	}
 }

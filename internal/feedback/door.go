@@ -53,7 +53,7 @@ type DoorOptions struct {
 
 	Reports []mail.Address // addresses for reports about domains; with anything behind a "+" in the local part too
 	// Report writes such a report down, durably. A temporary error keeps it with the reporting server. Required with Reports.
-	Report func(ctx context.Context, client netip.Addr, message []byte) error
+	Report func(ctx context.Context, r Reported) error
 
 	MaxAge     time.Duration // of a return address; default 45 days
 	MaxBytes   int64         // of a message; default 10 MiB
@@ -67,6 +67,14 @@ type DoorOptions struct {
 	Logger *slog.Logger
 	Now    func() time.Time
 	Count  func(event string) // for metrics; nil: not counted
+}
+
+// Reported is a mail to an address for reports, with what vouches for it.
+type Reported struct {
+	ClientIP    netip.Addr
+	Hello       string       // argument of EHLO or HELO
+	ReversePath mail.Address // of the envelope
+	Message     []byte
 }
 
 // Door takes in what comes back. It is a smtp.Handler and safe for concurrent use.

@@ -327,7 +327,7 @@ func (d *Door) toReports(ctx context.Context, a *arrival) error {
 		d.o.Count("refused:rate")
 		return &smtp.Error{Code: 450, Enhanced: smtp.Enhanced{4, 7, 0}, Text: "Too many reports from your network; try again in some minutes"}
 	}
-	if err := d.o.Report(ctx, a.conn.ClientIP, a.raw); err != nil {
+	if err := d.o.Report(ctx, Reported{a.conn.ClientIP, a.conn.Hello, a.env.ReversePath, a.raw}); err != nil {
 		return fmt.Errorf("report about a domain: %w", err)
 	}
 	d.o.Count("report")

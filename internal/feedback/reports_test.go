@@ -22,11 +22,11 @@ func TestReportsAboutDomains(t *testing.T) {
 	h := newHall(t, func(o *feedback.DoorOptions) {
 		o.Reports = []mail.Address{{Local: "dmarc", Domain: returnDomain}, {Local: "tlsrpt", Domain: "reports.gate.test"}}
 		o.Reported = 5
-		o.Report = func(_ context.Context, client netip.Addr, message []byte) error {
+		o.Report = func(_ context.Context, r feedback.Reported) error {
 			mu.Lock()
 			defer mu.Unlock()
 			if trouble == nil {
-				taken = append(taken, client.String()+" "+string(message[:min(len(message), 20)]))
+				taken = append(taken, r.ClientIP.String()+" "+r.ReversePath.String()+" "+string(r.Message[:min(len(r.Message), 20)]))
 			}
 			return trouble
 		}
@@ -54,7 +54,7 @@ func TestReportsAboutDomains(t *testing.T) {
 	if code, _ := h.send("a@b.test", []string{"dmarc@" + returnDomain, "bob@elsewhere.test"}, text); code != 550 {
 		t.Error("relayed beside a report", code)
 	}
-	if len(taken) != 3 || taken[0] != "127.0.0.1 From: noreply@r.test" || h.count("report") != 3 {
+	if len(taken) != 3 || taken[0] != "127.0.0.1 noreply@r.test From: noreply@r.test" || h.count("report") != 3 {
 		t.Errorf("%q", taken)
 	}
 	mu.Lock()
@@ -80,7 +80,7 @@ func TestReportsBesideCustomers(t *testing.T) {
 	var n atomic.Int64
 	h := newHall(t, func(o *feedback.DoorOptions) {
 		o.Reports = []mail.Address{{Local: "dmarc", Domain: "reports.gate.test"}}
-		o.Report = func(context.Context, netip.Addr, []byte) error { n.Add(1); return nil }
+		o.Report = func(context.Context, feedback.Reported) error { n.Add(1); return nil }
 	})
 	own := ownHandler{}
 	known := h.listen(h.door.Behind(own, func(netip.Addr) bool { return true }), smtp.Limits{})

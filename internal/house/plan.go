@@ -59,7 +59,7 @@ var Plan = []Room{
 	{"2 Works", "postmaster", "What providers publish about our addresses and domains: Microsoft SNDS, Google Postmaster Tools; imported, fetched, kept. Missing is unknown.",
 		[]string{"locale", "mail", "report", "store"}},
 	{"2 Works", "aggregate", "What receivers report about our domains: DMARC, failure and TLS reports, kept and summed: who sends as us, what passes.",
-		[]string{"account", "dmarc", "dns", "locale", "mail", "report", "store"}},
+		[]string{"account", "dkim", "dmarc", "dns", "locale", "mail", "report", "spf", "store"}},
 	{"2 Works", "reputation", "Watches our addresses and domains on blocklists: what was listed when; a dossier for each listing, with its causes and the way out.",
 		[]string{"account", "checkup", "dns", "dnsbl", "journal", "locale", "mail", "postmaster", "provider", "store"}},
 	{"2 Works", "alarm", "Tells the operator what he must know now: by mail, and by signed webhooks in a lane of their own.", []string{"locale", "mail", "notice", "store", "webhook"}},
