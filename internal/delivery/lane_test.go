@@ -193,12 +193,7 @@ func TestDrain(t *testing.T) {
 	w := idle(t, one, func(o *delivery.Options) { o.PerLane = 1 })
 	m := newMX(t)
 	w.at("192.0.2.1", m.addr)
-	begun, finish, goOn := gateAt(t)
-	m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) {
-		begun <- struct{}{}
-		<-finish
-		return smtp.Reply{}, nil
-	})
+	begun, goOn := m.hold(t)
 	var ids []mail.QueueID
 	for range 5 {
 		ids = append(ids, w.send("you@there.test"))
@@ -247,12 +242,7 @@ func TestDrainWhileWaitingForASlot(t *testing.T) {
 	w := idle(t, one+"$ORIGIN two.test.\n@ 300 IN MX 10 mx.there.test.\n", func(o *delivery.Options) { o.Connections = 1 })
 	m := newMX(t)
 	w.at("192.0.2.1", m.addr)
-	begun, finish, goOn := gateAt(t)
-	m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) {
-		begun <- struct{}{}
-		<-finish
-		return smtp.Reply{}, nil
-	})
+	begun, goOn := m.hold(t)
 	w.send("you@there.test")
 	w.send("you@two.test")
 	w.run()
@@ -280,12 +270,7 @@ func TestDrainWhileWaitingForASlot(t *testing.T) {
 func TestDroppedWhileUnderWay(t *testing.T) {
 	t.Parallel()
 	w, m := simple(t, nil)
-	begun, finish, goOn := gateAt(t)
-	m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) {
-		begun <- struct{}{}
-		<-finish
-		return smtp.Reply{}, nil
-	})
+	begun, goOn := m.hold(t)
 	gone, kept := w.send("a@there.test"), w.send("b@there.test")
 	wait(t, begun)
 	wait(t, begun)
@@ -308,12 +293,7 @@ func TestDroppedBeforeItsTurn(t *testing.T) {
 	w := idle(t, one, func(o *delivery.Options) { o.PerLane = 1 })
 	m := newMX(t)
 	w.at("192.0.2.1", m.addr)
-	begun, finish, goOn := gateAt(t)
-	m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) {
-		begun <- struct{}{}
-		<-finish
-		return smtp.Reply{}, nil
-	})
+	begun, goOn := m.hold(t)
 	var ids []mail.QueueID
 	for range 3 {
 		ids = append(ids, w.send("you@there.test"))
@@ -335,12 +315,7 @@ func TestDroppedBeforeItsTurn(t *testing.T) {
 func TestBrokenJournal(t *testing.T) {
 	t.Parallel()
 	w, m := simple(t, nil)
-	begun, finish, goOn := gateAt(t)
-	m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) {
-		begun <- struct{}{}
-		<-finish
-		return smtp.Reply{}, nil
-	})
+	begun, goOn := m.hold(t)
 	id := w.send("you@there.test")
 	wait(t, begun)
 	if err := w.mainDB.Close(); err != nil {
@@ -355,6 +330,17 @@ func TestBrokenJournal(t *testing.T) {
 	if n := len(m.all()); n != 1 {
 		t.Errorf("sent %d times", n)
 	}
+}
+
+// hold lets the server stop before it answers the data of a message, until goOn, which the end of the test calls too.
+func (m *mx) hold(t *testing.T) (begun <-chan struct{}, goOn func()) {
+	at, finish, goOn := gateAt(t)
+	m.data.set(func(*smtp.Transaction, []byte) (smtp.Reply, error) {
+		at <- struct{}{}
+		<-finish
+		return smtp.Reply{}, nil
+	})
+	return at, goOn
 }
 
 // gateAt is a place where a server stops until goOn, which the end of the test calls too.

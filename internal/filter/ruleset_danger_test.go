@@ -3,7 +3,6 @@ package filter_test
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,22 +17,7 @@ const dangerData = "ruleset/testdata/danger"
 // dangerRules loads the files about fraud alone, with the lists they use, so that other files cannot hide their faults.
 func dangerRules(tb testing.TB) *rules.RuleSet {
 	tb.Helper()
-	names, err := filepath.Glob("ruleset/[01]*.cf")
-	if err != nil || len(names) == 0 {
-		tb.Fatalf("no rule files: %v", err)
-	}
-	var files []rules.File
-	for _, name := range names {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		files = append(files, rules.File{Name: filepath.Base(name), Text: text})
-	}
-	set, report := rules.Parse(files, rules.Options{})
-	for _, p := range report.Problems {
-		tb.Errorf("%s:%d: %s %s: %s", p.Where.File, p.Where.Line, p.Directive, p.Rule, p.Reason)
-	}
+	set := rulesOf(tb, "ruleset/[01]*.cf")
 	for name, why := range set.Unsupported() {
 		tb.Errorf("%s cannot run: %s", name, why)
 	}
@@ -87,10 +71,6 @@ func subNames(r rules.Result) string {
 	return strings.Join(out, " ")
 }
 
-func hasRule(r rules.Result, name string) bool {
-	return slices.ContainsFunc(r.Hits, func(h rules.Hit) bool { return h.Rule == name })
-}
-
 // TestDangerRulesHaveTextsAndMessages: each rule about fraud is described and explained in both languages, hits the message made for it
 // and spares the one that is nearly like it.
 func TestDangerRulesHaveTextsAndMessages(t *testing.T) {
@@ -117,11 +97,11 @@ func TestDangerRulesHaveTextsAndMessages(t *testing.T) {
 				}
 			}
 			hit := runDanger(t, set, filepath.Join(dangerData, "rules", r.Name+".hit.eml"))
-			if !hasRule(hit, r.Name) {
+			if !ruleHit(hit, r.Name) {
 				t.Errorf("the message made for it is not hit, only: %s (%s)", hitNames(hit), subNames(hit))
 			}
 			miss := runDanger(t, set, filepath.Join(dangerData, "rules", r.Name+".miss.eml"))
-			if hasRule(miss, r.Name) {
+			if ruleHit(miss, r.Name) {
 				t.Errorf("the message that is nearly like it is hit (%s)", subNames(miss))
 			}
 			if miss.Score > 1 {

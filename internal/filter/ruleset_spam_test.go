@@ -18,7 +18,13 @@ const spamData = "ruleset/testdata/spam"
 // spamRules loads our rules.
 func spamRules(tb testing.TB) *rules.RuleSet {
 	tb.Helper()
-	names, err := filepath.Glob("ruleset/*.cf")
+	return rulesOf(tb, "ruleset/*.cf")
+}
+
+// rulesOf loads the files of a pattern, which must be without faults.
+func rulesOf(tb testing.TB, pattern string) *rules.RuleSet {
+	tb.Helper()
+	names, err := filepath.Glob(pattern)
 	if err != nil || len(names) == 0 {
 		tb.Fatalf("no rule files: %v", err)
 	}

@@ -39,6 +39,7 @@
 package milter
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,26 +115,13 @@ type Limits struct {
 }
 
 func (l *Limits) fill() {
-	or := func(to *time.Duration, d time.Duration) {
-		if *to == 0 {
-			*to = d
-		}
-	}
-	or(&l.Idle, 2*time.Hour)
-	or(&l.Packet, time.Minute)
-	or(&l.DrainGrace, 15*time.Second)
-	if l.Connections == 0 {
-		l.Connections = 500
-	}
-	if l.MessageBytes == 0 {
-		l.MessageBytes = 25_000_000
-	}
-	if l.InFlightBytes == 0 {
-		l.InFlightBytes = 1 << 30
-	}
-	if l.Recipients == 0 {
-		l.Recipients = 1000
-	}
+	l.Connections = cmp.Or(l.Connections, 500)
+	l.MessageBytes = cmp.Or(l.MessageBytes, 25_000_000)
+	l.InFlightBytes = cmp.Or(l.InFlightBytes, 1<<30)
+	l.Recipients = cmp.Or(l.Recipients, 1000)
+	l.Idle = cmp.Or(l.Idle, 2*time.Hour)
+	l.Packet = cmp.Or(l.Packet, time.Minute)
+	l.DrainGrace = cmp.Or(l.DrainGrace, 15*time.Second)
 }
 
 // Options is what New needs. Hostname, Accounts and Filter are required.

@@ -39,6 +39,7 @@
 package spamd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,24 +79,13 @@ type Limits struct {
 }
 
 func (l *Limits) fill() {
-	or := func(to *time.Duration, d time.Duration) {
-		if *to == 0 {
-			*to = d
-		}
-	}
-	or(&l.Request, 30*time.Second)
-	or(&l.Message, 5*time.Minute)
-	or(&l.Answer, time.Minute)
-	or(&l.DrainGrace, 15*time.Second)
-	if l.Connections == 0 {
-		l.Connections = 100
-	}
-	if l.MessageBytes == 0 {
-		l.MessageBytes = 25_000_000
-	}
-	if l.InFlightBytes == 0 {
-		l.InFlightBytes = 1 << 30
-	}
+	l.Connections = cmp.Or(l.Connections, 100)
+	l.MessageBytes = cmp.Or(l.MessageBytes, 25_000_000)
+	l.InFlightBytes = cmp.Or(l.InFlightBytes, 1<<30)
+	l.Request = cmp.Or(l.Request, 30*time.Second)
+	l.Message = cmp.Or(l.Message, 5*time.Minute)
+	l.Answer = cmp.Or(l.Answer, time.Minute)
+	l.DrainGrace = cmp.Or(l.DrainGrace, 15*time.Second)
 }
 
 // Options is what New needs. Hostname, Accounts, Filter and Catalog are required.
