@@ -102,37 +102,29 @@ func (s *site) gmail(v *visit) {
 		d.Pager.Next = p.URL(v.gmailBase(), "from", strconv.Itoa(from+gmailPage))
 	}
 	now := s.o.Now()
-	for _, name := range names[from:min(from+gmailPage, len(names))] {
-		figures, err := s.o.Postmaster.Figures(ctx, name, now.AddDate(0, 0, 1-gmailDays), now)
-		if err != nil {
-			v.broken("figures of Gmail not read", err)
-			return
-		}
-		demands, err := s.o.Postmaster.Demands(ctx, name)
-		if err != nil {
-			v.broken("demands of Gmail not read", err)
-			return
-		}
-		d.Lines = append(d.Lines, p.gmailLine(name, p.URL(v.gmailBase()+"/"+name), figures, demands))
+	names = names[from:min(from+gmailPage, len(names))]
+	said, err := s.o.Postmaster.Latest(ctx, names, now.AddDate(0, 0, 1-gmailDays), now)
+	if err != nil {
+		v.broken("figures of Gmail not read", err)
+		return
+	}
+	for _, name := range names {
+		d.Lines = append(d.Lines, p.gmailLine(name, p.URL(v.gmailBase()+"/"+name), said[name]))
 	}
 	v.show(http.StatusOK, "gmail.html", d)
 }
 
-// gmailLine sums a domain up: the last known value of each metric.
-func (p page) gmailLine(name, url string, figures []postmaster.Figure, demands []postmaster.Demand) gmailLine {
-	last := map[postmaster.Metric]postmaster.Figure{}
-	for _, f := range figures {
-		last[f.Metric] = f
-	}
+// gmailLine sums a domain up by the last known value of each metric.
+func (p page) gmailLine(name, url string, said postmaster.Said) gmailLine {
 	share := func(m postmaster.Metric) (string, bool) {
-		f, ok := last[m]
+		f, ok := said.Last[m]
 		if !ok {
 			return p.T("snds.unknown"), false
 		}
 		return p.gmailShare(f.Value), f.Value < .95
 	}
 	x := gmailLine{Domain: clean(name, 255), URL: url, Spam: p.T("snds.unknown"), Word: p.T("gmail.spam.unknown")}
-	if f, ok := last[postmaster.Spam]; ok {
+	if f, ok := said.Last[postmaster.Spam]; ok {
 		x.Spam, x.Day = p.gmailShare(f.Value), p.stepName(journal.Day, f.Day.In(p.location()).Add(12*time.Hour))
 		x.Class, x.Word = p.gmailSpam(f.Value)
 	}
@@ -141,7 +133,7 @@ func (p page) gmailLine(name, url string, figures []postmaster.Figure, demands [
 	x.DMARC, x.DMARCBad = share(postmaster.DMARCPass)
 	x.TLS, x.TLSBad = share(postmaster.TLSIn)
 	x.Errors, _ = share(postmaster.Refused)
-	for _, r := range demands {
+	for _, r := range said.Demands {
 		if r.State == postmaster.NeedsWork {
 			x.Open = append(x.Open, p.gmailDemand(r.Name))
 		}

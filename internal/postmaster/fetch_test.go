@@ -689,6 +689,15 @@ func TestGoogle(t *testing.T) {
 		if _, known := got["27 spam"]; known || len(got) != 8 {
 			t.Errorf("figures %v", got)
 		}
+		said, err := r.Latest(t.Context(), []string{"bakery.example", "unknown.example"}, day("2026-09-01"), day("2026-09-30"))
+		if x := said["bakery.example"]; err != nil || len(said["unknown.example"].Last)+len(said["unknown.example"].Demands) != 0 || len(x.Last) != 3 || len(x.Demands) != 4 || x.Last[postmaster.Spam].Value != .0041 ||
+			!x.Last[postmaster.Spam].Day.Equal(day("2026-09-28")) {
+			t.Errorf("said %+v, %v", said, err)
+		}
+		if said, err := r.Latest(t.Context(), []string{"bakery.example"}, day("2026-09-01"), day("2026-09-27")); err != nil || said["bakery.example"].Last[postmaster.Spam].Value != 0 ||
+			!said["bakery.example"].Last[postmaster.Spam].Day.Equal(day("2026-09-26")) {
+			t.Errorf("said before %+v, %v", said, err)
+		}
 		demands, err := r.Demands(t.Context(), "bakery.example")
 		if err != nil {
 			t.Fatal(err)

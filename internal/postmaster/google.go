@@ -60,6 +60,7 @@ const (
 	maxDomains    = 2000 // of one account
 	maxLoops      = 20   // feedback loops of a domain
 	maxPages      = 50   // of one list
+	maxLatest     = 500  // domains of one page of ours
 	googleBase    = "https://gmailpostmastertools.googleapis.com"
 	googleTokens  = "https://oauth2.googleapis.com/token"
 	maxGoogleBody = 1 << 20
@@ -102,22 +103,69 @@ const (
 // Figures returns what is known of a span of days, of one domain or of all of them, by domain and day.
 func (p *Postmaster) Figures(ctx context.Context, domain string, from, to time.Time) (all []Figure, err error) {
 	err = p.db.Read(ctx, func(tx *store.Tx) error {
-		all = nil
-		rows := tx.Query(sqlFigures, dayOf(from), dayOf(to))
 		if domain != "" {
-			rows = tx.Query(sqlFiguresOf, domain, dayOf(from), dayOf(to))
+			all, err = scanFigures(tx.Query(sqlFiguresOf, domain, dayOf(from), dayOf(to)))
+			return err
 		}
-		for rows.Next() {
-			var f Figure
-			var day int64
-			if err := rows.Scan(&f.Domain, &day, (*string)(&f.Metric), &f.Value); err != nil {
-				return err
-			}
-			f.Day = timeOf(day)
-			all = append(all, f)
-		}
-		return rows.Err()
+		all, err = scanFigures(tx.Query(sqlFigures, dayOf(from), dayOf(to)))
+		return err
 	})
+	return all, wrap(err)
+}
+
+func scanFigures(rows *store.Rows) (all []Figure, err error) {
+	for rows.Next() {
+		var f Figure
+		var day int64
+		if err := rows.Scan(&f.Domain, &day, (*string)(&f.Metric), &f.Value); err != nil {
+			return nil, err
+		}
+		f.Day = timeOf(day)
+		all = append(all, f)
+	}
+	return all, rows.Err()
+}
+
+// Said is what Gmail says of a domain: the last figure of each metric in a span of days but those of feedback loops, and what it demands.
+type Said struct {
+	Last    map[Metric]Figure
+	Demands []Demand
+}
+
+// Latest returns what Gmail says of some domains, at most 500.
+func (p *Postmaster) Latest(ctx context.Context, domains []string, from, to time.Time) (all map[string]Said, err error) {
+	if len(domains) > maxLatest {
+		return nil, fmt.Errorf("postmaster: %d domains at once; at most %d", len(domains), maxLatest)
+	}
+	if len(domains) == 0 {
+		return nil, nil
+	}
+	args := make([]any, len(domains))
+	for i, d := range domains {
+		args[i] = d
+	}
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(domains)), ", ")
+	var figures []Figure
+	var demands []Demand
+	err = p.db.Read(ctx, func(tx *store.Tx) error {
+		if figures, err = scanFigures(tx.Query(fmt.Sprintf(sqlFiguresOfAll, marks), slices.Concat(args, []any{dayOf(from), dayOf(to)})...)); err != nil {
+			return err
+		}
+		demands, err = scanDemands(tx.Query(fmt.Sprintf(sqlDemandsOfAll, marks), args...))
+		return err
+	})
+	all = map[string]Said{}
+	for _, d := range domains {
+		all[d] = Said{Last: map[Metric]Figure{}}
+	}
+	for _, f := range figures {
+		all[f.Domain].Last[f.Metric] = f
+	}
+	for _, d := range demands {
+		x := all[d.Domain]
+		x.Demands = append(x.Demands, d)
+		all[d.Domain] = x
+	}
 	return all, wrap(err)
 }
 
@@ -141,21 +189,25 @@ func (p *Postmaster) Domains(ctx context.Context) (all []string, err error) {
 // Demands returns what is known of Gmail's demands, of one domain or of all of them, by domain.
 func (p *Postmaster) Demands(ctx context.Context, domain string) (all []Demand, err error) {
 	err = p.db.Read(ctx, func(tx *store.Tx) error {
-		all = nil
-		rows := tx.Query(sqlDemands)
 		if domain != "" {
-			rows = tx.Query(sqlDemandsOf, domain)
+			all, err = scanDemands(tx.Query(sqlDemandsOf, domain))
+			return err
 		}
-		for rows.Next() {
-			var d Demand
-			if err := rows.Scan(&d.Domain, &d.Name, (*string)(&d.State), &d.Reason, &d.Since, &d.Seen); err != nil {
-				return err
-			}
-			all = append(all, d)
-		}
-		return rows.Err()
+		all, err = scanDemands(tx.Query(sqlDemands))
+		return err
 	})
 	return all, wrap(err)
+}
+
+func scanDemands(rows *store.Rows) (all []Demand, err error) {
+	for rows.Next() {
+		var d Demand
+		if err := rows.Scan(&d.Domain, &d.Name, (*string)(&d.State), &d.Reason, &d.Since, &d.Seen); err != nil {
+			return nil, err
+		}
+		all = append(all, d)
+	}
+	return all, rows.Err()
 }
 
 // fetchGoogle asks for the domains and what is said of each. One domain that cannot be read does not keep the others from it.

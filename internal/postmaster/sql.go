@@ -68,6 +68,10 @@ const (
  ON CONFLICT (domain, day, metric) DO UPDATE SET value = excluded.value, seen = excluded.seen WHERE postmaster_figure.value <> excluded.value`
 	sqlFigures   = `SELECT domain, day, metric, value FROM postmaster_figure WHERE day >= ? AND day <= ? ORDER BY domain, day`
 	sqlFiguresOf = `SELECT domain, day, metric, value FROM postmaster_figure WHERE domain = ? AND day >= ? AND day <= ? ORDER BY day, metric`
+	// sqlFiguresOfAll and sqlDemandsOfAll take as many domains as marks stand for %s. All days are read and not only the last of each metric, which makes PostgreSQL
+	// read the whole table.
+	sqlFiguresOfAll = `SELECT domain, day, metric, value FROM postmaster_figure WHERE domain IN (%s) AND day >= ? AND day <= ? AND metric NOT LIKE 'loop %%' ORDER BY domain, day`
+	sqlDemandsOfAll = `SELECT domain, demand, state, reason, since, seen FROM postmaster_demand WHERE domain IN (%s) ORDER BY domain, demand`
 	// sqlDomains goes from domain to domain: there are hundreds of figures of each.
 	sqlDomains = `WITH RECURSIVE d(domain) AS (SELECT min(domain) FROM postmaster_figure UNION ALL SELECT (SELECT min(f.domain) FROM postmaster_figure AS f WHERE f.domain > d.domain) FROM d WHERE d.domain IS NOT NULL)
  SELECT domain FROM d WHERE domain IS NOT NULL UNION SELECT domain FROM postmaster_demand ORDER BY domain`
