@@ -55,6 +55,14 @@ func Date(lang string, t time.Time) string {
 	return t.Format("2 January 2006 at 15:04") + " (" + zone(t) + ")"
 }
 
+// Day writes a day in the zone t carries: "21/11/2026" and "21 November 2026".
+func Day(lang string, t time.Time) string {
+	if lang == French {
+		return t.Format("02/01/2006")
+	}
+	return t.Format("2 January 2006")
+}
+
 func zone(t time.Time) string {
 	_, seconds := t.Zone()
 	if seconds == 0 {

@@ -99,6 +99,8 @@ func TestFormats(t *testing.T) {
 	for _, tc := range []struct{ name, got, want string }{
 		{"date fr", locale.Date("fr", at), "le 21/11/2026 à 18:40 (UTC+1)"},
 		{"date en", locale.Date("en", at), "21 November 2026 at 18:40 (UTC+1)"},
+		{"day fr", locale.Day("fr", at), "21/11/2026"},
+		{"day en", locale.Day("en", at), "21 November 2026"},
 		{"date utc", locale.Date("fr", at.UTC()), "le 21/11/2026 à 17:40 (UTC)"},
 		{"date half hour", locale.Date("en", at.In(india)), "21 November 2026 at 23:10 (UTC+5:30)"},
 		{"date west", locale.Date("en", at.In(time.FixedZone("", -3*3600))), "21 November 2026 at 14:40 (UTC-3)"},

@@ -307,14 +307,7 @@ func (p page) sndsWords() sndsWords {
 	return w
 }
 
-func (w sndsWords) day(t time.Time) string { return t.UTC().Format(sndsDays(w.p.Lang)) }
-
-func sndsDays(lang string) string {
-	if lang == locale.French {
-		return "02/01/2006"
-	}
-	return "2 January 2006"
-}
+func (w sndsWords) day(t time.Time) string { return locale.Day(w.p.Lang, t.UTC()) }
 
 func (w sndsWords) month(t time.Time) string {
 	if w.p.Lang == locale.French {

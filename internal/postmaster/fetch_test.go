@@ -276,7 +276,7 @@ func TestLinkExpires(t *testing.T) {
 	}
 	r.clock.pass(2 * 24 * time.Hour)
 	r.Turn(t.Context())
-	if a := r.alarms["snds.access link main"]; a.Code != "snds-access" || a.Critical || a.Args["Until"] != "2026-10-30" {
+	if a := r.alarms["snds.access link main"]; a.Code != "snds-access" || a.Critical || a.Args["Until"] != "30 October 2026" {
 		t.Errorf("got %+v", a)
 	}
 	o.Links[0].URL = s.url + "/snds/SNDS/DataKey?Key=secret-2"

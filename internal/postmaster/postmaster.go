@@ -90,8 +90,8 @@ type Alarm struct {
 	Key      string // what it is about, stable
 	Code     string // the sentences: locale alarm.CODE.title and alarm.CODE.text
 	Critical bool
-	Args     map[string]string
-	Since    time.Time // zero: now
+	Args     map[string]string // what is written otherwise in French stands there twice: "Day" and "Day.fr"
+	Since    time.Time         // zero: now
 }
 
 // Options is what New needs. DB is required.

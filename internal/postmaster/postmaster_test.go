@@ -283,7 +283,10 @@ func TestAlarms(t *testing.T) {
 	if got := r.raised(); !slices.Equal(got, want) {
 		t.Fatalf("raised %q", got)
 	}
-	if a := r.alarms["snds.traps 192.0.2.1"]; a.Args["Count"] != "26" || a.Args["IP"] != "192.0.2.1" || a.Args["Day"] != "2026-09-28" || a.Code != "snds-traps" {
+	if a := r.alarms["snds.traps 192.0.2.1"]; a.Args["Count"] != "26" || a.Args["IP"] != "192.0.2.1" || a.Args["Day"] != "28 September 2026" || a.Args["Day.fr"] != "28/09/2026" || a.Code != "snds-traps" {
+		t.Errorf("got %+v", a)
+	}
+	if a := r.alarms["snds.complaints 192.0.2.1"]; a.Args["Rate"] != "0.5" || a.Args["Rate.fr"] != "0,5" || a.Args["Bound.fr"] != "0,3" {
 		t.Errorf("got %+v", a)
 	}
 	if !r.alarms["snds.state 192.0.2.4-192.0.2.6 blocked"].Critical {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/locale"
 	"postern/internal/report"
 	"postern/internal/store"
 )
@@ -106,22 +107,24 @@ func (p *Postmaster) tellSNDS(ctx context.Context, put func(Alarm)) error {
 	slices.SortFunc(addresses, netip.Addr.Compare)
 	for _, ip := range addresses {
 		c, day := cells[ip], timeOf(last[ip])
-		args := func(more ...string) map[string]string {
-			out := map[string]string{"IP": ip.String(), "Day": day.Format(time.DateOnly)}
-			for i := 0; i+1 < len(more); i += 2 {
-				out[more[i]] = more[i+1]
-			}
+		args := func() map[string]string {
+			out := map[string]string{"IP": ip.String()}
+			sayDay(out, "Day", day)
 			return out
 		}
 		if c.Colour == report.SNDSRed {
 			put(Alarm{Key: "snds.red " + ip.String(), Code: "snds-red", Since: day, Args: args()})
 		}
 		if c.Traps.Value > 0 {
-			put(Alarm{Key: "snds.traps " + ip.String(), Code: "snds-traps", Since: day, Args: args("Count", strconv.FormatInt(c.Traps.Value, 10))})
+			x := Alarm{Key: "snds.traps " + ip.String(), Code: "snds-traps", Since: day, Args: args()}
+			x.Args["Count"] = strconv.FormatInt(c.Traps.Value, 10)
+			put(x)
 		}
 		if c.Complaint.Known && !c.Complaint.Below && c.Complaint.Percent >= p.o.Bounds.Complaints {
-			put(Alarm{Key: "snds.complaints " + ip.String(), Code: "snds-complaints", Since: day,
-				Args: args("Rate", decimal(c.Complaint.Percent), "Bound", decimal(p.o.Bounds.Complaints))})
+			x := Alarm{Key: "snds.complaints " + ip.String(), Code: "snds-complaints", Since: day, Args: args()}
+			sayRate(x.Args, "Rate", c.Complaint.Percent)
+			sayRate(x.Args, "Bound", p.o.Bounds.Complaints)
+			put(x)
 		}
 	}
 	for _, s := range states {
@@ -135,9 +138,15 @@ func (p *Postmaster) tellSNDS(ctx context.Context, put func(Alarm)) error {
 	return nil
 }
 
-// decimal writes a number in the few digits that it needs.
-func decimal(f float64) string {
-	return strconv.FormatFloat(float64(int64(f*1000+.5))/1000, 'f', -1, 64)
+// sayDay puts a day into the arguments of an alarm, in both languages.
+func sayDay(args map[string]string, name string, day time.Time) {
+	args[name], args[name+".fr"] = locale.Day(locale.English, day.UTC()), locale.Day(locale.French, day.UTC())
+}
+
+// sayRate puts a share into the arguments of an alarm, in both languages, in the few digits that it needs.
+func sayRate(args map[string]string, name string, percent float64) {
+	text := strconv.FormatFloat(float64(int64(percent*1000+.5))/1000, 'f', -1, 64)
+	args[name], args[name+".fr"] = text, strings.Replace(text, ".", ",", 1)
 }
 
 // tellGoogle looks at the last known day of each domain.
@@ -158,8 +167,10 @@ func (p *Postmaster) tellGoogle(ctx context.Context, put func(Alarm)) error {
 		if percent < p.o.Bounds.SpamWarning {
 			continue
 		}
-		put(Alarm{Key: "gmail.spam " + domain, Code: "gmail-spam", Critical: percent >= p.o.Bounds.SpamCritical, Since: f.Day,
-			Args: map[string]string{"Domain": domain, "Day": f.Day.Format(time.DateOnly), "Rate": decimal(percent)}})
+		x := Alarm{Key: "gmail.spam " + domain, Code: "gmail-spam", Critical: percent >= p.o.Bounds.SpamCritical, Since: f.Day, Args: map[string]string{"Domain": domain}}
+		sayDay(x.Args, "Day", f.Day)
+		sayRate(x.Args, "Rate", percent)
+		put(x)
 	}
 	demands, err := p.Demands(ctx, "")
 	if err != nil {
@@ -188,7 +199,9 @@ func (p *Postmaster) tellSource(s Source, put func(Alarm)) {
 		return
 	}
 	if !s.Expires.IsZero() && s.Expires.Sub(now) < expiresSoon {
-		put(Alarm{Key: "snds.access " + s.Name, Code: "snds-access", Critical: !s.Expires.After(now), Args: map[string]string{"Name": s.Name, "Until": s.Expires.UTC().Format(time.DateOnly)}})
+		x := Alarm{Key: "snds.access " + s.Name, Code: "snds-access", Critical: !s.Expires.After(now), Args: map[string]string{"Name": s.Name}}
+		sayDay(x.Args, "Until", s.Expires)
+		put(x)
 	}
 	wait := patience
 	switch s.Fault {
