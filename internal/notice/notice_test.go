@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -26,27 +25,10 @@ var start = time.Date(2026, 11, 21, 18, 40, 5, 0, time.FixedZone("CET", 3600))
 
 const secret = "0123456789abcdef0123456789abcdef"
 
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
-
 // desk is a Notices on real ledgers in temporary databases.
 type desk struct {
 	t     testing.TB
-	clock *clock
+	clock *storetest.Clock
 	spool *spool.Spool
 	*notice.Notices
 }
@@ -85,11 +67,11 @@ func customers(t testing.TB) []account.Customer {
 
 func newDesk(t testing.TB, change ...func(*notice.Options)) *desk {
 	t.Helper()
-	c := &clock{at: start}
+	c := storetest.NewClock(start)
 	return newDeskAt(t, c, change...)
 }
 
-func newDeskAt(t testing.TB, c *clock, change ...func(*notice.Options)) *desk {
+func newDeskAt(t testing.TB, c *storetest.Clock, change ...func(*notice.Options)) *desk {
 	t.Helper()
 	ledger, err := account.New(account.Options{DB: storetest.SQLite(t, store.MainSchema()), Now: c.Now})
 	if err != nil {

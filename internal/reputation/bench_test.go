@@ -62,7 +62,7 @@ func BenchmarkDossier(b *testing.B) {
 	id := ""
 	b.Run("open", func(b *testing.B) { // one look that finds a listing, until the dossier is there; its evidence comes after
 		for b.Loop() {
-			p.at.pass(time.Hour)
+			p.at.Add(time.Hour)
 			p.answers[p.egress] = !p.answers[p.egress]
 			check(p.watch.LookNow(ctx, p.egress))
 		}
@@ -74,7 +74,7 @@ func BenchmarkDossier(b *testing.B) {
 		check(err)
 		id = all.Dossiers[0].ID
 		for b.Loop() {
-			p.at.pass(time.Minute)
+			p.at.Add(time.Minute)
 			check(p.watch.GatherNow(ctx, id))
 		}
 		d, err := p.watch.Dossier(ctx, id)
@@ -135,7 +135,7 @@ func BenchmarkDossier(b *testing.B) {
 
 // benchPast is a gateway with a long past.
 type benchPast struct {
-	at       *clock
+	at       *storetest.Clock
 	watch    *reputation.Watch
 	accounts *account.Ledger
 	answers  map[string]bool // what the list has
@@ -145,7 +145,7 @@ type benchPast struct {
 func newPast(b *testing.B, db *store.DB) *benchPast {
 	b.Helper()
 	ctx := b.Context()
-	p := &benchPast{at: &clock{now: time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)}, answers: map[string]bool{}, egress: egress}
+	p := &benchPast{at: storetest.NewClock(time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)), answers: map[string]bool{}, egress: egress}
 	check := func(err error) {
 		b.Helper()
 		if err != nil {
@@ -205,7 +205,7 @@ func newPast(b *testing.B, db *store.DB) *benchPast {
 	p.answers[p.egress] = true
 	check(p.watch.LookTurn(ctx))
 	for range 24 { // domains are spread over the time between two looks
-		p.at.pass(15 * time.Minute)
+		p.at.Add(15 * time.Minute)
 		check(p.watch.LookTurn(ctx))
 	}
 	return p

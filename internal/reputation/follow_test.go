@@ -310,7 +310,7 @@ func TestAlarmsOnce(t *testing.T) {
 		one, two := s.node(d, hook.URL, "one"), s.node(d, hook.URL, "two")
 		turn := func(n node, after time.Duration) {
 			t.Helper()
-			s.clock.pass(after)
+			s.clock.Add(after)
 			if err := n.watch.LookTurn(t.Context()); err != nil {
 				t.Fatal(err)
 			}

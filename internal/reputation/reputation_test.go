@@ -25,24 +25,6 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// clock is the time of a test.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
 // alarms remembers what the operator was told.
 type alarms struct {
 	mu     sync.Mutex
@@ -113,7 +95,7 @@ func (a *asked) count(name string) int {
 type scene struct {
 	t        *testing.T
 	db       *store.DB
-	clock    *clock
+	clock    *storetest.Clock
 	dns      *dnstest.Server
 	asked    *asked
 	panel    *dnsbl.Panel
@@ -152,7 +134,7 @@ func testLists() []dnsbl.List {
 
 func newScene(t *testing.T, db *store.DB, change ...func(*reputation.Options)) *scene {
 	t.Helper()
-	s := &scene{t: t, db: db, clock: &clock{now: time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)}, alarms: &alarms{raised: map[string]reputation.Alarm{}}, records: map[string]string{}}
+	s := &scene{t: t, db: db, clock: storetest.NewClock(time.Date(2026, 11, 22, 6, 0, 0, 0, time.UTC)), alarms: &alarms{raised: map[string]reputation.Alarm{}}, records: map[string]string{}}
 	s.dns = dnstest.Start(t, testPoints())
 	s.asked = &asked{Resolver: s.dns.Resolver(t), names: map[string]int{}}
 	var err error
@@ -238,7 +220,7 @@ func (s *scene) list(target, zone, answer string) {
 // look lets time pass and looks at what is due.
 func (s *scene) look(after time.Duration) {
 	s.t.Helper()
-	s.clock.pass(after)
+	s.clock.Add(after)
 	if err := s.watch.LookTurn(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ func (s *scene) walk(network netip.Prefix, d time.Duration) (pieces int) {
 			pieces++
 			last = s.clock.Now()
 		}
-		s.clock.pass(max(earlier(next, end).Sub(s.clock.Now()), time.Millisecond))
+		s.clock.Add(max(earlier(next, end).Sub(s.clock.Now()), time.Millisecond))
 	}
 	return pieces
 }
@@ -140,7 +140,7 @@ func TestTwoNodesShareARange(t *testing.T) {
 					pieces[i]++
 				}
 			}
-			s.clock.pass(2 * time.Minute)
+			s.clock.Add(2 * time.Minute)
 		}
 		if pieces[0] == 0 || pieces[1] == 0 || pieces[0]+pieces[1] != 64 {
 			t.Fatalf("pieces %v", pieces)
@@ -290,7 +290,7 @@ func BenchmarkSixteen(b *testing.B) {
 	}
 	for b.Loop() {
 		db := storetest.SQLite(b, store.MainSchema())
-		at := &clock{now: time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)}
+		at := storetest.NewClock(time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC))
 		panel, err := dnsbl.NewPanel(dnsbl.PanelOptions{Resolver: lists61{}, Lists: lists, Now: at.Now})
 		if err != nil {
 			b.Fatal(err)
@@ -310,7 +310,7 @@ func BenchmarkSixteen(b *testing.B) {
 				last = at.Now()
 			}
 			if next.Sub(at.Now()) > 0 {
-				at.pass(next.Sub(at.Now()))
+				at.Add(next.Sub(at.Now()))
 			}
 			if r, _ := w.Rounds(b.Context()); r[0].Position == r[0].Size {
 				break

@@ -129,13 +129,13 @@ func TestWarmUpOverflows(t *testing.T) {
 	c := newClock()
 	warming := func(name string, warm ...string) shaping.Pool {
 		p := pool(name, append([]string{"192.0.2.1"}, warm...)...)
-		p.Egress[0].Warm = c.now().Truncate(24 * time.Hour)
+		p.Egress[0].Warm = c.Now().Truncate(24 * time.Hour)
 		return p
 	}
 	alone, over, strict := warming("alone"), warming("over"), warming("strict")
 	over.Overflow, strict.Strict = "warm", true
 	make := func(p shaping.Pool) *shaping.Shaper {
-		return shaper(t, shaping.Options{Now: c.now, WarmUp: []int{50, 100}, Pools: []shaping.Pool{p, pool("warm", "192.0.2.7")}})
+		return shaper(t, shaping.Options{Now: c.Now, WarmUp: []int{50, 100}, Pools: []shaping.Pool{p, pool("warm", "192.0.2.7")}})
 	}
 	if of, _ := choices(t, make(warming("own", "192.0.2.2", "192.0.2.3")), "own", 1000); of["192.0.2.1"] != 50 || len(of) != 3 {
 		t.Errorf("own warm addresses: %v", of)
@@ -154,7 +154,7 @@ func TestWarmUpOverflows(t *testing.T) {
 		if errors.As(err, &full) != (i >= 50) {
 			t.Fatalf("message %d: %v", i, err)
 		}
-		if full != nil && (full.Wait.Why.Code != "warmup" || fmt.Sprint(full.Wait.Why.Args) != "[Orange 192.0.2.1 50]" || full.Wait.Until.Before(c.now().Truncate(24*time.Hour).Add(24*time.Hour))) {
+		if full != nil && (full.Wait.Why.Code != "warmup" || fmt.Sprint(full.Wait.Why.Args) != "[Orange 192.0.2.1 50]" || full.Wait.Until.Before(c.Now().Truncate(24*time.Hour).Add(24*time.Hour))) {
 			t.Errorf("%+v", full)
 		}
 	}
@@ -168,11 +168,11 @@ func TestWarmUpOverflows(t *testing.T) {
 	if len(w) != 2 || w[0].Provider != "orange" || w[0].Used != 50 || w[0].Allowed != 50 || w[0].Step != 0 || w[0].Steps != 2 {
 		t.Errorf("progress: %+v", w)
 	}
-	c.move(24 * time.Hour)
+	c.Add(24 * time.Hour)
 	if of, _ := choices(t, s, "strict", 100); of["192.0.2.1"] != 100 {
 		t.Errorf("the second day: %v", of)
 	}
-	c.move(24 * time.Hour)
+	c.Add(24 * time.Hour)
 	if of, _ := choices(t, s, "strict", 1000); of["192.0.2.1"] != 1000 || len(s.WarmUps()) > 1 {
 		t.Errorf("warm: %v %+v", of, s.WarmUps())
 	}

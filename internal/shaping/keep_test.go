@@ -3,7 +3,6 @@ package shaping_test
 import (
 	"context"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -13,30 +12,14 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// clock is a time that the test moves.
-type clock struct {
-	mu sync.Mutex
-	t  time.Time
+func newClock() *storetest.Clock {
+	return storetest.NewClock(time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC))
 }
-
-func (c *clock) now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.t
-}
-
-func (c *clock) move(d time.Duration) {
-	c.mu.Lock()
-	c.t = c.t.Add(d)
-	c.mu.Unlock()
-}
-
-func newClock() *clock { return &clock{t: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)} }
 
 // life is a shaper on a database; end stops it in order, and a life that is not ended has crashed.
-func life(t *testing.T, db *store.DB, c *clock, o shaping.Options) (s *shaping.Shaper, end func()) {
+func life(t *testing.T, db *store.DB, c *storetest.Clock, o shaping.Options) (s *shaping.Shaper, end func()) {
 	t.Helper()
-	o.DB, o.Now = db, c.now
+	o.DB, o.Now = db, c.Now
 	s, err := shaping.New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -79,11 +62,11 @@ func TestWhatIsInForceSurvivesACrash(t *testing.T) {
 		s.Observe(k, answer(item("a"), 421, "421 slow", provider.Meaning{Category: provider.Speeding, Party: provider.Volume, Rule: "x/fast"}))
 		slow := provider.Meaning{Category: provider.SystemError, Party: provider.OfProvider, Rule: "x/slow", Do: provider.Do{Connections: 2, For: 5 * time.Hour}}
 		s.Observe(k, answer(item("a"), 451, "451 slow", slow))
-		gone, err := s.PauseLane(t.Context(), key("gone"), c.now().Add(time.Hour), "short", "operator:eve")
+		gone, err := s.PauseLane(t.Context(), key("gone"), c.Now().Add(time.Hour), "short", "operator:eve")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.PauseLane(t.Context(), shaping.Key{Provider: "mx:mx1.example.net"}, c.now().Add(30*24*time.Hour), "they asked", "operator:eve"); err != nil {
+		if _, err := s.PauseLane(t.Context(), shaping.Key{Provider: "mx:mx1.example.net"}, c.Now().Add(30*24*time.Hour), "they asked", "operator:eve"); err != nil {
 			t.Fatal(err)
 		}
 		before := s.InForce()
@@ -102,7 +85,7 @@ func TestWhatIsInForceSurvivesACrash(t *testing.T) {
 		eventually(t, "not stored", func() bool { return stored() == 5 })
 
 		s.Crash()
-		c.move(2 * time.Minute)
+		c.Add(2 * time.Minute)
 		s, _ = life(t, db, c, shaping.Options{})
 		after := s.InForce()
 		if len(after) != 5 {
@@ -133,7 +116,7 @@ func TestWhatIsInForceSurvivesACrash(t *testing.T) {
 			t.Errorf("limit %d, rate %v", i.Limit, i.Rate)
 		}
 		s.Crash()
-		c.move(88 * time.Minute) // the process is dead; the short pause and the lower pace end meanwhile
+		c.Add(88 * time.Minute) // the process is dead; the short pause and the lower pace end meanwhile
 		s, _ = life(t, db, c, shaping.Options{})
 		if f := s.InForce(); len(f) != 3 {
 			t.Errorf("after a while: %v", kinds(f))
@@ -143,13 +126,13 @@ func TestWhatIsInForceSurvivesACrash(t *testing.T) {
 		}
 
 		s.Crash()
-		c.move(time.Hour) // the pause is over: a probe, the same after one more crash
+		c.Add(time.Hour) // the pause is over: a probe, the same after one more crash
 		s, end := life(t, db, c, shaping.Options{})
 		if i, _ := s.Lane(k); i.Limit != 1 {
 			t.Errorf("a probe goes by %d connections", i.Limit)
 		}
 		s.Observe(k, answer(item("a"), 550, "550 spams detected", spams))
-		if w, held := s.Held(k); !held || w.Until.Sub(c.now()) != 2*time.Hour {
+		if w, held := s.Held(k); !held || w.Until.Sub(c.Now()) != 2*time.Hour {
 			t.Errorf("the renewed pause: %v %+v", held, w)
 		}
 		for _, r := range s.InForce() {
@@ -196,7 +179,7 @@ func TestCountsSurvive(t *testing.T) {
 					} else {
 						end()
 					}
-					c.move(time.Second)
+					c.Add(time.Second)
 				}
 				s, _ := life(t, db, c, shaping.Options{})
 				s.Offer(k, p, item("a"))
@@ -223,7 +206,7 @@ func TestWarmUpsSurvive(t *testing.T) {
 	storetest.Each(t, store.MainSchema(), func(t *testing.T, db *store.DB) {
 		c := newClock()
 		o := func() shaping.Options {
-			return shaping.Options{Pools: []shaping.Pool{{Name: "default", Egress: []shaping.Egress{{IP: key("").Egress, Warm: c.now().Truncate(24 * time.Hour)}}}}}
+			return shaping.Options{Pools: []shaping.Pool{{Name: "default", Egress: []shaping.Egress{{IP: key("").Egress, Warm: c.Now().Truncate(24 * time.Hour)}}}}}
 		}
 		p := orange(provider.Limits{})
 		options := o()
@@ -240,14 +223,14 @@ func TestWarmUpsSurvive(t *testing.T) {
 			s.Observe(k, answer(item("a"), code, "", m))
 		}
 		end()
-		c.move(24 * time.Hour)
+		c.Add(24 * time.Hour)
 		s, end = life(t, db, c, options)
 		w := s.WarmUps()
 		if len(w) != 1 || w[0].Step != 0 || w[0].Steps != len(shaping.DefaultPlan()) || w[0].Allowed != 50 {
 			t.Errorf("after a bad day: %+v", w)
 		}
 		end()
-		c.move(48 * time.Hour)
+		c.Add(48 * time.Hour)
 		s, _ = life(t, db, c, options)
 		if w := s.WarmUps(); len(w) != 1 || w[0].Step != 2 || w[0].Allowed != 200 {
 			t.Errorf("after two days more: %+v", w)

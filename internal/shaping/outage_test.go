@@ -92,7 +92,7 @@ func TestAnOutageOfTheDatabase(t *testing.T) {
 				if n := send(3, time.Minute); n != 3 {
 					t.Fatalf("%d of 3 left before the outage", n)
 				}
-				before, err := s.PauseLane(t.Context(), key("before"), c.now().Add(time.Hour), "before", "operator:eve")
+				before, err := s.PauseLane(t.Context(), key("before"), c.Now().Add(time.Hour), "before", "operator:eve")
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -104,7 +104,7 @@ func TestAnOutageOfTheDatabase(t *testing.T) {
 				}
 				brief, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 				defer cancel()
-				during, err := s.PauseLane(brief, key("during"), c.now().Add(time.Hour), "during", "operator:eve")
+				during, err := s.PauseLane(brief, key("during"), c.Now().Add(time.Hour), "during", "operator:eve")
 				if err == nil || during.ID == "" {
 					t.Errorf("a pause that cannot be stored: %+v, %v", during, err)
 				}
@@ -116,13 +116,13 @@ func TestAnOutageOfTheDatabase(t *testing.T) {
 				}
 				s.Observe(key("free"), answer(item("a"), 550, "550 spams detected", spams))
 
-				c.move(31 * time.Second)
+				c.Add(31 * time.Second)
 				if n := send(42-early, time.Minute); early+n != 42 {
 					t.Errorf("%d of 42 left during the outage", early+n)
 				}
-				c.move(10 * time.Minute)
+				c.Add(10 * time.Minute)
 				over()
-				c.move(10 * time.Second)
+				c.Add(10 * time.Second)
 				stored := func() (counts, reactions, ended int) {
 					if err := db.Read(t.Context(), func(tx *store.Tx) error {
 						return errors.Join(tx.QueryRow(`SELECT coalesce(sum(n), 0) FROM shaping_count WHERE lane = ? AND span = 60`, k.String()).Scan(&counts),

@@ -200,7 +200,7 @@ func TestScopesSurviveACrash(t *testing.T) {
 			return n == 4
 		})
 		s.Crash()
-		c.move(30 * time.Second)
+		c.Add(30 * time.Second)
 		s, _ = life(t, db, c, shaping.Options{})
 		after := s.InForce()
 		if len(after) != 4 {

@@ -20,27 +20,11 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// clock is a time that only the test moves.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
+func newClock() *storetest.Clock {
+	return storetest.NewClock(time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC))
 }
 
-func newClock() *clock { return &clock{now: time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
-}
-
-func open(t testing.TB, db *store.DB, c *clock, change ...func(*spool.Options)) *spool.Spool {
+func open(t testing.TB, db *store.DB, c *storetest.Clock, change ...func(*spool.Options)) *spool.Spool {
 	t.Helper()
 	o := spool.Options{DB: db, Node: "one", Dir: filepath.Join(t.TempDir(), "bodies"), Reserve: -1, InlineBytes: 4096}
 	if c != nil {

@@ -15,6 +15,7 @@ import (
 	"postern/internal/spool"
 	"postern/internal/store"
 	"postern/internal/store/fsx/crashfs"
+	"postern/internal/store/storetest"
 )
 
 // fate is what the witness of the sweep knows of one message: its body and the states that the answers it got allow.
@@ -27,7 +28,7 @@ type fate struct {
 // witness drives a spool on a disk with faults and believes only the answers.
 type witness struct {
 	disk  *crashfs.Disk
-	clock *clock
+	clock *storetest.Clock
 	db    *store.DB
 	spool *spool.Spool
 	state <-chan struct{}
@@ -36,7 +37,7 @@ type witness struct {
 	fates map[mail.QueueID]*fate
 }
 
-func sweepOpen(ctx context.Context, disk *crashfs.Disk, c *clock) (*store.DB, *spool.Spool, error) {
+func sweepOpen(ctx context.Context, disk *crashfs.Disk, c *storetest.Clock) (*store.DB, *spool.Spool, error) {
 	db, err := store.Open(ctx, store.Options{URL: "sqlite:/data/spool.db", Migrations: store.SpoolSchema(), FS: disk,
 		ReopenAfter: time.Microsecond, CheckpointPages: 24, Readers: 1})
 	if err != nil {
@@ -174,7 +175,7 @@ func (w *witness) scenario(ctx context.Context) {
 // check opens what a power loss left and compares: I1 and I5 (every state allowed, every body intact), I4 (a next event),
 // I9 (everything leaves).
 func (w *witness) check(ctx context.Context, disk *crashfs.Disk) (err error) {
-	c := &clock{now: w.clock.Now().Add(24 * time.Hour)}
+	c := storetest.NewClock(w.clock.Now().Add(24 * time.Hour))
 	db, s, err := sweepOpen(ctx, disk, c)
 	if err != nil {
 		return fmt.Errorf("open after power loss: %w", err)

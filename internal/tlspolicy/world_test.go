@@ -24,28 +24,12 @@ import (
 	"postern/internal/dns/dnstest"
 	"postern/internal/mail"
 	"postern/internal/store"
+	"postern/internal/store/storetest"
 	"postern/internal/tlspolicy"
 )
 
 // start is when every test begins.
 var start = time.Date(2026, 11, 21, 18, 40, 5, 0, time.UTC)
-
-type clock struct {
-	mu sync.Mutex
-	at time.Time
-}
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.at
-}
-
-func (c *clock) Add(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.at = c.at.Add(d)
-}
 
 // issued is a certificate with its key.
 type issued struct {
@@ -153,7 +137,7 @@ type world struct {
 	t     testing.TB
 	o     tlspolicy.Options
 	dns   *dnstest.Server
-	clock *clock
+	clock *storetest.Clock
 	ca    *issued
 	log   *bytes.Buffer
 
@@ -165,7 +149,7 @@ type world struct {
 
 func newWorld(t testing.TB, db *store.DB, zone string, change ...func(*tlspolicy.Options)) *world {
 	t.Helper()
-	w := &world{t: t, dns: dnstest.Start(t, zone), clock: &clock{at: start}, ca: issue(t, nil, nil), hosts: map[string]string{}, log: new(bytes.Buffer)}
+	w := &world{t: t, dns: dnstest.Start(t, zone), clock: storetest.NewClock(start), ca: issue(t, nil, nil), hosts: map[string]string{}, log: new(bytes.Buffer)}
 	w.dns.SetSecure(true)
 	pool := x509.NewCertPool()
 	pool.AddCert(w.ca.cert)

@@ -6,6 +6,8 @@
 // binary however that ends, and its folder is removed. Each test gets a fresh database, copied from one that was
 // migrated once. POSTERN_TEST_POSTGRES, a URL whose user may create databases, names a server to use instead. Without
 // either, the PostgreSQL half is skipped and says so.
+//
+// A Clock is the time of such a test.
 package storetest
 
 import (
