@@ -27,7 +27,7 @@ var Plan = []Room{
 	{"1 Trades", "opinion", "Asks another scanner about a message: clamd, rspamd. One question, one answer, no policy.", nil},
 	{"1 Trades", "listen", "The life of a listener for other programs: who may connect, the sessions that are open, an end in order.", nil},
 	{"1 Trades", "report", "Formats that come back: bounces, complaints, automatic answers, delivery status notifications; read and written.", []string{"mail"}},
-	{"1 Trades", "provider", "Knowledge of receivers as data: who is behind an exchanger, limits, retry schedule, what an answer means.", []string{"mail", "tree"}},
+	{"1 Trades", "provider", "Knowledge of receivers as data: who is behind an exchanger, limits, retry schedule, what an answer means.", []string{"locale", "mail", "tree"}},
 	{"1 Trades", "returnpath", "Our own return addresses: made, signed, read back.", []string{"mail"}},
 
 	{"1 Trades", "visitor", "Who sends a web request, told from outside in: his address behind a web server, his network, how often he may ask, what protects his browser.", nil},

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/tree"
 )
@@ -190,27 +191,13 @@ func (r reader) advice(into *map[string]string) func(*tree.Node) {
 		}
 		var en, fr string
 		r.fields(n, r.name, map[string]func(*tree.Node){"en": r.text(&en), "fr": r.text(&fr)})
-		*into = map[string]string{"en": en, "fr": typeset(fr)}
+		*into = map[string]string{"en": en, "fr": locale.Typeset(fr)}
 		for _, l := range languages {
 			if (*into)[l] == "" && n.Form == tree.Mapping {
 				r.bad(n.At, "%s: the text in language %q is missing", r.name, l)
 			}
 		}
 	}
-}
-
-// typeset puts no-break spaces where French typography asks for them.
-func typeset(s string) string {
-	if !strings.ContainsAny(s, ":;?!»«%") {
-		return s
-	}
-	out := []rune(s)
-	for i, c := range out {
-		if c == ' ' && (i+1 < len(out) && strings.ContainsRune(":;?!»%", out[i+1]) || i > 0 && out[i-1] == '«') {
-			out[i] = '\u00a0'
-		}
-	}
-	return string(out)
 }
 
 // measured are the fields that a provider may have published or not.

@@ -15,6 +15,7 @@ var (
 	unwantedWords  = regexp.MustCompile(`(?i)\b(veuillez|oups|désolée?s?|délivrée?s?|blacklisté\w*|blacklisted|oops|sorry|exploitant)\b|—|–`)
 	records        = regexp.MustCompile(`\S+=\S+`)
 	quotedInFrench = regexp.MustCompile(`«[^»]*»`)
+	partedNumber   = regexp.MustCompile(`\d (\d{3}\b|heures|jours|%)`)
 )
 
 // TestTexts: advice and descriptions are there in both languages, each in its own, and typeset.
@@ -39,6 +40,9 @@ func TestTexts(t *testing.T) {
 		}
 		if word := unwantedWords.FindString(en + " " + fr); word != "" {
 			t.Errorf("%s: %q is not our word", where, word)
+		}
+		if parted := partedNumber.FindString(fr); parted != "" {
+			t.Errorf("%s: no-break space inside %q in %q", where, parted, fr)
 		}
 		runes := []rune(records.ReplaceAllString(fr, "X"))
 		for i, r := range runes {
