@@ -133,6 +133,7 @@ func add[I, O any](s *server, method, path, id, summary string, a access, act fu
 	if a.act != "" {
 		what.Extensions["x-act"] = a.act
 	}
+	what.Parameters = []*huma.Param{{Ref: languageRef}}
 	op.Operation = &what
 	s.operations[method+" "+path] = op
 	s.order = append(s.order, op)
@@ -247,20 +248,18 @@ func (s *server) admit(ctx context.Context, c *call, in any) error {
 
 // missing answers a customer's principal that a thing is not there, or is somebody else's: the answer is the same.
 func missing(kind string) error {
-	text := "there is no such thing"
-	for _, a := range absent {
-		if a.kind == kind {
-			text = a.text
-		}
+	text := say("there is no such thing")
+	switch kind {
+	case "no-such-message":
+		text = say("no message of yours has this queue ID; search with /v1/trace")
+	case "no-such-customer":
+		text = say("there is no such customer; a token of a customer reaches its own only")
+	case "no-such-user":
+		text = say("there is no such user of yours; /v1/users lists them")
+	case "not-found":
+		text = say("you have nothing under this name; the list tells what there is")
 	}
-	return problem(http.StatusNotFound, kind, text)
-}
-
-var absent = []struct{ kind, text string }{
-	{"no-such-message", "no message of yours has this queue ID; search with /v1/trace"},
-	{"no-such-customer", "there is no such customer; a token of a customer reaches its own only"},
-	{"no-such-user", "there is no such user of yours; /v1/users lists them"},
-	{"not-found", "you have nothing under this name; the list tells what there is"},
+	return because(http.StatusNotFound, kind, text)
 }
 
 // failed notes the word of a problem for the audit log.

@@ -161,21 +161,21 @@ func idempotencyKey(fields []string) (string, error) {
 		return "", nil
 	}
 	if len(fields) > 1 {
-		return "", errors.New("there are several Idempotency-Key fields; send one")
+		return "", say("there are several Idempotency-Key fields; send one")
 	}
 	text := strings.Trim(fields[0], " ")
 	if inner, ok := strings.CutPrefix(text, `"`); ok {
 		if inner, ok = strings.CutSuffix(inner, `"`); !ok {
-			return "", errors.New("the Idempotency-Key begins with a quote and does not end with one")
+			return "", say("the Idempotency-Key begins with a quote and does not end with one")
 		}
 		text = inner
 	}
 	if text == "" || len(text) > mostKey {
-		return "", fmt.Errorf("an Idempotency-Key has 1 to %d characters", mostKey)
+		return "", say("an Idempotency-Key has 1 to %d characters", mostKey)
 	}
 	for _, c := range []byte(text) {
 		if c <= ' ' || c > '~' || c == '"' || c == '\\' || c == ',' || c == ';' {
-			return "", errors.New("an Idempotency-Key has visible characters of ASCII, but none of \" \\ , ; and no space; a random UUID is a good one")
+			return "", say("an Idempotency-Key has visible characters of ASCII, but none of \" \\ , ; and no space; a random UUID is a good one")
 		}
 	}
 	return text, nil
@@ -191,16 +191,16 @@ func (s *server) repeated(w http.ResponseWriter, r *http.Request, c *call, next 
 	name, err := idempotencyKey(fields)
 	switch {
 	case err != nil:
-		s.refuse(w, problem(http.StatusUnprocessableEntity, "bad-idempotency-key", err.Error()))
+		s.refuse(w, r, because(http.StatusUnprocessableEntity, "bad-idempotency-key", err))
 		return
 	case s.o.DB == nil:
-		s.refuse(w, problem(http.StatusUnprocessableEntity, "bad-idempotency-key", "this gateway keeps no answers; leave the Idempotency-Key out"))
+		s.refuse(w, r, problem(http.StatusUnprocessableEntity, "bad-idempotency-key", "this gateway keeps no answers; leave the Idempotency-Key out"))
 		return
 	}
 	content, err := io.ReadAll(r.Body)
 	if err != nil || int64(len(content)) > c.op.body {
 		w.Header().Set("Connection", "close")
-		s.refuse(w, tooLarge(c.op.body))
+		s.refuse(w, r, tooLarge(c.op.body))
 		return
 	}
 	r.Body = io.NopCloser(bytes.NewReader(content))
@@ -209,10 +209,10 @@ func (s *server) repeated(w http.ResponseWriter, r *http.Request, c *call, next 
 	found, k, err := s.answers.begin(r.Context(), c.seed, c.who.Actor(), request, c.op.again || r.Method != http.MethodPost)
 	switch {
 	case err != nil:
-		s.refuse(w, s.fail(fmt.Errorf("the Idempotency-Key could not be written down, so nothing was done: %w", err)))
+		s.refuse(w, r, s.fail(fmt.Errorf("the Idempotency-Key could not be written down, so nothing was done: %w", err)))
 	case found != freshRequest:
 		c.before = true
-		s.answerBefore(w, found, k)
+		s.answerBefore(w, r, found, k)
 	default:
 		s.firstTime(w, r, c, next)
 	}
@@ -232,21 +232,21 @@ func (s *server) firstTime(w http.ResponseWriter, r *http.Request, c *call, next
 }
 
 // answerBefore answers a request of which something is known.
-func (s *server) answerBefore(w http.ResponseWriter, found int, k kept) {
+func (s *server) answerBefore(w http.ResponseWriter, r *http.Request, found int, k kept) {
 	switch found {
 	case otherRequest:
-		s.refuse(w, problem(http.StatusUnprocessableEntity, "key-reused", "this Idempotency-Key was sent with another request before; make a new key for each request, and repeat a request unchanged"))
+		s.refuse(w, r, problem(http.StatusUnprocessableEntity, "key-reused", "this Idempotency-Key was sent with another request before; make a new key for each request, and repeat a request unchanged"))
 	case busyRequest:
 		w.Header().Set("Retry-After", "2")
-		s.refuse(w, problem(http.StatusConflict, "under-way", "a request with this Idempotency-Key is being done; wait, then repeat it"))
+		s.refuse(w, r, problem(http.StatusConflict, "under-way", "a request with this Idempotency-Key is being done; wait, then repeat it"))
 	case lostRequest:
-		s.refuse(w, problem(http.StatusConflict, "outcome-unknown", "a request with this Idempotency-Key was begun, and the gateway stopped before its end; look whether it was done, then send it with a new key if it was not"))
+		s.refuse(w, r, problem(http.StatusConflict, "outcome-unknown", "a request with this Idempotency-Key was begun, and the gateway stopped before its end; look whether it was done, then send it with a new key if it was not"))
 	case fullOfKeys:
 		w.Header().Set("Retry-After", "3600")
-		s.refuse(w, problem(http.StatusTooManyRequests, "too-many-keys", fmt.Sprintf("%d Idempotency-Keys were sent in 24 hours, which is all that is kept; go on without keys, or later", mostAnswers)))
+		s.refuse(w, r, problem(http.StatusTooManyRequests, "too-many-keys", "%d Idempotency-Keys were sent in 24 hours, which is all that is kept; go on without keys, or later", mostAnswers))
 	default:
 		if !k.whole {
-			s.refuse(w, problem(http.StatusConflict, "done-before", "the request was done before, and its answer was not kept, because it holds a secret or is large; the list shows what was made"))
+			s.refuse(w, r, problem(http.StatusConflict, "done-before", "the request was done before, and its answer was not kept, because it holds a secret or is large; the list shows what was made"))
 			return
 		}
 		w.Header().Set("Content-Type", k.kind)

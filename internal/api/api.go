@@ -22,7 +22,7 @@
 // # How it fails
 //
 // Every error is an RFC 9457 problem (application/problem+json) whose type is a stable word, "urn:postern:problem:WORD", and whose detail
-// says what to do. Request bodies end at 64 KiB where nothing else is said (messages to learn at 24 MiB), requests at one minute. Passwords
+// says what to do, in French or English as ?lang= or Accept-Language ask. Request bodies end at 64 KiB where nothing else is said (messages to learn at 24 MiB), requests at one minute. Passwords
 // and tokens appear in the one answer that makes them, private keys in none, and neither in a log.
 package api
 
@@ -138,6 +138,7 @@ type server struct {
 	o       Options
 	texts   *locale.Catalog // Options.Catalog, or one of its own
 	twin    *locale.Twin    // the French of what the document says
+	phrases *locale.Twin    // the French of problems, of what was done, and of errors of rooms
 	started time.Time
 	prefix  string // path of BaseURL without a final slash
 	https   bool
@@ -182,6 +183,9 @@ func New(o Options) (*API, error) {
 	if s.twin, err = locale.NewTwin("api"); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
+	if s.phrases, err = locale.NewTwin("problem"); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
 	s.asked, s.checks = visitor.NewLimiter[string](o.Requests, time.Minute), visitor.NewLimiter[string](30, time.Minute)
 	s.strangers = visitor.NewLimiter[netip.Prefix](120, time.Minute)
 	s.large = make(chan struct{}, maxLarge)
@@ -194,7 +198,7 @@ func New(o Options) (*API, error) {
 		s.prefix, s.https = strings.TrimRight(u.Path, "/"), u.Scheme == "https"
 	}
 	s.mux = http.NewServeMux()
-	s.api = humago.New(s.mux, description(o))
+	s.api = humago.New(s.mux, description(o, s.localize))
 	s.register()
 	for _, op := range s.order {
 		if op.problem != nil {
@@ -208,17 +212,20 @@ func New(o Options) (*API, error) {
 func (a *API) Run(ctx context.Context) error { return a.s.answers.run(ctx, a.s.o.Logger) }
 
 // description is the head of the OpenAPI document. The documentation pages of the library are off: they load scripts from elsewhere.
-func description(o Options) huma.Config {
+func description(o Options, localize huma.Transformer) huma.Config {
 	c := huma.DefaultConfig("Postern", o.Version)
 	c.Info.Description = "Everything that the pages of the gateway do, for programs. Requests carry a token (Authorization: Bearer pst_…). Errors are problem documents " +
 		"(RFC 9457). Times are RFC 3339. Lists have pages: limit, cursor, next. POST, PUT and DELETE take an Idempotency-Key."
 	c.DocsPath, c.SchemasPath, c.OpenAPIPath, c.CreateHooks = "", "", "", nil
 	c.Components.Schemas = newSchemas()
+	c.Transformers = append(c.Transformers, localize)
 	if o.BaseURL != "" {
 		c.Servers = []*huma.Server{{URL: strings.TrimRight(o.BaseURL, "/") + "/api"}}
 	} else {
 		c.Servers = []*huma.Server{{URL: "/api"}}
 	}
+	c.Components.Parameters = map[string]*huma.Param{"language": {Name: "Accept-Language", In: "header", Schema: &huma.Schema{Type: huma.TypeString, Examples: []any{"fr"}},
+		Description: "In which language problems, and what was done, are told: en or fr, the one that suits best (RFC 9110 12.5.4); English without it. The answer says it in Content-Language"}}
 	c.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer",
 		Description: "A token of the page Tokens: pst_… What it may do is the rights it was made with."}}
 	return c
@@ -276,8 +283,10 @@ func (f *ForCustomer) scope() *string { return &f.Customer }
 type Done struct {
 	Text  string `json:"text" doc:"What was done"`
 	Count int    `json:"count,omitempty" doc:"How many it concerned"`
+	told  sentence
 }
 
+// done says that an act was done. The format is a literal, as in problem.
 func done(format string, args ...any) *body[Done] {
-	return &body[Done]{Done{Text: fmt.Sprintf(format, args...)}}
+	return &body[Done]{Done{Text: fmt.Sprintf(format, args...), told: sentence{format, args}}}
 }

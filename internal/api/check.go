@@ -30,17 +30,17 @@ func (s *server) check(ctx context.Context, in *checkIn) (*body[checkup.CheckJSO
 	}
 	t, err := checkup.ParseTarget(in.Target)
 	if err != nil {
-		return nil, invalid("target: " + plain(err))
+		return nil, invalid("target: %v", plain(err))
 	}
 	ask := checkup.Ask{HELO: in.HELO, Customer: in.Customer}
 	if in.HELO != "" {
 		if _, err := mail.ParseDomain(in.HELO); err != nil {
-			return nil, invalid("helo: " + plain(err))
+			return nil, invalid("helo: %v", plain(err))
 		}
 	}
 	for _, x := range in.Selectors {
 		if err := checkup.CheckSelector(x); err != nil {
-			return nil, invalid("selectors: " + plain(err))
+			return nil, invalid("selectors: %v", plain(err))
 		}
 		ask.Selectors = append(ask.Selectors, x)
 	}

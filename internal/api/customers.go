@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -66,18 +65,18 @@ func (s *server) customerOf(c account.Customer) Customer {
 func (c CustomerSettings) read(id string) (account.Customer, error) {
 	out := account.Customer{ID: id, Name: c.Name, Language: c.Language, Pool: c.Pool, Mode: c.Mode, Threshold: c.Threshold,
 		SelfRelease: c.SelfRelease, ReleaseCeiling: c.ReleaseCeiling, AnyFrom: c.AnyFrom, ReturnPath: c.ReturnPath, DropAutoReplies: c.DropAutoReplies}
-	var faults []string
+	var faults []sentence
 	if c.Contact != "" {
 		a, err := mail.ParseAddress(c.Contact)
 		if err != nil {
-			faults = append(faults, fmt.Sprintf("contact: %v", err))
+			faults = append(faults, say("contact: %v", err))
 		}
 		out.Contact = a
 	}
 	for _, n := range c.Networks {
 		p, err := readNetwork(n)
 		if err != nil {
-			faults = append(faults, fmt.Sprintf("networks: %q is no network; expected 192.0.2.0/24 or 2001:db8::/48", clip(n, 50)))
+			faults = append(faults, say("networks: %q is no network; expected 192.0.2.0/24 or 2001:db8::/48", clip(n, 50)))
 			continue
 		}
 		out.Networks = append(out.Networks, p)
@@ -85,18 +84,18 @@ func (c CustomerSettings) read(id string) (account.Customer, error) {
 	for _, d := range c.Domains {
 		domain, err := mail.ParseDomain(d)
 		if err != nil {
-			faults = append(faults, fmt.Sprintf("domains: %v", err))
+			faults = append(faults, say("domains: %v", err))
 			continue
 		}
 		out.Domains = append(out.Domains, domain)
 	}
 	if len(faults) == 0 {
 		if err := out.Validate(); err != nil {
-			faults = append(faults, plain(err))
+			faults = append(faults, sentence{"%v", []any{plain(err)}})
 		}
 	}
 	if len(faults) > 0 {
-		return out, invalid(strings.Join(faults, "\n"))
+		return out, because(http.StatusUnprocessableEntity, "invalid", joined{faults, "\n"})
 	}
 	return out, nil
 }
@@ -194,7 +193,7 @@ func (s *server) noCustomer(string) error { return missing("no-such-customer") }
 func (s *server) customer(id string) (account.Customer, error) {
 	c, ok := s.o.Accounts.Customer(id)
 	if !ok {
-		return c, problem(http.StatusNotFound, "no-such-customer", fmt.Sprintf("there is no customer %q; customer list shows all", clip(id, 64)))
+		return c, problem(http.StatusNotFound, "no-such-customer", "there is no customer %q; customer list shows all", clip(id, 64))
 	}
 	return c, nil
 }
@@ -217,7 +216,7 @@ func (s *server) addCustomer(ctx context.Context, in *addCustomerIn) (*shown, er
 	s.customers.Lock()
 	defer s.customers.Unlock()
 	if _, taken := s.o.Accounts.Customer(in.Body.ID); taken {
-		return nil, problem(http.StatusConflict, "taken", fmt.Sprintf("there is a customer %q already; update it, or choose another id", in.Body.ID))
+		return nil, problem(http.StatusConflict, "taken", "there is a customer %q already; update it, or choose another id", in.Body.ID)
 	}
 	return s.putCustomer(ctx, in.Body.ID, in.Body.CustomerSettings, account.ToldAdded)
 }
@@ -267,7 +266,7 @@ func (s *server) changeNotices(ctx context.Context, in *noticesIn) (*shown, erro
 	c.Contact, c.Language, c.DropAutoReplies = mail.Address{}, in.Body.Language, in.Body.DropAutoReplies
 	if in.Body.Contact != "" {
 		if c.Contact, err = mail.ParseAddress(in.Body.Contact); err != nil {
-			return nil, invalid(fmt.Sprintf("contact: %v", err))
+			return nil, invalid("contact: %v", err)
 		}
 	}
 	if err := s.o.Accounts.PutCustomer(ctx, c); err != nil {
@@ -348,14 +347,14 @@ func (s *server) suspendCustomer(ctx context.Context, in *suspendIn) (*body[Done
 	if in.Body != nil {
 		reason = in.Body.Reason
 	}
-	return s.setSuspended(ctx, &in.CustomerRef, true, reason, "customer %s is suspended: no mail is taken from it")
+	return s.setSuspended(ctx, &in.CustomerRef, true, reason, done("customer %s is suspended: no mail is taken from it", in.ID))
 }
 
 func (s *server) resumeCustomer(ctx context.Context, in *CustomerRef) (*body[Done], error) {
-	return s.setSuspended(ctx, in, false, "", "customer %s may send again")
+	return s.setSuspended(ctx, in, false, "", done("customer %s may send again", in.ID))
 }
 
-func (s *server) setSuspended(ctx context.Context, in *CustomerRef, suspended bool, reason, text string) (*body[Done], error) {
+func (s *server) setSuspended(ctx context.Context, in *CustomerRef, suspended bool, reason string, what *body[Done]) (*body[Done], error) {
 	if _, err := s.customer(in.ID); err != nil {
 		return nil, err
 	}
@@ -370,7 +369,7 @@ func (s *server) setSuspended(ctx context.Context, in *CustomerRef, suspended bo
 	if err := s.tuned(ctx, in.ID, told); err != nil {
 		return nil, err
 	}
-	return done(text, in.ID), nil
+	return what, nil
 }
 
 // Credential is what authenticates a submission.
@@ -432,7 +431,7 @@ func (c CredentialSettings) read() (account.CredentialSettings, error) {
 	for _, n := range c.Networks {
 		p, err := readNetwork(n)
 		if err != nil {
-			return out, invalid(fmt.Sprintf("networks: %q is no network; expected 192.0.2.0/24 or 2001:db8::/48", clip(n, 50)))
+			return out, invalid("networks: %q is no network; expected 192.0.2.0/24 or 2001:db8::/48", clip(n, 50))
 		}
 		out.Networks = append(out.Networks, p)
 	}

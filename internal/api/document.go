@@ -130,7 +130,7 @@ func (s *server) show(w http.ResponseWriter, r *http.Request, name string, op *o
 	}
 	if err != nil {
 		s.o.Logger.Error("documentation not shown", "page", r.URL.Path, "error", err)
-		s.refuse(w, problem(http.StatusInternalServerError, "internal", "the page cannot be shown; the log says why"))
+		s.refuse(w, r, problem(http.StatusInternalServerError, "internal", "the page cannot be shown; the log says why"))
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -215,6 +215,9 @@ func (p page) Secret() bool { return p.Operation.secret }
 func (p page) Parameters() []row {
 	var out []row
 	for _, x := range p.Operation.Parameters {
+		if x.Ref == languageRef {
+			x = p.s.api.OpenAPI().Components.Parameters["language"]
+		}
 		out = append(out, row{Name: x.Name, Type: typeOf(x.Schema) + ", " + p.T("in."+x.In), Text: p.Told(x.Description), Required: x.Required})
 	}
 	return out

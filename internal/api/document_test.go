@@ -72,7 +72,7 @@ func TestWordsAreDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	word := regexp.MustCompile(`(?:problem\(http\.Status\w+, |, http\.Status\w+, |missing\(|noMessage = |return )"([a-z]+(?:-[a-z]+)*)"`)
+	word := regexp.MustCompile(`(?:(?:problem|because)\(http\.Status\w+, |, http\.Status\w+, |missing\(|noMessage = |return )"([a-z]+(?:-[a-z]+)*)"`)
 	used := map[string]bool{}
 	for _, f := range files {
 		if strings.HasSuffix(f, "_test.go") {

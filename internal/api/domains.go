@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -45,14 +44,14 @@ func (s *server) selfService(id, text string) (mail.Domain, error) {
 		return "", err
 	}
 	if c.Origin == account.OriginConfig {
-		return "", problem(http.StatusConflict, "from-config", fmt.Sprintf("customer %s is defined in the configuration; its domains are changed there", id))
+		return "", problem(http.StatusConflict, "from-config", "customer %s is defined in the configuration; its domains are changed there", id)
 	}
 	d, err := mail.ParseDomain(strings.TrimSuffix(text, "."))
 	if err == nil {
 		err = checkup.CheckName(d)
 	}
 	if err != nil {
-		return "", invalid("domain: " + plain(err))
+		return "", invalid("domain: %v", plain(err))
 	}
 	return d, nil
 }
@@ -80,10 +79,10 @@ func (s *server) addDomain(ctx context.Context, in *customerBody[DomainRequest, 
 	}
 	switch q, err := s.o.Advisor.Prove(ctx, id, d); {
 	case errors.Is(err, checkup.ErrNoAnswer):
-		return nil, problem(http.StatusServiceUnavailable, "later", fmt.Sprintf("DNS gave no answer about %s, so the domain was not added; try again in a minute", q.Name))
+		return nil, problem(http.StatusServiceUnavailable, "later", "DNS gave no answer about %s, so the domain was not added; try again in a minute", q.Name)
 	case err != nil:
-		return nil, problem(http.StatusConflict, "unproved", fmt.Sprintf("%s has no TXT record %q (found: %s); publish it, wait until DNS shows it, then repeat the request",
-			q.Name, s.o.Advisor.Challenge(id, d).Value, found(q)))
+		return nil, problem(http.StatusConflict, "unproved", "%s has no TXT record %q (found: %s); publish it, wait until DNS shows it, then repeat the request",
+			q.Name, s.o.Advisor.Challenge(id, d).Value, found(q))
 	}
 	if err := s.o.Accounts.AddDomain(ctx, id, d); err != nil {
 		return nil, s.fail(err)
@@ -95,12 +94,11 @@ func (s *server) addDomain(ctx context.Context, in *customerBody[DomainRequest, 
 }
 
 // found tells what DNS said, shortly.
-func found(q checkup.Question) string {
-	text := "nothing"
-	if len(q.Values) > 0 {
-		text = strings.Join(q.Values, "; ")
+func found(q checkup.Question) sentence {
+	if len(q.Values) == 0 {
+		return say("nothing")
 	}
-	return clip(text, 200)
+	return sentence{"%s", []any{clip(strings.Join(q.Values, "; "), 200)}}
 }
 
 // DomainRef is the part of an input that names a domain in its path.
@@ -119,7 +117,7 @@ func (s *server) removeDomain(ctx context.Context, in *DomainRef) (*body[Done], 
 		return nil, err
 	}
 	if !there {
-		return nil, problem(http.StatusNotFound, "not-found", fmt.Sprintf("%q is no customer's domain; the list of domains has them all", clip(in.Domain, 100)))
+		return nil, problem(http.StatusNotFound, "not-found", "%q is no customer's domain; the list of domains has them all", clip(in.Domain, 100))
 	}
 	d, err := s.selfService(id, in.Domain)
 	if err != nil {
@@ -128,7 +126,7 @@ func (s *server) removeDomain(ctx context.Context, in *DomainRef) (*body[Done], 
 	about(ctx, string(d), "")
 	switch err := s.o.Accounts.RemoveDomain(ctx, id, d); {
 	case errors.Is(err, account.ErrNotFound):
-		return nil, problem(http.StatusNotFound, "not-found", fmt.Sprintf("%s is no domain of its own in the list of customer %s; the list of domains has them all", d, id))
+		return nil, problem(http.StatusNotFound, "not-found", "%s is no domain of its own in the list of customer %s; the list of domains has them all", d, id)
 	case err != nil:
 		return nil, s.fail(err)
 	}
@@ -145,5 +143,5 @@ func (s *server) mayLook(ctx context.Context) error {
 		return nil
 	}
 	callOf(ctx).w.Header().Set("Retry-After", seconds(a.Wait))
-	return problem(http.StatusTooManyRequests, "too-soon", fmt.Sprintf("a look asks DNS many questions, so there are %d in a minute; wait %s seconds", s.checks.Most(), seconds(a.Wait)))
+	return problem(http.StatusTooManyRequests, "too-soon", "a look asks DNS many questions, so there are %d in a minute; wait %s seconds", s.checks.Most(), seconds(a.Wait))
 }

@@ -117,3 +117,6 @@ func (a *API) Manual(lang string) (string, error) {
 	}
 	return strings.TrimRight(b.String(), "\n") + "\n", nil
 }
+
+// Foreign is a text of another room in French.
+func (a *API) Foreign(english string) string { return a.s.foreign(english) }

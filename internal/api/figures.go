@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -116,7 +115,7 @@ func (s *server) figures(ctx context.Context, in *figuresIn) (*body[Figures], er
 	}
 	zone, err := time.LoadLocation(in.Zone)
 	if err != nil || in.Zone == "Local" {
-		return nil, invalid(fmt.Sprintf("zone: there is no time zone %q (such as Europe/Paris)", clip(in.Zone, 64)))
+		return nil, invalid("zone: there is no time zone %q (such as Europe/Paris)", clip(in.Zone, 64))
 	}
 	q := journal.FiguresQuery{Customer: in.Customer, Step: journal.Step(in.Step), Zone: zone}
 	q.From, q.To = s.window(in.Since, in.Until)
@@ -181,7 +180,7 @@ func (s *server) figuresOfTest(ctx context.Context, in *testIn) (*body[OfTest], 
 		return nil, err
 	}
 	if !slices.ContainsFunc(f.Catalogue(), func(t filter.Test) bool { return t.Name == in.Test }) {
-		return nil, problem(http.StatusNotFound, "not-found", fmt.Sprintf("there is no test %q; /v1/tuning/scores?all=true lists them", clip(in.Test, 100)))
+		return nil, problem(http.StatusNotFound, "not-found", "there is no test %q; /v1/tuning/scores?all=true lists them", clip(in.Test, 100))
 	}
 	q := journal.FiguresQuery{Step: journal.Step(in.Step)}
 	q.From, q.To = s.window(in.Since, in.Until)

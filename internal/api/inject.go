@@ -159,7 +159,7 @@ func (s *server) sendAll(ctx context.Context, customer string, messages []SendMe
 			all = append(all, p)
 		}
 		if recipients > maxSendTo {
-			return nil, invalid(fmt.Sprintf("%s: the request has more than %d recipients; send it in several", where, maxSendTo))
+			return nil, invalid("%s: the request has more than %d recipients; send it in several", where, maxSendTo)
 		}
 	}
 	out := s.submit(ctx, all)
@@ -263,7 +263,7 @@ func refused(w http.ResponseWriter, all []SendRefusal) error {
 		status = http.StatusServiceUnavailable
 		w.Header().Set("Retry-After", "60")
 	}
-	p := problem(status, first.Kind, first.Text)
+	p := because(status, first.Kind, foreign(first.Text))
 	p.Instance = first.Link
 	for _, r := range all {
 		p.Errors = append(p.Errors, &huma.ErrorDetail{Location: fmt.Sprintf("messages[%d]", r.Message), Message: r.Text, Value: r.Recipients})
@@ -291,7 +291,7 @@ func (s *server) postings(m SendMessage, where, seed string) ([]posting, error) 
 	}
 	if len(m.Raw) > 0 {
 		if m.From != nil || m.Subject != "" || m.Text != "" || m.HTML != "" || len(m.Headers)+len(m.Attachments)+len(m.Cc)+len(m.ReplyTo)+len(m.Substitutions) > 0 || m.Separate || ownValues(m) {
-			return nil, invalid(where + ".raw: is the whole message; leave out the parts, cc and substitutions")
+			return nil, invalid("%s.raw: is the whole message; leave out the parts, cc and substitutions", where)
 		}
 		return s.whole(where, path, slices.Concat(to.to, to.bcc), m.Raw)
 	}
@@ -307,7 +307,7 @@ func (s *server) postings(m SendMessage, where, seed string) ([]posting, error) 
 		return s.written(where, path, slices.Concat(to.to, to.cc, to.bcc), parts, m.Substitutions)
 	}
 	if len(m.Cc)+len(m.Bcc) > 0 {
-		return nil, invalid(where + ": cc and bcc do not go with a message for each recipient; put everybody into to")
+		return nil, invalid("%s: cc and bcc do not go with a message for each recipient; put everybody into to", where)
 	}
 	var out []posting
 	for i, r := range m.To {
@@ -358,7 +358,7 @@ func (s *server) written(where string, path mail.Address, to []mail.Address, par
 // whole makes the posting of a written message.
 func (s *server) whole(where string, path mail.Address, to []mail.Address, raw []byte) ([]posting, error) {
 	if most := s.o.MessageBytes; most > 0 && int64(len(raw)) > most {
-		return nil, problem(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("%s: the message has %d bytes; %d at most", where, len(raw), most))
+		return nil, problem(http.StatusRequestEntityTooLarge, "too-large", "%s: the message has %d bytes; %d at most", where, len(raw), most)
 	}
 	env := mail.Envelope{ReversePath: path}
 	seen := map[mail.Address]bool{}
@@ -375,9 +375,9 @@ func (s *server) whole(where string, path mail.Address, to []mail.Address, raw [
 func fault(where string, err error) error {
 	var f *compose.Fault
 	if errors.As(err, &f) {
-		return invalid(where + "." + f.Error())
+		return invalid("%s.%v", where, foreign(f.Error()))
 	}
-	return invalid(where + ": " + err.Error())
+	return invalid("%s: %v", where, err)
 }
 
 // returnPath is MAIL FROM: what the request names, else the author.
@@ -388,9 +388,9 @@ func returnPath(m SendMessage, where string) (mail.Address, error) {
 	}
 	if text == "" {
 		if len(m.Raw) > 0 {
-			return mail.Address{}, invalid(where + ".return_path: is missing; with raw say where bounces go")
+			return mail.Address{}, invalid("%s.return_path: is missing; with raw say where bounces go", where)
 		}
-		return mail.Address{}, invalid(where + ".from: is missing; give the address that the message is from")
+		return mail.Address{}, invalid("%s.from: is missing; give the address that the message is from", where)
 	}
 	return addressIn(text, where+field)
 }
@@ -398,7 +398,7 @@ func returnPath(m SendMessage, where string) (mail.Address, error) {
 func addressIn(text, where string) (mail.Address, error) {
 	a, err := mail.ParseAddress(strings.TrimSpace(text))
 	if err != nil || a.IsNull() {
-		return mail.Address{}, invalid(fmt.Sprintf("%s: %q is no mail address such as anna@example.org", where, clip(text, 80)))
+		return mail.Address{}, invalid("%s: %q is no mail address such as anna@example.org", where, clip(text, 80))
 	}
 	return a, nil
 }
@@ -434,7 +434,7 @@ func recipientsOf(m SendMessage, where string) (out sendingTo, err error) {
 func partsOf(m SendMessage, to sendingTo, where string) (compose.Message, error) {
 	out := compose.Message{Subject: m.Subject, Text: m.Text, HTML: m.HTML}
 	if m.From == nil {
-		return out, invalid(where + ".from: is missing; give the address that the message is from")
+		return out, invalid("%s.from: is missing; give the address that the message is from", where)
 	}
 	from, err := addressIn(m.From.Address, where+".from.address")
 	if err != nil {

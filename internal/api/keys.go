@@ -46,7 +46,7 @@ func (s *server) addKeys() {
 func (s *server) domainOwner(text string) (string, bool, error) {
 	d, err := mail.ParseDomain(text)
 	if err != nil {
-		return "", false, invalid(fmt.Sprintf("domain: %v", err))
+		return "", false, invalid("domain: %v", err)
 	}
 	c, ok := s.o.Accounts.Owner(d)
 	return c.ID, ok, nil
@@ -117,10 +117,10 @@ func (s *server) addKey(ctx context.Context, in *keyRequestIn) (*body[SigningKey
 	about(ctx, in.Body.Domain, in.Body.Selector)
 	d, err := mail.ParseDomain(in.Body.Domain)
 	if err != nil {
-		return nil, invalid(fmt.Sprintf("domain: %v", err))
+		return nil, invalid("domain: %v", err)
 	}
 	if err := account.CheckDomain(d); err != nil {
-		return nil, invalid(fmt.Sprintf("domain: %v", err))
+		return nil, invalid("domain: %v", err)
 	}
 	selector := in.Body.Selector
 	if selector == "" {
@@ -128,7 +128,7 @@ func (s *server) addKey(ctx context.Context, in *keyRequestIn) (*body[SigningKey
 	}
 	keys, err := makeKeys(in.Body, d, selector)
 	if err != nil {
-		return nil, invalid(err.Error())
+		return nil, because(http.StatusUnprocessableEntity, "invalid", err)
 	}
 	active := !in.Body.Inactive
 	for _, k := range s.o.Accounts.Keys() {
@@ -194,21 +194,25 @@ type keyIn struct {
 }
 
 func (s *server) activateKey(ctx context.Context, in *keyIn) (*body[Done], error) {
-	return s.changeKey(ctx, in, s.o.Accounts.ActivateKey, "mail of %s is signed with selector %s from now on")
+	return s.changeKey(ctx, in, s.o.Accounts.ActivateKey, func(d mail.Domain) *body[Done] {
+		return done("mail of %s is signed with selector %s from now on", d, in.Selector)
+	})
 }
 
 func (s *server) retireKey(ctx context.Context, in *keyIn) (*body[Done], error) {
-	return s.changeKey(ctx, in, s.o.Accounts.RetireKey, "mail of %s is signed with selector %s no more; leave its record in DNS for a week, mail under way needs it")
+	return s.changeKey(ctx, in, s.o.Accounts.RetireKey, func(d mail.Domain) *body[Done] {
+		return done("mail of %s is signed with selector %s no more; leave its record in DNS for a week, mail under way needs it", d, in.Selector)
+	})
 }
 
-func (s *server) changeKey(ctx context.Context, in *keyIn, change func(context.Context, mail.Domain, string) error, text string) (*body[Done], error) {
+func (s *server) changeKey(ctx context.Context, in *keyIn, change func(context.Context, mail.Domain, string) error, what func(mail.Domain) *body[Done]) (*body[Done], error) {
 	d, err := mail.ParseDomain(in.Domain)
 	if err != nil {
-		return nil, invalid(fmt.Sprintf("domain: %v", err))
+		return nil, invalid("domain: %v", err)
 	}
 	if err := change(ctx, d, in.Selector); err != nil {
 		return nil, s.fail(err)
 	}
 	s.o.Logger.Info("signing key changed", "domain", d, "selector", in.Selector, "actor", actor(ctx))
-	return done(text, d, in.Selector), nil
+	return what(d), nil
 }

@@ -184,7 +184,7 @@ func (s *server) pauseLane(ctx context.Context, in *bodyOf[PauseRequest]) (*body
 	}
 	key, err := shaping.ParseKey(in.Body.Lane)
 	if err != nil {
-		return nil, problem(http.StatusUnprocessableEntity, "invalid", "this is no lane: "+err.Error()+"; the list of lanes has their names")
+		return nil, invalid("this is no lane: %v; the list of lanes has their names", err)
 	}
 	about(ctx, in.Body.Lane, in.Body.Reason)
 	made, err := s.o.Delivery.PauseLane(ctx, key, in.Body.Until, in.Body.Reason, actor(ctx))
@@ -220,7 +220,7 @@ func (s *server) retryLane(ctx context.Context, in *bodyOf[LaneRequest]) (*body[
 	about(ctx, in.Body.Lane, "")
 	key, err := shaping.ParseKey(in.Body.Lane)
 	if err != nil {
-		return nil, invalid("this is no lane: " + err.Error() + "; the list of lanes has their names")
+		return nil, invalid("this is no lane: %v; the list of lanes has their names", err)
 	}
 	n, err := s.o.Delivery.BringForward(ctx, key, actor(ctx))
 	if err != nil {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -67,13 +66,13 @@ func (s *server) learn(ctx context.Context, in *bodyOf[LearnRequest]) (*body[Lea
 // Teach does what a LearnRequest asks for. The error is a problem when the request is wrong, else the database's.
 func Teach(ctx context.Context, ledger *learn.Ledger, r LearnRequest) (Learned, error) {
 	if len(r.Messages) > maxLessonMessages {
-		return Learned{}, invalid(fmt.Sprintf("messages: %d in one request (at most %d)", len(r.Messages), maxLessonMessages))
+		return Learned{}, invalid("messages: %d in one request (at most %d)", len(r.Messages), maxLessonMessages)
 	}
 	var messages []*mail.Message
 	for i, raw := range r.Messages {
 		m := complainedOf(mail.Parse(raw, mail.DefaultLimits()))
 		if len(m.Header) == 0 {
-			return Learned{}, invalid(fmt.Sprintf("messages: number %d is no message: it has no header; nothing was learned", i+1))
+			return Learned{}, invalid("messages: number %d is no message: it has no header; nothing was learned", i+1)
 		}
 		messages = append(messages, m)
 	}

@@ -21,11 +21,6 @@ import (
 
 const problemType = "urn:postern:problem:"
 
-// problem makes an error answer: kind is its stable word, detail says what is wrong and what to do.
-func problem(status int, kind, detail string) *huma.ErrorModel {
-	return &huma.ErrorModel{Type: problemType + kind, Title: http.StatusText(status), Status: status, Detail: detail}
-}
-
 // meanings are the problems that errors of the rooms become.
 var meanings = []struct {
 	is     error
@@ -79,23 +74,22 @@ func (s *server) fail(err error) error {
 		return err
 	}
 	for _, a := range meanings {
-		if errors.Is(err, a.is) {
-			if a.advice == "" {
-				a.advice = plain(err)
-			}
-			return problem(a.status, a.kind, a.advice)
+		if !errors.Is(err, a.is) {
+			continue
 		}
+		if a.advice == "" {
+			return because(a.status, a.kind, plain(err))
+		}
+		return newTrouble(a.status, a.kind, sentence{format: a.advice})
 	}
 	s.o.Logger.Error("request failed", "error", err)
-	return problem(http.StatusInternalServerError, "internal", "the gateway could not do it: "+plain(err)+"; its log may say more")
+	return problem(http.StatusInternalServerError, "internal", "the gateway could not do it: %v; its log may say more", plain(err))
 }
 
-// plain drops the package prefix of an error: it is for people.
-func plain(err error) string {
-	return strings.NewReplacer("account: ", "", "spool: ", "", "journal: ", "", "user: ", "", "webhook: ", "", "not accepted: ", "").Replace(err.Error())
+// plain is an error without the package prefixes: it is for people.
+func plain(err error) foreign {
+	return foreign(strings.NewReplacer("account: ", "", "spool: ", "", "journal: ", "", "user: ", "", "webhook: ", "", "not accepted: ", "").Replace(err.Error()))
 }
-
-func invalid(detail string) error { return problem(http.StatusUnprocessableEntity, "invalid", detail) }
 
 func clip(s string, most int) string {
 	if len(s) <= most {

@@ -9,7 +9,6 @@ import (
 
 	"postern/internal/intake"
 	"postern/internal/journal"
-	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/spool"
 	"postern/internal/user"
@@ -92,7 +91,7 @@ type Act struct {
 func queueID(text string) (mail.QueueID, error) {
 	id, err := mail.ParseQueueID(text)
 	if err != nil {
-		return "", problem(http.StatusUnprocessableEntity, "no-queue-id", fmt.Sprintf("%q is not a queue ID: it has 26 letters and digits, as the 250 answer and queue list show it", clip(text, 40)))
+		return "", problem(http.StatusUnprocessableEntity, "no-queue-id", "%q is not a queue ID: it has 26 letters and digits, as the 250 answer and queue list show it", clip(text, 40))
 	}
 	return id, nil
 }
@@ -133,7 +132,7 @@ func (s *server) list(ctx context.Context, p Page, state spool.State) (*body[Mes
 	if p.Domain != "" {
 		d, err := mail.ParseDomain(p.Domain)
 		if err != nil {
-			return nil, invalid(fmt.Sprintf("domain: %v", err))
+			return nil, invalid("domain: %v", err)
 		}
 		f.Domain = d
 	}
@@ -224,7 +223,7 @@ func (s *server) holdMessage(ctx context.Context, in *holdIn) (*body[Done], erro
 	}
 	if w.Held && w.HoldReason != "operator" {
 		// Its own reason would be lost, and with it what people are told about it.
-		return nil, problem(http.StatusConflict, "held", "the message is held already: "+s.tell(locale.English).hold(w))
+		return nil, problem(http.StatusConflict, "held", "the message is held already: %s", spoken(func(lang string) string { return s.tell(lang).hold(w) }))
 	}
 	f := s.factAbout(ctx, journal.Held, w)
 	f.Text, f.NextAt, f.Detail = in.Body.Reason, in.Body.Until, w.Verdict
@@ -237,7 +236,7 @@ func (s *server) holdMessage(ctx context.Context, in *holdIn) (*body[Done], erro
 	if w, err = s.o.Spool.Get(ctx, id); err != nil {
 		return nil, s.fail(err)
 	}
-	return done("%s is held until %s", id, s.tell(locale.English).when(w.HoldUntil)), nil
+	return done("%s is held until %s", id, s.spokenTime(w.HoldUntil)), nil
 }
 
 func (s *server) releaseMessage(ctx context.Context, in *Act) (*body[Done], error) {
@@ -345,7 +344,7 @@ func (s *server) allowSender(ctx context.Context, in *Act) (*body[Done], error) 
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	return done("%s is on the own allow list of customer %s until %s; test %s again to let it go", v.Allowed, v.Customer.ID, s.tell(locale.English).when(v.Allowed.Until), id), nil
+	return done("%s is on the own allow list of customer %s until %s; test %s again to let it go", v.Allowed, v.Customer.ID, s.spokenTime(v.Allowed.Until), id), nil
 }
 
 func (s *server) withdrawSender(ctx context.Context, in *Act) (*body[Done], error) {
@@ -435,4 +434,9 @@ func (s *server) search(ctx context.Context, in *searchIn) (*body[Facts], error)
 		return nil, s.fail(err)
 	}
 	return &body[Facts]{Facts{factsOf(found.Facts), found.Next, found.Looked}}, nil
+}
+
+// spokenTime is a moment to come, in words.
+func (s *server) spokenTime(at time.Time) spoken {
+	return func(lang string) string { return s.tell(lang).when(at) }
 }

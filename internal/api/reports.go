@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -274,7 +273,7 @@ func (s *server) reportFail(err error) error {
 	case errors.Is(err, aggregate.ErrNotFound):
 		return problem(http.StatusNotFound, "not-found", "no report about it came")
 	case errors.Is(err, aggregate.ErrNotTaken):
-		return problem(http.StatusUnprocessableEntity, "invalid", "the report is about a domain that is not yours: "+strings.TrimPrefix(err.Error(), aggregate.ErrNotTaken.Error()+": "))
+		return problem(http.StatusUnprocessableEntity, "invalid", "the report is about a domain that is not yours: %s", strings.TrimPrefix(err.Error(), aggregate.ErrNotTaken.Error()+": "))
 	}
 	return s.fail(err)
 }
@@ -348,7 +347,7 @@ func (s *server) reportsOn(domain string) (*aggregate.Ledger, mail.Domain, error
 	}
 	d, err := mail.ParseDomain(domain)
 	if err != nil {
-		return nil, "", invalid("domain: " + plain(err))
+		return nil, "", invalid("domain: %v", plain(err))
 	}
 	return l, d, nil
 }
@@ -434,7 +433,7 @@ func (s *server) listReports(ctx context.Context, in *reportsIn) (*body[ReportLi
 	var d mail.Domain
 	if in.Domain != "" {
 		if d, err = mail.ParseDomain(in.Domain); err != nil {
-			return nil, invalid("domain: " + plain(err))
+			return nil, invalid("domain: %v", plain(err))
 		}
 	}
 	if !s.reportIsOf(in.Customer, string(d)) {
@@ -473,7 +472,7 @@ func (s *server) importReport(ctx context.Context, in *customerBody[ReportImport
 		return nil, s.reportFail(err)
 	}
 	if got.Fault == report.ErrNoReport.Error() || got.Fault != "" && got.Stored+got.Duplicates+len(got.Others) == 0 {
-		return nil, invalid("data: " + got.Fault)
+		return nil, invalid("data: %v", foreign(got.Fault))
 	}
 	about(ctx, strings.Join(got.Domains, " "), fmt.Sprintf("%d new, %d known", got.Stored, got.Duplicates))
 	return &body[ReportImported]{reportImported(got)}, nil
@@ -498,7 +497,14 @@ func (s *server) markReportSource(ctx context.Context, in *reportMarkIn) (*body[
 	if err := l.Mark(ctx, d, in.Body.Source, in.Body.Mark, actor(ctx)); err != nil {
 		return nil, s.reportFail(err)
 	}
-	return done("%s: %s", clip(in.Body.Source, 60), cmp.Or(in.Body.Mark, "no mark")), nil
+	mark := say("no mark")
+	switch in.Body.Mark {
+	case "own":
+		mark = say("own")
+	case "foreign":
+		mark = say("foreign")
+	}
+	return done("%s: %s", clip(in.Body.Source, 60), mark), nil
 }
 
 type unreadIn struct{ Paging }

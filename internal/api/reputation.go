@@ -142,7 +142,7 @@ func (s *server) watchFailed(err error) error {
 	case errors.Is(err, reputation.ErrNotFound):
 		return problem(http.StatusNotFound, "not-found", "there is no such thing; the list tells what there is")
 	case errors.Is(err, reputation.ErrInvalid):
-		return invalid(plain(err))
+		return because(http.StatusUnprocessableEntity, "invalid", plain(err))
 	}
 	return s.fail(err)
 }

@@ -1,9 +1,7 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"postern/internal/user"
 	"postern/internal/visitor"
@@ -64,7 +60,7 @@ func (s *server) web(w http.ResponseWriter, r *http.Request) {
 	}
 	if !strings.HasPrefix(r.URL.Path, "/v1/") {
 		if wait := s.strangers.Take(visitor.Network(visitor.Address(r)), s.o.Now()).Wait; wait > 0 {
-			s.busy(w, wait)
+			s.busy(w, r, wait)
 			return
 		}
 		s.documents(w, r)
@@ -83,7 +79,7 @@ func (s *server) authenticate(w http.ResponseWriter, r *http.Request) (user.Prin
 			w.Header().Set("Retry-After", seconds(wait))
 			return user.Principal{}, problem(http.StatusTooManyRequests, "too-many-requests", "too many requests without a token from your network; wait, and send one")
 		}
-		return user.Principal{}, problem(http.StatusUnauthorized, "no-token", err.Error())
+		return user.Principal{}, because(http.StatusUnauthorized, "no-token", err)
 	}
 	who, err := s.o.Users.Bearer(r.Context(), secret, ip)
 	switch {
@@ -108,18 +104,18 @@ func bearer(fields []string) (string, error) {
 	const help = "send the field Authorization: Bearer pst_…, with a token of the page Tokens; cookies count for nothing here"
 	switch len(fields) {
 	case 0:
-		return "", errors.New(help)
+		return "", say(help)
 	case 1:
 	default:
-		return "", errors.New("there are several Authorization fields; send one")
+		return "", say("there are several Authorization fields; send one")
 	}
 	scheme, secret, ok := strings.Cut(fields[0], " ")
 	secret = strings.TrimLeft(secret, " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return "", errors.New(help)
+		return "", say(help)
 	}
 	if len(secret) > mostToken || !strings.HasPrefix(secret, "pst_") || strings.ContainsFunc(secret, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return "", errors.New("what follows Bearer is no token: one begins with pst_ and has letters, digits, - and _ only")
+		return "", say("what follows Bearer is no token: one begins with pst_ and has letters, digits, - and _ only")
 	}
 	return secret, nil
 }
@@ -146,27 +142,27 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, identify func(htt
 	}
 	who, err := identify(w, r)
 	if err != nil {
-		s.refuse(w, err)
+		s.refuse(w, r, err)
 		return
 	}
 	c := &call{who: who, op: op, w: w, r: r}
 	r = r.WithContext(context.WithValue(ctx, callKey{}, c))
 	c.r = r
 	c.entry = user.Entry{Actor: who.Actor(), Name: who.Name, Customer: who.Customer, Act: op.act, IP: visitor.Address(r)}
-	if !s.mayAsk(w, who) {
+	if !s.mayAsk(w, r, who) {
 		return
 	}
 	out := &watched{ResponseWriter: w}
 	defer func() { s.note(ctx, c, out.status) }()
 	if err := s.entitled(c); err != nil {
 		c.failed(err)
-		s.refuse(out, err)
+		s.refuse(out, r, err)
 		return
 	}
 	most := op.body
 	if r.ContentLength > most {
 		out.Header().Set("Connection", "close")
-		s.refuse(out, tooLarge(most))
+		s.refuse(out, r, tooLarge(most))
 		return
 	}
 	r.Body = http.MaxBytesReader(out, r.Body, most+1)
@@ -175,7 +171,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, identify func(htt
 		case s.large <- struct{}{}:
 			defer func() { <-s.large }()
 		case <-ctx.Done():
-			s.refuse(out, problem(http.StatusServiceUnavailable, "later", "too many large requests are under way; "+repeatIt))
+			s.refuse(out, r, problem(http.StatusServiceUnavailable, "later", "too many large requests are under way; "+repeatIt))
 			return
 		}
 	}
@@ -183,7 +179,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, identify func(htt
 }
 
 func tooLarge(most int64) error {
-	return problem(http.StatusRequestEntityTooLarge, "too-large", fmt.Sprintf("the request is too large: its body may have %d bytes", most))
+	return problem(http.StatusRequestEntityTooLarge, "too-large", "the request is too large: its body may have %d bytes", most)
 }
 
 // entitled checks that the principal may use an operation at all.
@@ -191,15 +187,15 @@ func (s *server) entitled(c *call) error {
 	a, who := c.op.access, c.who
 	switch {
 	case a.gateway && !who.Gateway():
-		return problem(http.StatusForbidden, "gateway-only", "this concerns the whole gateway: it needs a token of an operator, with the right "+string(a.right))
+		return problem(http.StatusForbidden, "gateway-only", "this concerns the whole gateway: it needs a token of an operator, with the right %s", a.right)
 	case !slices.Contains(who.Rights, a.right):
-		return problem(http.StatusForbidden, "no-right", "the token lacks the right "+string(a.right)+"; make one that has it, if your role does")
+		return problem(http.StatusForbidden, "no-right", "the token lacks the right %s; make one that has it, if your role does", a.right)
 	}
 	return nil
 }
 
 // mayAsk counts a request of a principal and says in the answer how many are left. The operator's socket has no limit.
-func (s *server) mayAsk(w http.ResponseWriter, who user.Principal) bool {
+func (s *server) mayAsk(w http.ResponseWriter, r *http.Request, who user.Principal) bool {
 	if !who.Token {
 		return true
 	}
@@ -209,15 +205,15 @@ func (s *server) mayAsk(w http.ResponseWriter, who user.Principal) bool {
 	h.Set("RateLimit-Policy", fmt.Sprintf(`"token";q=%d;w=%d`, s.asked.Most(), int(s.asked.Window().Seconds())))
 	h.Set("RateLimit", fmt.Sprintf(`"token";r=%d;t=%s`, got.Left, seconds(got.Reset)))
 	if got.Wait > 0 {
-		s.busy(w, got.Wait)
+		s.busy(w, r, got.Wait)
 		return false
 	}
 	return true
 }
 
-func (s *server) busy(w http.ResponseWriter, wait time.Duration) {
+func (s *server) busy(w http.ResponseWriter, r *http.Request, wait time.Duration) {
 	w.Header().Set("Retry-After", seconds(wait))
-	s.refuse(w, problem(http.StatusTooManyRequests, "too-many-requests", "too many requests; wait "+seconds(wait)+" seconds (Retry-After), then go on"))
+	s.refuse(w, r, problem(http.StatusTooManyRequests, "too-many-requests", "too many requests; wait %s seconds (Retry-After), then go on", seconds(wait)))
 }
 
 // seconds writes a duration in whole seconds, rounded up.
@@ -273,27 +269,14 @@ func (c *call) named() string {
 	return strings.Join(out, " ")
 }
 
-// refuse answers with a problem.
-func (s *server) refuse(w http.ResponseWriter, err error) {
-	var p *huma.ErrorModel
-	if !errors.As(err, &p) {
-		p = problem(http.StatusInternalServerError, "internal", "the gateway could not do it; its log may say more")
-	}
-	var b bytes.Buffer
-	_ = json.NewEncoder(&b).Encode(p) // strings and a number
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(p.Status)
-	_, _ = w.Write(b.Bytes())
-}
-
 // nothingHere answers what no endpoint does.
 func (s *server) nothingHere(w http.ResponseWriter, r *http.Request) {
 	if allowed := s.methods(r); allowed != "" && path.Clean(r.URL.EscapedPath()) == r.URL.EscapedPath() {
 		w.Header().Set("Allow", allowed)
-		s.refuse(w, problem(http.StatusMethodNotAllowed, "no-such-method", clip(r.URL.Path, 100)+" takes "+allowed+" only"))
+		s.refuse(w, r, problem(http.StatusMethodNotAllowed, "no-such-method", "%s takes %s only", clip(r.URL.Path, 100), allowed))
 		return
 	}
-	s.refuse(w, problem(http.StatusNotFound, "no-such-endpoint", "nothing answers "+clip(r.Method, 20)+" "+clip(r.URL.Path, 100)+"; /openapi.json lists the endpoints"))
+	s.refuse(w, r, problem(http.StatusNotFound, "no-such-endpoint", "nothing answers %s %s; /openapi.json lists the endpoints", clip(r.Method, 20), clip(r.URL.Path, 100)))
 }
 
 // methods are those that a path takes; "" for a path that is none of ours.

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -135,7 +134,7 @@ func (s *server) checkDomain(ctx context.Context, in *domainIn) (*body[DomainSet
 	}
 	d, err := mail.ParseDomain(in.Domain)
 	if err != nil || !found {
-		return nil, problem(http.StatusNotFound, "not-found", fmt.Sprintf("%q is no customer's domain; the list of domains has them all", clip(in.Domain, 100)))
+		return nil, problem(http.StatusNotFound, "not-found", "%q is no customer's domain; the list of domains has them all", clip(in.Domain, 100))
 	}
 	if err := s.mayLook(ctx); err != nil {
 		return nil, err

@@ -316,7 +316,7 @@ func (s *server) showSNDS(ctx context.Context, in *sndsOneIn) (*body[SNDSRows], 
 	}
 	ip, err := netip.ParseAddr(in.IP)
 	if err != nil || ip.Zone() != "" {
-		return nil, invalid(fmt.Sprintf("%q is no IP address", clip(in.IP, 45)))
+		return nil, invalid("%q is no IP address", clip(in.IP, 45))
 	}
 	from, to := in.span(s.o.Now())
 	rows, err := p.Trend(ctx, ip, from, to)
@@ -371,7 +371,7 @@ func sndsFail(s *server, err error) error {
 	case errors.Is(err, report.ErrSNDSPage):
 		return invalid("the file is a web page, not figures: the sign-in or the key had expired when it was saved; fetch it again")
 	case errors.Is(err, report.ErrSNDSLarge):
-		return invalid(err.Error())
+		return because(http.StatusUnprocessableEntity, "invalid", err)
 	case errors.Is(err, report.ErrNoSNDS):
 		return invalid("the file holds no SNDS figures; expected the CSV or JSON of SNDS's data or IP status")
 	}

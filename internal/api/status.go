@@ -107,7 +107,7 @@ func (s *server) reload(ctx context.Context, _ *none) (*body[Done], error) {
 		return nil, problem(http.StatusConflict, "no-reload", "this gateway was started without a configuration file; start it with -c FILE")
 	}
 	if err := s.o.Reload(); err != nil {
-		return nil, problem(http.StatusUnprocessableEntity, "refused", "the configuration was refused, the running one stays: "+err.Error())
+		return nil, problem(http.StatusUnprocessableEntity, "refused", "the configuration was refused, the running one stays: %v", err)
 	}
 	s.o.Logger.Info("configuration reloaded on request", "actor", actor(ctx))
 	return done("the configuration was read again; the log names what changed and what needs a restart"), nil

@@ -168,16 +168,16 @@ func visible(who user.Principal, all []suppression.Entry) []suppression.Entry {
 
 // listFail turns an error of the ledger into a problem.
 func (s *server) listFail(err error) error {
-	text := strings.TrimPrefix(strings.ReplaceAll(err.Error(), "suppression: ", ""), "not accepted: ")
+	text := foreign(strings.TrimPrefix(strings.ReplaceAll(err.Error(), "suppression: ", ""), "not accepted: "))
 	switch {
 	case errors.Is(err, suppression.ErrInvalid):
-		return invalid(text)
+		return because(http.StatusUnprocessableEntity, "invalid", text)
 	case errors.Is(err, suppression.ErrNotFound):
-		return problem(http.StatusNotFound, "not-found", text)
+		return because(http.StatusNotFound, "not-found", text)
 	case errors.Is(err, suppression.ErrLifted):
 		return problem(http.StatusConflict, "lifted", "an entry was taken off after this evidence was heard; put it back in your own name")
 	case errors.Is(err, suppression.ErrTooMany):
-		return problem(http.StatusConflict, "full", fmt.Sprintf("the list holds %d addresses, which is all it takes; lift some first", suppression.MaxEntries))
+		return problem(http.StatusConflict, "full", "the list holds %d addresses, which is all it takes; lift some first", suppression.MaxEntries)
 	}
 	return s.fail(err)
 }
@@ -202,7 +202,7 @@ func (q SuppressionQuery) read() (suppression.Query, error) {
 	if q.Domain != "" {
 		d, err := mail.ParseDomain(strings.TrimPrefix(q.Domain, "@"))
 		if err != nil {
-			return out, invalid(fmt.Sprintf("domain: %q is none", clip(q.Domain, 80)))
+			return out, invalid("domain: %q is none", clip(q.Domain, 80))
 		}
 		out.Domain = d
 	}
@@ -287,7 +287,7 @@ func (s *server) suppress(ctx context.Context, in *customerBody[SuppressRequest,
 		return nil, err
 	}
 	if !r.Until.IsZero() && !r.Until.After(s.o.Now()) {
-		return nil, invalid("until: " + r.Until.Format(time.RFC3339) + " is past")
+		return nil, invalid("until: %s is past", r.Until.Format(time.RFC3339))
 	}
 	reason := suppression.Reason(r.Reason)
 	if reason == "" {
@@ -351,7 +351,7 @@ func (s *server) operatorsEntries(ctx context.Context, l *suppression.Ledger, cu
 // wrote puts what was done into the journal.
 func (s *server) wrote(ctx context.Context, facts ...journal.Fact) error {
 	if err := s.o.Journal.Append(ctx, facts...); err != nil {
-		return s.fail(fmt.Errorf("it is done, but was not written into the journal: %w", err))
+		return s.fail(fmt.Errorf("it is done, but the journal did not take it: %w", err))
 	}
 	return nil
 }
@@ -382,11 +382,11 @@ func (s *server) liftSuppressed(ctx context.Context, in *customerBody[LiftReques
 		}
 	}
 	if len(mine) == 0 {
-		text := fmt.Sprintf("%s: %s is not on the list", forWhom(r.Customer), suppression.FormatAddress(a))
 		if len(others) > 0 {
-			text += "; there is " + where(others) + ": name that with customer or address, or use all"
+			return nil, problem(http.StatusNotFound, "not-found", "%s: %s is not on the list; there is %s: name that with customer or address, or use all",
+				forWhom(r.Customer), suppression.FormatAddress(a), where(others))
 		}
-		return nil, problem(http.StatusNotFound, "not-found", text)
+		return nil, problem(http.StatusNotFound, "not-found", "%s: %s is not on the list", forWhom(r.Customer), suppression.FormatAddress(a))
 	}
 	kept, err := s.operatorsEntries(ctx, l, r.Customer, a)
 	if err != nil {
@@ -406,29 +406,29 @@ func (s *server) liftSuppressed(ctx context.Context, in *customerBody[LiftReques
 	if err := s.wrote(ctx, facts...); err != nil {
 		return nil, err
 	}
-	text := "%s is written to again"
+	what := say("%s is written to again", suppression.FormatAddress(a))
 	if !r.All {
-		text = forWhom(r.Customer) + ": " + text
+		what = say("%s: %s is written to again", forWhom(r.Customer), suppression.FormatAddress(a))
 	}
+	out := done("%s", what)
 	if len(others) > 0 {
-		text += "; but there is " + strings.ReplaceAll(where(others), "%", "%%")
+		out = done("%s; but there is %s", what, where(others))
 	}
-	out := done(text, suppression.FormatAddress(a))
 	out.Body.Count = len(mine)
 	return out, nil
 }
 
 // where names entries that are not meant.
-func where(entries []suppression.Entry) string {
-	var ids []string
+func where(entries []suppression.Entry) sentence {
+	var all []sentence
 	for _, e := range entries {
-		who := "everybody"
+		who := say("%s for everybody", suppression.FormatAddress(e.Address))
 		if e.Customer != "" {
-			who = e.Customer
+			who = say("%s for %s", suppression.FormatAddress(e.Address), e.Customer)
 		}
-		ids = append(ids, suppression.FormatAddress(e.Address)+" for "+who)
+		all = append(all, who)
 	}
-	return few(ids)
+	return few(all)
 }
 
 func (s *server) importSuppressed(ctx context.Context, in *customerBody[ImportRequest, *ImportRequest]) (*body[Done], error) {

@@ -172,7 +172,7 @@ func (s *server) tuned(ctx context.Context, customer string, texts ...string) er
 		facts[i] = journal.Fact{Kind: journal.Tuned, At: s.o.Now(), Customer: customer, Actor: actor(ctx), Text: text}
 	}
 	if err := s.o.Journal.Append(ctx, facts...); err != nil {
-		return s.fail(fmt.Errorf("the change is in force, but was not written into the journal: %w", err))
+		return s.fail(fmt.Errorf("the change is in force, but the journal did not take it: %w", err))
 	}
 	s.o.Logger.Info("changed", "customer", customer, "what", clip(strings.Join(texts, "; "), 500), "actor", actor(ctx))
 	return nil
@@ -232,11 +232,12 @@ func (s *server) setScores(ctx context.Context, in *customerBody[ScoresRequest, 
 		return nil, err
 	}
 	about(ctx, strings.Join(slices.Sorted(maps.Keys(r.Points)), " "), "")
-	var faults, texts, what []string
+	var faults, what []sentence
+	var texts []string
 	tuned := s.o.Accounts.Tuned(r.Customer)
 	for _, test := range slices.Sorted(maps.Keys(r.Points)) {
 		if err := f.CheckPoints(test, r.Points[test]); err != nil {
-			faults = append(faults, err.Error())
+			faults = append(faults, sentence{"%v", []any{err}})
 			continue
 		}
 		before := "as everybody"
@@ -248,10 +249,10 @@ func (s *server) setScores(ctx context.Context, in *customerBody[ScoresRequest, 
 			}
 		}
 		texts = append(texts, fmt.Sprintf("points of %s: %s (before: %s)", test, number(r.Points[test]), before))
-		what = append(what, fmt.Sprintf("%s %s", test, number(r.Points[test])))
+		what = append(what, sentence{"%s %s", []any{test, number(r.Points[test])}})
 	}
 	if len(faults) > 0 {
-		return nil, invalid(strings.Join(faults, "\n"))
+		return nil, because(http.StatusUnprocessableEntity, "invalid", joined{faults, "\n"})
 	}
 	if err := s.o.Accounts.SetPoints(ctx, r.Customer, r.Points, actor(ctx)); err != nil {
 		return nil, s.fail(err)
@@ -259,7 +260,7 @@ func (s *server) setScores(ctx context.Context, in *customerBody[ScoresRequest, 
 	if err := s.tuned(ctx, r.Customer, texts...); err != nil {
 		return nil, err
 	}
-	out := done("%s: %s; it counts from the next message on", forWhom(r.Customer), strings.Join(what, ", "))
+	out := done("%s: %s; it counts from the next message on", forWhom(r.Customer), joined{what, ", "})
 	out.Body.Count = len(r.Points)
 	return out, nil
 }
@@ -286,11 +287,11 @@ func (s *server) unsetScores(ctx context.Context, in *customerBody[UnsetRequest,
 	return out, nil
 }
 
-func forWhom(customer string) string {
+func forWhom(customer string) sentence {
 	if customer == "" {
-		return "for everybody"
+		return say("for everybody")
 	}
-	return "for customer " + customer
+	return say("for customer %s", customer)
 }
 
 // number writes points without needless digits.
@@ -305,7 +306,7 @@ func (s *server) entryOf(e account.Entry) ListEntry {
 func (e ListEntry) read(customer string) (account.Entry, error) {
 	out, err := account.ParseEntry(e.Entry)
 	if err != nil {
-		return out, invalid(plain(err))
+		return out, because(http.StatusUnprocessableEntity, "invalid", plain(err))
 	}
 	if !out.Until.IsZero() || out.Note != "" {
 		return out, invalid("entry: write end and note into until and note")
@@ -371,7 +372,7 @@ func (s *server) addEntry(ctx context.Context, in *listEntryIn) (*body[ListEntry
 		return nil, err
 	}
 	out := s.entryOf(e)
-	out.Warning = s.forgeable(e)
+	out.Warning = s.forgeable(reader(ctx), e)
 	return &body[ListEntry]{out}, nil
 }
 
@@ -410,28 +411,28 @@ func (s *server) ownEntry(ctx context.Context, e *ListEntry) error {
 }
 
 // forgeable warns of an entry that lets pass what anybody can write: From, at customers who may write in any name.
-func (s *server) forgeable(e account.Entry) string {
+func (s *server) forgeable(lang string, e account.Entry) string {
 	if e.Kind != account.Allow || e.What != account.WhatFrom && e.What != account.WhatFromDomain {
 		return ""
 	}
-	var any []string
+	var all []sentence
 	for _, c := range s.o.Accounts.Customers() {
 		if c.AnyFrom && (e.Scope == "" || e.Scope == c.ID) {
-			any = append(any, c.ID)
+			all = append(all, sentence{"%s", []any{c.ID}})
 		}
 	}
-	if len(any) == 0 {
+	if len(all) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("whoever sends through %s may write this into From and is let through; a client or credential cannot be written", few(any))
+	return s.render(lang, say("whoever sends through %s may write this into From and is let through; a client or credential cannot be written", few(all)))
 }
 
 // few names the first of some customers and counts the rest.
-func few(ids []string) string {
-	if len(ids) <= 3 {
-		return strings.Join(ids, ", ")
+func few(all []sentence) sentence {
+	if len(all) <= 3 {
+		return sentence{"%s", []any{joined{all, ", "}}}
 	}
-	return fmt.Sprintf("%s and %d others", ids[0], len(ids)-1)
+	return say("%s and %d others", all[0], len(all)-1)
 }
 
 func (s *server) removeEntry(ctx context.Context, in *listEntryIn) (*body[Done], error) {

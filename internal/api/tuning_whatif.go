@@ -38,7 +38,7 @@ func (s *server) whatIf(ctx context.Context, in *customerBody[WhatIfRequest, *Wh
 	}
 	trial, err := f.WhatIf(change)
 	if err != nil {
-		return nil, invalid(plain(err))
+		return nil, because(http.StatusUnprocessableEntity, "invalid", plain(err))
 	}
 	if r.Limit == 0 {
 		r.Limit = whatIfPage

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -252,7 +251,7 @@ func mayMake(ctx context.Context, roles ...user.Role) error {
 	for _, role := range roles {
 		for _, r := range role.Rights() {
 			if !slices.Contains(who.Rights, r) {
-				return problem(http.StatusForbidden, "no-right", fmt.Sprintf("role %s has the right %s, which your token lacks; it changes no users who may do more than itself", role, r))
+				return problem(http.StatusForbidden, "no-right", "role %s has the right %s, which your token lacks; it changes no users who may do more than itself", role, r)
 			}
 		}
 	}
@@ -271,7 +270,7 @@ func (s *server) addUser(ctx context.Context, in *customerBody[UserRequest, *Use
 	}
 	a, err := mail.ParseAddress(r.Address)
 	if err != nil {
-		return nil, invalid(fmt.Sprintf("address: %v", err))
+		return nil, invalid("address: %v", err)
 	}
 	u, secret, err := l.Add(ctx, user.User{Address: a, Name: r.Name, Role: r.Role, Customer: r.Customer, Language: r.Language, Zone: r.Zone})
 	if err != nil {
@@ -332,7 +331,7 @@ func (s *server) updateUser(ctx context.Context, in *updateUserIn) (*body[User],
 	}
 	about(ctx, u.Address.String(), string(u.Role)+" > "+string(r.Role))
 	if u.Address, err = mail.ParseAddress(r.Address); err != nil {
-		return nil, invalid(fmt.Sprintf("address: %v", err))
+		return nil, invalid("address: %v", err)
 	}
 	u.Name, u.Role, u.Language, u.Zone = r.Name, r.Role, r.Language, r.Zone
 	if u, err = l.Update(ctx, u); err != nil {
@@ -353,14 +352,16 @@ func (s *server) removeUser(ctx context.Context, in *UserRef) (*body[Done], erro
 }
 
 func (s *server) disableUser(ctx context.Context, in *UserRef) (*body[Done], error) {
-	return s.setDisabled(ctx, in.ID, true, "%s cannot sign in any more, and is signed out everywhere")
+	return s.setDisabled(ctx, in.ID, true, func(u user.User) *body[Done] {
+		return done("%s cannot sign in any more, and is signed out everywhere", u.Address)
+	})
 }
 
 func (s *server) enableUser(ctx context.Context, in *UserRef) (*body[Done], error) {
-	return s.setDisabled(ctx, in.ID, false, "%s may sign in again")
+	return s.setDisabled(ctx, in.ID, false, func(u user.User) *body[Done] { return done("%s may sign in again", u.Address) })
 }
 
-func (s *server) setDisabled(ctx context.Context, id string, disabled bool, text string) (*body[Done], error) {
+func (s *server) setDisabled(ctx context.Context, id string, disabled bool, what func(user.User) *body[Done]) (*body[Done], error) {
 	l, u, err := s.changing(ctx, id)
 	if err != nil {
 		return nil, err
@@ -368,7 +369,7 @@ func (s *server) setDisabled(ctx context.Context, id string, disabled bool, text
 	if err := l.SetDisabled(ctx, u.ID, disabled); err != nil {
 		return nil, s.fail(err)
 	}
-	return done(text, u.Address), nil
+	return what(u), nil
 }
 
 func (s *server) sendLink(ctx context.Context, in *UserRef) (*body[Invited], error) {

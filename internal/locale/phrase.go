@@ -9,7 +9,7 @@ import (
 )
 
 // verb is a place of a sentence that takes a value, as package fmt writes it: %s, %q, %d, %v, %t, %[2]s, %.1f. %w is none: no sentence for people wraps.
-var verb = regexp.MustCompile(`%(?:\[(\d+)\])?[+#]?(?:\.\d+)?([sqdvtfgU])`)
+var verb = regexp.MustCompile(`%(?:\[(\d+)\])?[+#]?(?:\.\d+)?([sqdvtfgTU])`)
 
 // phrase is a sentence with places for values, in both languages.
 type phrase struct {
