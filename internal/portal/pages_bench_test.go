@@ -167,7 +167,7 @@ func newPast(b *testing.B) *past {
 	p.gmailPast(b)
 	p.reportedPast(b)
 	if c.Storage.URL != "" { // the server of tests does not look at its tables by itself
-		must(b, storetest.Open(b, store.Options{URL: c.Storage.URL}).Write(ctx, func(tx *store.Tx) error { _, err := tx.Exec("ANALYZE"); return err }))
+		must(b, storetest.Open(b, store.Options{URL: c.Storage.URL, Migrations: store.MainSchema()}).Write(ctx, func(tx *store.Tx) error { _, err := tx.Exec("ANALYZE"); return err }))
 	}
 	ready := filepath.Join(dir, "ready")
 	if names, err := os.ReadFile(ready); err == nil {
