@@ -8,6 +8,9 @@
 // demands a domain keeps. What is missing is unknown: a day without a row is no day without complaints, and nothing here turns it into zero. SNDS
 // says nothing of an address with fewer than about 100 messages a day; Gmail nothing of a domain with few users.
 //
+// The map of all addresses ([Postmaster.Heat]) is added up at each visit, from a sheet for each day that is written together with its rows (sheet.go): it is as
+// new as they are.
+//
 // # Ways in
 //
 // Import takes a file's bytes from people and programs. Run reads a folder that is watched, fetches links, and asks the interfaces of 2026: Microsoft's with a
