@@ -223,6 +223,7 @@ func TestHostileRspamd(t *testing.T) {
 		{"204", say(204, ""), opinion.ErrProtocol},
 		{"201", say(201, fine), opinion.ErrProtocol},
 		{"redirect", func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
 			http.Redirect(w, r, elsewhere.URL+"/checkv2", http.StatusTemporaryRedirect)
 		}, opinion.ErrProtocol},
 	} {
