@@ -2,7 +2,6 @@ package portal
 
 import (
 	"cmp"
-	"encoding/csv"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -36,7 +35,7 @@ func (s *site) sndsRoutes() []route {
 const (
 	maxSNDSUpload = 8 << 20 // bytes of a file
 	sndsPage      = 50      // addresses of one page
-	sndsExported  = 50_000  // rows of a file
+	sndsExported  = 200_000 // rows of a day in a file
 	sndsFaults    = 50      // rows that are told one by one
 )
 
@@ -365,61 +364,4 @@ func (p page) sndsLine(w sndsWords, h postmaster.Heat, l postmaster.Line) sndsLi
 		x.Cells = append(x.Cells, w.cell(w.day(h.Days[i])+": ", c))
 	}
 	return x
-}
-
-// sndsExport writes the rows of the days that are shown, as CSV.
-func (s *site) sndsExport(v *visit) {
-	if s.o.Postmaster == nil {
-		v.missing()
-		return
-	}
-	days, _ := v.sndsSpan()
-	now := s.o.Now()
-	rows, err := s.o.Postmaster.Rows(v.r.Context(), now.AddDate(0, 0, 1-days), now, sndsExported)
-	if err != nil {
-		v.broken("figures of SNDS not read", err)
-		return
-	}
-	v.status = http.StatusOK
-	v.w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	v.w.Header().Set("Content-Disposition", `attachment; filename="snds.csv"`)
-	out := csv.NewWriter(v.w)
-	_ = out.Write([]string{"ip", "activity start", "activity end", "rcpt commands", "data commands", "message recipients", "filter result", "complaint rate", "trap start", "trap end", "trap hits",
-		"helo", "sender", "comments", "source"})
-	stamp := func(t time.Time) string {
-		if t.IsZero() {
-			return ""
-		}
-		return t.UTC().Format("2006-01-02 15:04")
-	}
-	number := func(n report.SNDSNumber) string {
-		if !n.Known {
-			return ""
-		}
-		return strconv.FormatInt(n.Value, 10)
-	}
-	for _, r := range rows {
-		rate := ""
-		if r.Complaint.Known {
-			rate = strconv.FormatFloat(r.Complaint.Percent, 'f', -1, 64) + "%"
-			if r.Complaint.Below {
-				rate = "<\u00a0" + rate
-			}
-		}
-		row := []string{r.IP.String(), stamp(r.Start), stamp(r.End), number(r.RCPT), number(r.DATA), number(r.Recipients), strings.ToUpper(string(r.Filter)), rate, stamp(r.TrapStart), stamp(r.TrapEnd),
-			number(r.TrapHits), r.HELO, r.Sender, r.Comments, r.Source}
-		for i := range row {
-			row[i] = unformula(row[i])
-		}
-		_ = out.Write(row)
-	}
-	out.Flush()
-}
-
-// unformula keeps a spreadsheet from computing a cell (OWASP, CSV injection, read 2026-11).
-func unformula(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r\n", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }

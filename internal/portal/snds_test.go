@@ -98,6 +98,12 @@ func TestSNDSPages(t *testing.T) {
 	if a := c.ask(t, "GET", "/o/snds/export.csv", nil); a.status != http.StatusOK || !strings.Contains(a.body, "'=cmd()|x") || strings.Contains(a.body, ",=cmd") {
 		t.Errorf("export: %d %s", a.status, a.body)
 	}
+	if file := c.get(t, "/o/snds/export.csv?days=7"); strings.Count(file, "\n") != 3 || strings.Index(file, ",GREEN,") > strings.Index(file, ",RED,") {
+		t.Errorf("the days of the file, oldest first: %s", file)
+	}
+	if file := c.get(t, "/o/snds/export.csv?days=90"); strings.Count(file, "\n") != 3 {
+		t.Errorf("the days of the file: %s", file)
+	}
 	for data, want := range map[string]string{"<html>": "This is a web page", "hello\n": "This is no file of SNDS", "x,1,2,3,4,5,6,7,8,9,10\n": "Not one row could be read", strings.Repeat("x", 9<<20): ""} {
 		if a := c.uploadSNDS(t, data); a.status != http.StatusUnprocessableEntity && a.status != http.StatusRequestEntityTooLarge || !strings.Contains(a.body, want) {
 			t.Errorf("%.10q: %d", data, a.status)
