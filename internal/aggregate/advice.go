@@ -180,6 +180,7 @@ func (o *Overview) counted() *Overview {
 	}
 	out := *o
 	out.Window, out.Known = o.Window.less(o.Unproven), o.Known-o.Guessed
+	out.Unproven, out.Guessed = Part{}, 0
 	out.Sources, out.Recent = countedOf(o.Sources), countedOf(o.Recent)
 	return &out
 }

@@ -70,6 +70,7 @@ func (s Source) counted() (Source, bool) {
 	}
 	s.Sum = s.Sum.less(s.Unproven)
 	s.Forwarded -= s.forwarded
+	s.Unproven, s.forwarded = Part{}, 0
 	return s, s.Messages > 0
 }
 
@@ -84,14 +85,18 @@ func countedOf(all []Source) []Source {
 	return out
 }
 
-// Guessed reports whether only reports whose mail is not authenticated name the source.
-func (s *Source) Guessed() bool { return s.Unproven.Messages > 0 && s.Unproven.Messages == s.Messages }
+// Guessed reports whether only reports whose mail is not authenticated name the source, and such do not count.
+func (s *Source) Guessed() bool {
+	return !s.all && s.Unproven.Messages > 0 && s.Unproven.Messages == s.Messages
+}
 
 // Failed are the messages that did not pass.
 func (s *Source) Failed() int64 { return s.Messages - s.Passed }
 
-// Alarming reports whether the owner should look at it: nobody knows it.
-func (s *Source) Alarming() bool { return s.Class == ClassUnknown || s.Class == ClassService }
+// Alarming reports whether the owner should look at it: nobody knows it, and a report that counts names it.
+func (s *Source) Alarming() bool {
+	return (s.Class == ClassUnknown || s.Class == ClassService) && !s.Guessed()
+}
 
 // classify puts the source into its class.
 func (s *Source) classify(own map[netip.Addr]bool) {

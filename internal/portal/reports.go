@@ -104,9 +104,10 @@ type reportsPage struct {
 type reportsRow struct {
 	Name, URL, Policy, Last, Messages, Share, Known, TLS string
 	Class                                                string // of the share
+	Unproven                                             string // how much of it nobody vouches for; "": nothing
 }
 
-type receiverRow struct{ Name, Reports, Last, Warned, Unsigned string }
+type receiverRow struct{ Name, Reports, Last, Warned, Unsigned, Unproven string }
 
 func (s *site) reportList(v *visit) { s.showReports(v, http.StatusOK, "") }
 
@@ -154,7 +155,7 @@ func (s *site) showReports(v *visit, status int, fault string) {
 
 func (p page) reportRow(d *aggregate.Domain, base string) reportsRow {
 	row := reportsRow{Name: d.Domain, URL: p.URL(base + "/" + d.Domain), Policy: d.Policy.P, Last: p.reportDay(d.Last), Messages: p.count(float64(d.Window.Messages)), Share: p.reportShare(d.Window.Passed, d.Window.Messages),
-		Known: p.T("reports.days", "Known", d.Known, "All", aggregate.DefaultRules().Window), TLS: p.reportDay(d.TLSLast), Class: reportClass(d.Window.Passed, d.Window.Messages)}
+		Known: p.T("reports.days", "Known", d.Known, "All", aggregate.DefaultRules().Window), TLS: p.reportDay(d.TLSLast), Class: reportClass(d.Window.Passed, d.Window.Messages), Unproven: p.reportUnproven(d.Unproven.Messages)}
 	if row.Policy == "" {
 		row.Policy = "–"
 	}
@@ -179,9 +180,17 @@ func (s *site) reportOperator(v *visit, p *reportsPage) error {
 	}
 	who, err := s.o.Reports.Receivers(v.r.Context(), 50)
 	for _, r := range who {
-		p.Receivers = append(p.Receivers, receiverRow{clean(r.Name, 100), p.count(float64(r.Reports)), p.reportDay(r.Last), p.count(float64(r.Warned)), p.count(float64(r.Unsigned))})
+		p.Receivers = append(p.Receivers, receiverRow{clean(r.Name, 100), p.count(float64(r.Reports)), p.reportDay(r.Last), p.count(float64(r.Warned)), p.count(float64(r.Unsigned)), p.count(float64(r.Unproven))})
 	}
 	return err
+}
+
+// reportUnproven says how much of a figure reports tell that nobody vouches for, "" for none.
+func (p page) reportUnproven(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return p.T("reports.unproven.some", "Count", p.count(float64(n)))
 }
 
 // reportDay names a day, "–" for none.
@@ -305,6 +314,7 @@ type reportPage struct {
 	Policy, Seen       string
 	Known              string
 	Messages, Share    string
+	Unproven           string // that reports are among them that nobody vouches for, and what follows; "": none
 	Advice             reportAdvice
 	Troubles           []reportTrouble
 	Trend              plot
@@ -332,20 +342,25 @@ type sourceRow struct {
 	URL, Address, Name, Class, Word, About string
 	Messages, Passed, SPF, DKIM, Last      string
 	Alarming                               bool
+	Unproven                               string // how much of it nobody vouches for; "": nothing
 	Acts                                   []button
 }
 
-type receiverSum struct{ Name, Days, Messages, Share string }
+type receiverSum struct{ Name, Days, Messages, Share, Unproven string }
 
 type tlsPart struct {
 	Sum, Known string
+	Unproven   string // how many sessions nobody vouches for; "": none
 	Class      string
 	Failures   []tlsRow
 }
 
-type tlsRow struct{ Result, MX, Sessions, Reason, Do string }
+type tlsRow struct{ Result, MX, Sessions, Reason, Do, Unproven string }
 
-type failureRow struct{ When, Source, Author, What, Reporter, Header string }
+type failureRow struct {
+	When, Source, Author, What, Reporter, Header string
+	Unproven                                     bool
+}
 
 func (s *site) reportDomain(v *visit) {
 	d, ok := v.reportNamed()
@@ -385,6 +400,13 @@ func (s *site) reportDomain(v *visit) {
 		p.Spans = append(p.Spans, reportLink{p.T("reports.span", "Days", n), p.URL(here, "days", locale.Number(locale.English, float64(n))), n == days})
 	}
 	p.Advice = p.reportAdvice(aggregate.Advise(month, month.Seen(), aggregate.DefaultRules(), s.o.ReportAddress))
+	if n := o.Unproven.Messages; n > 0 {
+		key := "reports.unproven"
+		if o.CountsAll {
+			key += ".counted"
+		}
+		p.Unproven = p.T(key, "Count", p.count(float64(n)))
+	}
 	p.Trend = p.reportTrend(&o)
 	for i := range o.Sources {
 		if i == reportSourcesShown {
@@ -394,7 +416,7 @@ func (s *site) reportDomain(v *visit) {
 		p.Sources = append(p.Sources, p.sourceRow(v, &o.Sources[i], here))
 	}
 	for _, r := range o.Reporters {
-		p.Receivers = append(p.Receivers, receiverSum{clean(r.Name, 100), p.count(float64(r.Days)), p.count(float64(r.Messages)), p.reportShare(r.Passed, r.Messages)})
+		p.Receivers = append(p.Receivers, receiverSum{clean(r.Name, 100), p.count(float64(r.Days)), p.count(float64(r.Messages)), p.reportShare(r.Passed, r.Messages), p.reportUnproven(r.Unproven.Messages)})
 	}
 	if p.Troubles, err = s.reportTroubles(v, d); err != nil {
 		v.broken("troubles of reports not read", err)
@@ -416,13 +438,13 @@ func (s *site) reportRest(ctx context.Context, p *reportPage, d mail.Domain, fro
 		}
 		all := t.Successful + t.Failed
 		part := &tlsPart{Sum: p.T("reports.tls.sum", "Successful", p.count(float64(t.Successful)), "Failed", p.count(float64(t.Failed)), "Share", p.reportShare(t.Successful, all)),
-			Known: p.T("reports.days", "Known", t.Known, "All", len(t.Days)), Class: reportClass(t.Successful, all)}
+			Known: p.T("reports.days", "Known", t.Known, "All", len(t.Days)), Class: reportClass(t.Successful, all), Unproven: p.reportUnproven(t.Unproven)}
 		for _, f := range t.Failures {
 			key := f.Result
 			if !slices.Contains(report.TLSResultTypes(), key) {
 				key = "other"
 			}
-			part.Failures = append(part.Failures, tlsRow{clean(f.Result, 60), clean(f.MX, 253), p.count(float64(f.Sessions)), clean(f.Reason, 200), s.o.Catalog.Text(p.Lang, "report.tls.result."+key, nil)})
+			part.Failures = append(part.Failures, tlsRow{clean(f.Result, 60), clean(f.MX, 253), p.count(float64(f.Sessions)), clean(f.Reason, 200), s.o.Catalog.Text(p.Lang, "report.tls.result."+key, nil), p.reportUnproven(f.Unproven)})
 		}
 		p.TLS = part
 	}
@@ -431,7 +453,7 @@ func (s *site) reportRest(ctx context.Context, p *reportPage, d mail.Domain, fro
 	}
 	some, err := s.o.Reports.Failures(ctx, d, reportFailures)
 	for _, f := range some {
-		p.Failures = append(p.Failures, failureRow{p.date(f.Received), clean(f.Source, 60), clean(f.Author, 253), clean(strings.TrimSpace(f.Failure+" "+f.Delivery), 120), clean(f.Reporter, 253), reportHeader(f.Header)})
+		p.Failures = append(p.Failures, failureRow{p.date(f.Received), clean(f.Source, 60), clean(f.Author, 253), clean(strings.TrimSpace(f.Failure+" "+f.Delivery), 120), clean(f.Reporter, 253), reportHeader(f.Header), !f.Proof.Counts()})
 	}
 	return err
 }
@@ -482,7 +504,7 @@ func (p page) reportTrend(o *aggregate.Overview) plot {
 
 func (p page) sourceRow(v *visit, s *aggregate.Source, here string) sourceRow {
 	row := sourceRow{URL: p.URL(here+"/source", "ip", s.Text), Address: s.Text, Word: p.T("reports.class." + string(s.Class)), About: p.T("reports.class." + string(s.Class) + ".about"), Alarming: s.Alarming(),
-		Messages: p.count(float64(s.Messages)), Passed: p.reportShare(s.Passed, s.Messages), SPF: p.reportShare(s.SPF, s.Messages), DKIM: p.reportShare(s.DKIM, s.Messages), Last: p.reportDay(s.Last),
+		Messages: p.count(float64(s.Messages)), Passed: p.reportShare(s.Passed, s.Messages), SPF: p.reportShare(s.SPF, s.Messages), DKIM: p.reportShare(s.DKIM, s.Messages), Last: p.reportDay(s.Last), Unproven: p.reportUnproven(s.Unproven.Messages),
 		Class: map[aggregate.Class]string{aggregate.ClassOwn: "ready", aggregate.ClassPasses: "ready", aggregate.ClassPartly: "mend", aggregate.ClassService: "mend", aggregate.ClassUnknown: "refused"}[s.Class]}
 	switch s.Named {
 	case aggregate.NameConfirmed:
@@ -531,7 +553,7 @@ type reportSourcePage struct {
 	Rows                 []reportRow
 }
 
-type reportRow struct{ Day, Messages, Done, DKIM, SPF, From, Path, Signer, Reason string }
+type reportRow struct{ Day, Messages, Done, DKIM, SPF, From, Path, Signer, Reason, Unproven string }
 
 func (s *site) reportSource(v *visit) {
 	d, ok := v.reportNamed()
@@ -562,7 +584,7 @@ func (s *site) reportSource(v *visit) {
 	}
 	for _, r := range rows {
 		p.Rows = append(p.Rows, reportRow{p.reportDay(r.At), p.count(float64(r.Messages)), word("done", r.Disposition, "none", "quarantine", "reject", "pass"), word("result", r.DKIM, "pass", "fail"), word("result", r.SPF, "pass", "fail"),
-			clean(r.HeaderFrom, 253), clean(strings.TrimSpace(r.Path+" "+r.PathResult), 300), clean(strings.TrimSpace(r.Signer+" "+r.Selector+" "+r.Signature), 400), clean(r.Reason, 60)})
+			clean(r.HeaderFrom, 253), clean(strings.TrimSpace(r.Path+" "+r.PathResult), 300), clean(strings.TrimSpace(r.Signer+" "+r.Selector+" "+r.Signature), 400), clean(r.Reason, 60), p.reportUnproven(r.Unproven)})
 	}
 	v.show(http.StatusOK, "reports.source", p)
 }

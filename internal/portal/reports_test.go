@@ -111,3 +111,36 @@ func TestReportPages(t *testing.T) {
 		t.Error("a reader is offered acts")
 	}
 }
+
+// TestUnprovenReportsAreMarked: figures that nobody vouches for are shown, and said to be so.
+func TestUnprovenReportsAreMarked(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	l := g.Reports()
+	raw := append([]byte("From: noreply@big.example.test\r\nSubject: Report\r\nContent-Type: text/xml\r\n\r\n"), reportAbout("big.example.test", "shop.example.test", 2)...)
+	if err := l.Put(t.Context(), aggregate.Arrival{How: "mail", Raw: raw}); err != nil {
+		t.Fatal(err)
+	}
+	c, o := g.as(t, user.CustomerAdmin, "shop"), g.as(t, user.Operator, "")
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) { // the gateway reads it, now or in a moment
+		if all, _, err := l.Reports(t.Context(), "shop.example.test", "", 10); err != nil || time.Now().After(end) {
+			t.Fatal("never read", err)
+		} else if len(all) > 0 {
+			break
+		}
+	}
+	expect(t, c.get(t, "/c/shop/reports"), "of which 97 not authenticated")
+	page := c.get(t, "/c/shop/reports/shop.example.test")
+	expect(t, page, "97 of these messages are told by reports whose mail is not authenticated", "of which 90 not authenticated", "of which 7 not authenticated", "Too little is known")
+	if strings.Contains(page, "alarming") {
+		t.Error("what nobody vouches for alarms")
+	}
+	expect(t, c.get(t, "/c/shop/reports/shop.example.test?lang=fr"), "97 de ces messages viennent de rapports dont l", "dont 7 non authentifiés")
+	expect(t, o.get(t, "/o/reports"), "Not authenticated")
+	if _, err := l.Import(t.Context(), aggregate.Arrival{How: "upload", Raw: raw}, nil); err != nil { // the operator trusts it
+		t.Fatal(err)
+	}
+	if page := c.get(t, "/c/shop/reports/shop.example.test"); strings.Contains(page, "not authenticated") || !strings.Contains(page, "97 messages were reported") {
+		t.Error("given by a person, and yet marked")
+	}
+}
