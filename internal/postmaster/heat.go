@@ -71,6 +71,7 @@ func (p *Postmaster) Heat(ctx context.Context, from, to time.Time, skip, many in
 	for d := first; d <= last; d++ {
 		h.Days = append(h.Days, timeOf(d))
 	}
+	ours := p.o.Ours()
 	err = wrap(p.db.Read(ctx, func(tx *store.Tx) error {
 		days, err := sheetsOf(tx, first, last)
 		if err != nil {
@@ -88,11 +89,11 @@ func (p *Postmaster) Heat(ctx context.Context, from, to time.Time, skip, many in
 			}
 			g.add(room)
 		}
-		h.Silent = silent(p.o.Ours(), g.lines)
+		h.Silent = silent(ours, g.lines)
 		h.Lines, h.Average, h.Red, h.Trapped = g.lines, g.all.rate(), 0, 0
 		for i := range h.Lines {
 			l := &h.Lines[i]
-			l.Complaint, l.State = g.rates[i].rate(), stateOf(states, l.IP)
+			l.Complaint = g.rates[i].rate()
 			if l.Red > 0 {
 				h.Red++
 			}
@@ -100,6 +101,7 @@ func (p *Postmaster) Heat(ctx context.Context, from, to time.Time, skip, many in
 				h.Trapped++
 			}
 		}
+		setStates(h.Lines, states)
 		slices.SortFunc(h.Lines, func(a, b Line) int {
 			return cmp.Or(cmp.Compare(stateWeight(b.State), stateWeight(a.State)), cmp.Compare(b.Red, a.Red), cmp.Compare(b.Traps.Value, a.Traps.Value), cmp.Compare(b.Yellow, a.Yellow),
 				cmp.Compare(b.Complaint.Percent, a.Complaint.Percent), a.IP.Compare(b.IP))
@@ -195,6 +197,34 @@ func stateWeight(s *State) int {
 	return 0
 }
 
+// setStates says what is done with the mail of each line, as stateOf does for one address. lines are in the order of their addresses: those and the ranges are gone
+// through together.
+func setStates(lines []Line, states []State) {
+	begin := make([]int, len(states)) // in the order of their first addresses
+	for i := range begin {
+		begin[i] = i
+	}
+	slices.SortStableFunc(begin, func(a, b int) int { return states[a].First.Compare(states[b].First) })
+	var open []int // ranges that have begun and not ended
+	for i := range lines {
+		ip := lines[i].IP
+		for len(begin) > 0 && states[begin[0]].First.Compare(ip) <= 0 {
+			open, begin = append(open, begin[0]), begin[1:]
+		}
+		open = slices.DeleteFunc(open, func(s int) bool { return states[s].Last.Less(ip) })
+		worst := -1
+		for _, s := range open {
+			if worst < 0 || cmp.Or(cmp.Compare(stateWeight(&states[s]), stateWeight(&states[worst])), cmp.Compare(worst, s)) > 0 {
+				worst = s
+			}
+		}
+		if worst >= 0 {
+			lines[i].State = &states[worst]
+		}
+	}
+}
+
+// stateOf is the worst that is done with an address; of two of a kind the one that began last.
 func stateOf(states []State, ip netip.Addr) (worst *State) {
 	for i := range states {
 		if states[i].Has(ip) && (worst == nil || stateWeight(&states[i]) > stateWeight(worst)) {

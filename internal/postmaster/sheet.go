@@ -55,6 +55,9 @@ func packedColours() [4]report.SNDSColour {
 // sheetForm is the first byte of a sheet: how the rest is written.
 const sheetForm = 1
 
+// mostComplaint is far more than all recipients, and a whole number of millionths that a fraction still holds.
+const mostComplaint = 1 << 40
+
 var errSheet = errors.New("postmaster: a sheet of the map cannot be read")
 
 // packRows writes the rows of a day, which are in the order of their addresses.
@@ -116,7 +119,7 @@ func unpackRows(day int64, data []byte, room []heatRow) ([]heatRow, error) {
 		return v
 	}
 	for len(rest) > 0 {
-		bits := rest[0]
+		bits, before := rest[0], r.ip
 		rest = rest[1:]
 		switch {
 		case bits&bitSame != 0:
@@ -136,6 +139,9 @@ func unpackRows(day int64, data []byte, room []heatRow) ([]heatRow, error) {
 			four += uint32(far)
 			r.ip = netip.AddrFrom4([4]byte{byte(four >> 24), byte(four >> 16), byte(four >> 8), byte(four)})
 		}
+		if bits&bitSame == 0 && !before.Less(r.ip) {
+			return nil, errSheet
+		}
 		recipients, complaint, traps := int64(-1), int64(-1), int64(-1)
 		for bit, to := range [3]*int64{&recipients, &complaint, &traps} {
 			if bits&(bitRecipients<<bit) != 0 {
@@ -143,6 +149,9 @@ func unpackRows(day int64, data []byte, room []heatRow) ([]heatRow, error) {
 					return nil, errSheet
 				}
 			}
+		}
+		if complaint > mostComplaint {
+			return nil, errSheet
 		}
 		r.colour, r.recipients, r.complaint, r.traps = colours[bits&bitColour], numberOf(recipients), rateOf(complaint, bits&bitBelow != 0), numberOf(traps)
 		room = append(room, r)

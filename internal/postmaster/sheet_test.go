@@ -182,6 +182,42 @@ func spoil(t *testing.T, db *store.DB, r *rand.Rand, sql string, cells []byte) {
 	}
 }
 
+// What is done with an address stands on its line: the worst of the ranges that hold it.
+func TestStatesOfMap(t *testing.T) {
+	t.Parallel()
+	rnd := rand.New(rand.NewPCG(3, 1))
+	for range 5 {
+		r := open(t, storetest.SQLite(t, store.MainSchema()), postmaster.Options{})
+		var file strings.Builder
+		for range 60 {
+			form, first := []string{"192.0.2.%d", "2001:db8::%x"}[rnd.IntN(2)], rnd.IntN(60)
+			fmt.Fprintf(&file, form+","+form+",No,%s\n", first, first+rnd.IntN(1+rnd.IntN(9)), []string{"Junked", "Bot", "Blocked due to user complaints", "Strange"}[rnd.IntN(4)])
+		}
+		r.take(file.String())
+		r.take(figures(rnd, 60, 10, 200))
+		states, err := r.States(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		known := 0
+		for _, l := range r.heat("2026-09-01", "2026-09-20").Lines {
+			s, err := r.Standing(t.Context(), l.IP)
+			if err != nil || !reflect.DeepEqual(l.State, s.State) {
+				t.Errorf("%s: the map says %+v, its page %+v, %v", l.IP, l.State, s.State, err)
+			}
+			if slices.ContainsFunc(states, func(s postmaster.State) bool { return s.Has(l.IP) }) != (l.State != nil) {
+				t.Errorf("%s: %+v", l.IP, l.State)
+			}
+			if l.State != nil {
+				known++
+			}
+		}
+		if known == 0 {
+			t.Error("no line has a state")
+		}
+	}
+}
+
 // A period that came with another end counts for another day: the former day does not keep it.
 func TestPeriodMoves(t *testing.T) {
 	storetest.Each(t, store.MainSchema(), func(t *testing.T, db *store.DB) {
