@@ -43,7 +43,11 @@ func Words(c *locale.Catalog, lang string, f Finding) Text {
 	args := spoken(c, lang, f.Args)
 	t := Text{What: c.Text(lang, "checkup."+f.Code+".what", args)}
 	if f.State != Fine {
-		t.Do = c.Text(lang, "checkup."+f.Code+".do", args)
+		do := "checkup." + f.Code + ".do"
+		if f.Args["Page"] == Phrase("no-page") { // of the lists' findings: they have a sentence of their own for it
+			do = "checkup." + f.Code + ".nowhere"
+		}
+		t.Do = c.Text(lang, do, args)
 	}
 	return t
 }

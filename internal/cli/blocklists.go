@@ -90,8 +90,12 @@ func (c *command) printBlocklists(all api.Blocklists) error {
 
 // oneBlocklist prints what the directory knows of one list.
 func (c *command) oneBlocklist(text, lang string) error {
-	if why, dead := dnsbl.Dead(text); dead {
-		if err := c.say("%s must not be asked: %s", text, why); err != nil {
+	if why, dead := dnsbl.DeadText(text); dead {
+		sentence, reason := "%s must not be asked: %s", why.EN
+		if lang == locale.French {
+			sentence, reason = "%s ne doit pas être interrogée\u00a0: %s", locale.Typeset(why.FR)
+		}
+		if err := c.say(sentence, text, reason); err != nil {
 			return err
 		}
 		return errBad

@@ -68,13 +68,14 @@ func TestEveryZone(t *testing.T) {
 			seen[zone] = true
 			l, known := dnsbl.Find(zone)
 			why, dead := dnsbl.Dead(zone)
+			text, _ := dnsbl.DeadText(zone)
 			switch {
 			case known && dead, !known && !dead:
 				t.Errorf("%s: in the directory: %v, refused: %v", zone, known, dead)
 			case strings.HasPrefix(status, "dead") != dead && !strings.HasPrefix(status, "superseded") && !strings.HasPrefix(status, "renamed") && cell != "origin.asn.spameatingmonkey.net / origin.asn.cymru.com":
 				t.Errorf("%s is %s, but refused: %v", zone, status, dead)
-			case dead && why == "":
-				t.Errorf("%s is refused without a reason", zone)
+			case dead && (why == "" || why != text.EN || text.FR == "" || text.FR == text.EN):
+				t.Errorf("%s is refused without a reason in both languages: %+v", zone, text)
 			case dead:
 				continue
 			}
