@@ -99,6 +99,7 @@ type aggregateReader struct {
 	room   *room
 	out    Aggregate
 	record *AggregateRecord
+	rows   int // of the record
 	begin  string
 	end    string
 	seen   map[string]bool   // elements of the head that may be there once
@@ -181,10 +182,12 @@ func (a *aggregateReader) open(name string) error {
 			a.finish(a.record)
 			a.out.Records = append(a.out.Records, *a.record)
 		}
-		a.record = &AggregateRecord{}
+		a.record, a.rows = &AggregateRecord{}, 0
 	case a.record == nil:
-	case name == "row" && a.record.SourceText != "":
-		a.w.add(WarnRepeated, "row")
+	case name == "row":
+		if a.rows++; a.rows > 1 {
+			return refusedf("record %d has two rows, and RFC 9990 allows one: which addresses and counts belong to its results is not told", len(a.out.Records)+1)
+		}
 	case outer == "auth_results" && name == "dkim":
 		if !a.room.result() {
 			return errResults

@@ -423,6 +423,8 @@ func TestReadHostile(t *testing.T) {
 		{"many objects", "more than any report", []byte(`{"policies":[` + strings.Repeat("{},", 200_000) + `{}]}`)},
 		{"broken JSON", "cannot be read", []byte(`{"policies":[{"policy":`)},
 		{"broken gzip", "damaged", gzipped([]byte(wholeReport))[:200]},
+		{"two rows in a record", "record 1 has two rows", []byte(strings.Replace(wholeReport, "</row>", "</row><row><source_ip>192.0.2.77</source_ip><count>9</count></row>", 1))},
+		{"two rows, the first empty", "record 1 has two rows", []byte(strings.Replace(wholeReport, "<row>", "<row></row><row>", 1))},
 		{"no domain", "which domain", []byte("<feedback><report_metadata><org_name>x</org_name></report_metadata><record></record></feedback>")},
 		{"no time", "which time", []byte(strings.NewReplacer("<begin>1793491200</begin>", "", "<end>1793577599</end>", "").Replace(wholeReport))},
 	} {
