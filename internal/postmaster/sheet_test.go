@@ -141,7 +141,7 @@ func figures(r *rand.Rand, addresses, days, rows int) string {
 // Whatever was imported, corrected and removed: the map is what its rows add up to, and what is missing is not zero.
 func TestSheets(t *testing.T) {
 	storetest.Each(t, store.MainSchema(), func(t *testing.T, db *store.DB) {
-		for seed := range uint64(4) {
+		for seed := range uint64(3) {
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			r := open(t, db, postmaster.Options{Keep: 40 * 24 * time.Hour})
 			for i := range 12 {
@@ -186,7 +186,7 @@ func spoil(t *testing.T, db *store.DB, r *rand.Rand, sql string, cells []byte) {
 func TestStatesOfMap(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(3, 1))
-	for range 5 {
+	for range 3 {
 		r := open(t, storetest.SQLite(t, store.MainSchema()), postmaster.Options{})
 		var file strings.Builder
 		for range 60 {
@@ -246,7 +246,7 @@ func TestSheetsTogether(t *testing.T) {
 		for i, r := range nodes {
 			all.Go(func() {
 				rnd := rand.New(rand.NewPCG(2, uint64(i)))
-				for range 6 {
+				for range 4 {
 					spoil(t, db, rnd, `UPDATE postmaster_sheet SET packed = 0, cells = ? WHERE day % 3 = ?`, []byte{})
 					r.take(figures(rnd, 8, 25, 40))
 					r.Turn(t.Context())

@@ -144,7 +144,7 @@ func putRow(tx *store.Tx, changes *sheets, r report.SNDSRow, source string, now 
 	if end.IsZero() {
 		end = start
 	}
-	old, err := scanRows(tx.Query(sqlRowsOfDay, ip, day, start))
+	old, err := scanRows(tx.Query(sqlRowsOfDay, ip, day, ip, start, day))
 	if err != nil {
 		return 0, err
 	}
@@ -164,7 +164,7 @@ func putRow(tx *store.Tx, changes *sheets, r report.SNDSRow, source string, now 
 				break
 			}
 			// Its end is another one now, and so is its day: the former day loses it.
-			left, err := scanRows(tx.Query(sqlRowsOfDay, ip, its, start))
+			left, err := scanRows(tx.Query(sqlRowsOfDay, ip, its, ip, start, its))
 			if err != nil {
 				return 0, err
 			}

@@ -12,8 +12,9 @@ const cleanPiece = 2000
 const (
 	rowColumns = `ip, start, ended, rcpt, data, recipients, colour, complaint, below, trap_start, trap_end, traps, helo, sender, comments, source, seen`
 
-	// sqlRowsOfDay are the rows of an address on a day, and the one that begins at a time, whichever its day.
-	sqlRowsOfDay = `SELECT ` + rowColumns + ` FROM postmaster_snds WHERE ip = ? AND (day = ? OR start = ?)`
+	// sqlRowsOfDay are the rows of an address on a day, and the one of another day that begins at a time: two questions, because SQLite answers one with OR by reading
+	// all rows of the address.
+	sqlRowsOfDay = `SELECT ` + rowColumns + ` FROM postmaster_snds WHERE ip = ? AND day = ? UNION ALL SELECT ` + rowColumns + ` FROM postmaster_snds WHERE ip = ? AND start = ? AND day <> ?`
 	sqlDropRow   = `DELETE FROM postmaster_snds WHERE ip = ? AND start = ?`
 	sqlPutRow    = `INSERT INTO postmaster_snds (ip, start, ended, day, rcpt, data, recipients, colour, complaint, below, trap_start, trap_end, traps, helo, sender, comments, source, seen)
  VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
