@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"postern/internal/journal"
+	"postern/internal/locale"
 	"postern/internal/report"
 )
 
@@ -91,14 +92,14 @@ func (s *site) sndsAddress(v *visit) {
 			r.Source = people[actor]
 		}
 		figures.add(r.SNDSRow)
-		x := sndsRow{From: sndsMoment(r.Start), To: sndsMoment(r.End), RCPT: w.number(r.RCPT), DATA: w.number(r.DATA), Recipients: w.number(r.Recipients), Filter: w.unknown, Rate: w.rate(r.Complaint),
+		x := sndsRow{From: w.moment(r.Start), To: w.moment(r.End), RCPT: w.number(r.RCPT), DATA: w.number(r.DATA), Recipients: w.number(r.Recipients), Filter: w.unknown, Rate: w.rate(r.Complaint),
 			Traps: w.number(r.TrapHits), Hot: r.TrapHits.Value > 0, HELO: clean(r.HELO, 255), Sender: clean(r.Sender, 255), Comments: clean(r.Comments, 300), Source: clean(r.Source, 100)}
 		if r.Filter != "" {
 			x.Filter, x.Class = w.colours[r.Filter], map[report.SNDSColour]string{report.SNDSGreen: "ready", report.SNDSYellow: "mend", report.SNDSRed: "refused"}[r.Filter]
 		}
 		if !r.TrapStart.IsZero() {
-			x.TrapTime = []string{sndsMoment(r.TrapStart)}
-			if end := sndsMoment(r.TrapEnd); end != "" {
+			x.TrapTime = []string{w.moment(r.TrapStart)}
+			if end := w.moment(r.TrapEnd); end != "" {
 				x.TrapTime = []string{x.TrapTime[0] + " –", end}
 			}
 		}
@@ -117,10 +118,13 @@ func (s *site) sndsAddress(v *visit) {
 	v.show(http.StatusOK, "snds-address.html", d)
 }
 
-// sndsMoment writes a time as SNDS gave it.
-func sndsMoment(t time.Time) string {
-	if t.IsZero() {
+// moment writes a time of SNDS, which has no zone, short enough for a column.
+func (w sndsWords) moment(t time.Time) string {
+	switch {
+	case t.IsZero():
 		return ""
+	case w.p.Lang == locale.French:
+		return t.UTC().Format("02/01/2006 15:04")
 	}
 	return t.UTC().Format("2006-01-02 15:04")
 }

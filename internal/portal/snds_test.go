@@ -92,6 +92,8 @@ func TestSNDSPages(t *testing.T) {
 	}
 	one := c.get(t, "/o/snds/192.0.2.1")
 	expect(t, one, "192.0.2.1", "not known", "red", "26", "=cmd()|x")
+	expect(t, one, now.AddDate(0, 0, -3).Format("2006-01-02 00:00"))
+	expect(t, c.get(t, "/o/snds/192.0.2.1?lang=fr"), now.AddDate(0, 0, -3).Format("02/01/2006 00:00"))
 	if a := c.ask(t, "GET", "/o/snds/nonsense", nil); a.status != http.StatusNotFound {
 		t.Errorf("no address: %d", a.status)
 	}
