@@ -117,6 +117,7 @@ type Ledger struct {
 	db     *store.DB
 	wake   chan struct{}
 	memory memory
+	reason *Reasons
 }
 
 // New checks the options.
@@ -158,8 +159,15 @@ func New(o Options) (*Ledger, error) {
 	if o.Keep <= 0 {
 		o.Keep = DefaultKeep
 	}
-	return &Ledger{o: o, db: o.DB, wake: make(chan struct{}, 1)}, nil
+	reason, err := NewReasons()
+	if err != nil {
+		return nil, err
+	}
+	return &Ledger{o: o, db: o.DB, wake: make(chan struct{}, 1), reason: reason}, nil
 }
+
+// Why is a reason that is kept, or of an outcome, in a language: Reasons.In.
+func (l *Ledger) Why(lang, english string) string { return l.reason.In(lang, english) }
 
 // Run reads what waits, asks for names and forgets what is old, until ctx ends.
 func (l *Ledger) Run(ctx context.Context) error {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/locale"
 	"postern/internal/mail"
 	"postern/internal/store"
 )
@@ -396,7 +397,7 @@ func (l *Ledger) Troubles(ctx context.Context, d mail.Domain) (out []Trouble, er
 	return out, err
 }
 
-// unread is the trouble with reports that cannot be read, gathered; nil: there is none. Its arguments: Count, Why and From (of the newest), Days.
+// unread is the trouble with reports that cannot be read, gathered; nil: there is none. Its arguments: Count, Why (with its French beside it, as package alarm takes it) and From (of the newest), Days.
 func (l *Ledger) unread(ctx context.Context) (*Trouble, error) {
 	var count int64
 	var t Trouble
@@ -411,6 +412,7 @@ func (l *Ledger) unread(ctx context.Context) (*Trouble, error) {
 			return err
 		}
 		t.Args = map[string]string{"Count": strconv.FormatInt(count, 10), "Why": clip(why, 300), "From": clip(from, 100), "Days": strconv.Itoa(troubleDays)}
+		t.Args["Why.fr"] = clip(l.reason.In(locale.French, why), 300)
 		return tx.QueryRow(sqlUnreadOldest, stateUnread, after, l.discount()).Scan(&t.Since)
 	})
 	if err != nil || count == 0 {

@@ -472,14 +472,14 @@ func (s *server) importReport(ctx context.Context, in *customerBody[ReportImport
 		return nil, s.reportFail(err)
 	}
 	if got.Fault == report.ErrNoReport.Error() || got.Fault != "" && got.Stored+got.Duplicates+len(got.Others) == 0 {
-		return nil, invalid("data: %v", foreign(got.Fault))
+		return nil, invalid("data: %v", spoken(func(lang string) string { return l.Why(lang, got.Fault) }))
 	}
 	about(ctx, strings.Join(got.Domains, " "), fmt.Sprintf("%d new, %d known", got.Stored, got.Duplicates))
-	return &body[ReportImported]{reportImported(got)}, nil
+	return &body[ReportImported]{reportImported(l, reader(ctx), got)}, nil
 }
 
-func reportImported(got aggregate.Outcome) ReportImported {
-	out := ReportImported{Stored: got.Stored, Duplicates: got.Duplicates, Domains: got.Domains, Fault: got.Fault}
+func reportImported(l *aggregate.Ledger, lang string, got aggregate.Outcome) ReportImported {
+	out := ReportImported{Stored: got.Stored, Duplicates: got.Duplicates, Domains: got.Domains, Fault: l.Why(lang, got.Fault)}
 	for _, k := range got.Others {
 		out.Others = append(out.Others, string(k))
 	}
@@ -525,6 +525,9 @@ func (s *server) listUnreadReports(ctx context.Context, in *unreadIn) (*body[Rep
 		out.Next = all[limit-1].ID
 	}
 	for _, x := range all {
+		if !x.Foreign {
+			x.Why = l.Why(reader(ctx), x.Why)
+		}
 		out.Unread = append(out.Unread, ReportUnread{x.ID, x.Received, x.Foreign, x.Sender, x.ClientIP, x.Size, x.Why, string(x.Proof)})
 	}
 	return &body[ReportsUnread]{out}, nil

@@ -150,5 +150,5 @@ func (s *server) readReportAgain(ctx context.Context, in *unreadRef) (*body[Repo
 		return nil, s.reportFail(err)
 	}
 	about(ctx, clip(in.ID, 64), strings.Join(got.Domains, " "))
-	return &body[ReportImported]{reportImported(got)}, nil
+	return &body[ReportImported]{reportImported(l, reader(ctx), got)}, nil
 }

@@ -218,6 +218,8 @@ func (s *server) localize(ctx huma.Context, _ string, v any) (any, error) {
 		speak()
 		v.Text = s.render(lang, v.told)
 		return v, nil
+	case ListEntry, ReportImported, ReportsUnread: // told by their operations
+		speak()
 	case error:
 		speak()
 		return s.localized(lang, v), nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"postern/internal/aggregate"
 	"postern/internal/api"
 	"postern/internal/locale"
 	"postern/internal/report"
@@ -208,6 +209,10 @@ func (c *command) runReport(args []string, language string, all bool) error {
 	if err != nil {
 		return err
 	}
+	reasons, err := aggregate.NewReasons()
+	if err != nil {
+		return err
+	}
 	files, err := messageFiles(args)
 	if err != nil {
 		return err
@@ -236,7 +241,7 @@ func (c *command) runReport(args []string, language string, all bool) error {
 		if i > 0 {
 			_, _ = fmt.Fprintln(c.Stdout)
 		}
-		p := reportPrinter{c: c, catalog: catalog, lang: language, all: all}
+		p := reportPrinter{c: c, catalog: catalog, lang: language, all: all, reasons: reasons}
 		if err := p.file(out, read); err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"postern/internal/aggregate"
 	"postern/internal/locale"
 	"postern/internal/report"
 )
@@ -20,6 +21,12 @@ type reportPrinter struct {
 	catalog *locale.Catalog
 	lang    string
 	all     bool
+	reasons *aggregate.Reasons
+}
+
+// why is the reason of a refusal in the reader's language.
+func (p *reportPrinter) why(refusal string) string {
+	return p.reasons.In(p.lang, strings.TrimPrefix(refusal, report.ErrRefused.Error()+": "))
 }
 
 func (p *reportPrinter) text(key string, pairs ...any) string {
@@ -43,7 +50,7 @@ func (p *reportPrinter) file(f reportFile, read report.Reading) error {
 		_, err = fmt.Fprintln(p.c.Stdout, p.text("snds", "Rows", p.number(int64(s.Rows)), "States", p.number(int64(s.Status)), "Bad", p.number(int64(s.Bad))))
 		return err
 	case f.Error != "" && strings.HasPrefix(f.Error, report.ErrRefused.Error()):
-		_, err = fmt.Fprintln(p.c.Stdout, p.c.paint(red, p.text("refused", "Why", clean(strings.TrimPrefix(f.Error, report.ErrRefused.Error()+": ")))))
+		_, err = fmt.Fprintln(p.c.Stdout, p.c.paint(red, p.text("refused", "Why", clean(p.why(f.Error)))))
 		return err
 	case f.Error != "":
 		_, err = fmt.Fprintln(p.c.Stdout, p.c.paint(yellow, p.text("none")))
@@ -79,7 +86,7 @@ func (p *reportPrinter) file(f reportFile, read report.Reading) error {
 		}
 	}
 	for _, e := range f.Refused {
-		p.line(red, "! "+p.text("refused", "Why", strings.TrimPrefix(e, report.ErrRefused.Error()+": ")))
+		p.line(red, "! "+p.text("refused", "Why", p.why(e)))
 	}
 	return nil
 }

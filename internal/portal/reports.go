@@ -276,7 +276,7 @@ func (s *site) reportImport(v *visit) {
 	case got.Fault == report.ErrNoReport.Error():
 		s.showReports(v, http.StatusUnprocessableEntity, v.page.T("reports.fault.none"))
 	case got.Stored+got.Duplicates == 0 && got.Fault != "":
-		s.showReports(v, http.StatusUnprocessableEntity, v.page.T("reports.fault.refused", "Why", clean(got.Fault, 300)))
+		s.showReports(v, http.StatusUnprocessableEntity, v.page.T("reports.fault.refused", "Why", clean(s.o.Reports.Why(v.page.Lang, got.Fault), 300)))
 	case got.Stored+got.Duplicates == 0:
 		s.showReports(v, http.StatusUnprocessableEntity, v.page.T("reports.fault.other"))
 	default:

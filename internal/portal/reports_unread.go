@@ -30,7 +30,7 @@ type unreadRow struct {
 }
 
 func (p page) unreadRow(v *visit, x *aggregate.Unread) unreadRow {
-	row := unreadRow{When: p.date(x.Received), From: clean(x.Sender, 100), Size: locale.Bytes(p.Lang, x.Size), Why: clean(x.Why, 300)}
+	row := unreadRow{When: p.date(x.Received), From: clean(x.Sender, 100), Size: locale.Bytes(p.Lang, x.Size), Why: clean(v.s.o.Reports.Why(p.Lang, x.Why), 300)}
 	if x.Foreign {
 		row.Why = p.T("reports.foreign", "Domain", clean(x.Why, 253))
 	}
