@@ -21,6 +21,9 @@ func (w weight) proven() int64 {
 	return 1
 }
 
+// ErrUnderWay: the same report came without proof, and its sums are being written.
+var ErrUnderWay = errors.New("the same report is being summed up; try again in some minutes")
+
 // entry is a report on its way into the sums.
 type entry struct {
 	key     string // of its row
@@ -50,7 +53,10 @@ func (e *entry) place(tx *store.Tx) (done int, found bool, err error) {
 	case err != nil || !other:
 	case e.weight.unproven > 0:
 		return -1, true, nil
-	case whole == -1 && content == e.content:
+	case content != e.content:
+	case whole != -1: // both parts of a sum would be wrong: it takes a moment, or minutes after a crash
+		return 0, false, ErrUnderWay
+	default:
 		e.weight = weight{0, -1}
 	}
 	return done, found, err

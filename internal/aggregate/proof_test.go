@@ -2,6 +2,7 @@ package aggregate_test
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -278,6 +279,40 @@ func TestForgerTakesNoPlace(t *testing.T) {
 		read(t, l, "shop.example")
 		arrive(t, l, "203.0.113.1", "", w.mailed(t, "r@big.example", "", written("big.example", "2", "shop.example", day(1), "none", rec{"192.0.2.1", 500, "fail", "fail", ""})))
 		if o := read(t, l, "shop.example"); o.Window.Messages != 105 || o.Unproven.Messages != 70 {
+			t.Errorf("%+v", o.Domain)
+		}
+	})
+}
+
+// TestProofWaitsForTheSum: the same report comes with proof while it is summed without.
+func TestProofWaitsForTheSum(t *testing.T) {
+	t.Parallel()
+	storetest.Each(t, store.MainSchema(), func(t *testing.T, db *store.DB) {
+		l := open(t, db, nil)
+		raw := written("big.example", "1", "shop.example", day(0), "none", rec{"192.0.2.1", 70, "pass", "pass", ""})
+		put(t, l, raw)
+		if o := read(t, l, "shop.example"); o.Unproven.Messages != 70 {
+			t.Fatalf("%+v", o.Domain)
+		}
+		done := func(n int) {
+			t.Helper()
+			err := db.Write(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.Exec(`UPDATE aggregate_report SET done = ?`, n)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		done(0)
+		if _, err := l.Import(t.Context(), aggregate.Arrival{How: "upload", Raw: raw}, nil); !errors.Is(err, aggregate.ErrUnderWay) {
+			t.Error(err)
+		}
+		done(-1)
+		if out, err := l.Import(t.Context(), aggregate.Arrival{How: "upload", Raw: raw}, nil); err != nil || out.Stored != 1 {
+			t.Errorf("%+v %v", out, err)
+		}
+		if o := read(t, l, "shop.example"); o.Window.Messages != 70 || o.Unproven.Messages != 0 || o.Sources[0].Unproven.Messages != 0 || o.Reports != 1 {
 			t.Errorf("%+v", o.Domain)
 		}
 	})
