@@ -9,6 +9,7 @@ CREATE TABLE postmaster_sheet (
 );
 -- They are small as they are; compressing them would cost each reader more than it saves.
 ALTER TABLE postmaster_sheet ALTER COLUMN cells SET STORAGE EXTERNAL;
+CREATE INDEX postmaster_sheet_unpacked ON postmaster_sheet (day) WHERE packed = 0;
 INSERT INTO postmaster_sheet (day, packed, cells) SELECT DISTINCT day, 0, ''::bytea FROM postmaster_snds;
 
 -- Nobody asks any more which row came last.

@@ -7,6 +7,7 @@ CREATE TABLE postmaster_sheet (
   packed INTEGER NOT NULL,
   cells  BLOB    NOT NULL
 );
+CREATE INDEX postmaster_sheet_unpacked ON postmaster_sheet (day) WHERE packed = 0;
 INSERT INTO postmaster_sheet (day, packed, cells) SELECT DISTINCT day, 0, x'' FROM postmaster_snds;
 
 -- Nobody asks any more which row came last.
