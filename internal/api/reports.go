@@ -274,6 +274,8 @@ func (s *server) reportFail(err error) error {
 		return problem(http.StatusNotFound, "not-found", "no report about it came")
 	case errors.Is(err, aggregate.ErrNotTaken):
 		return problem(http.StatusUnprocessableEntity, "invalid", "the report is about a domain that is not yours: %s", strings.TrimPrefix(err.Error(), aggregate.ErrNotTaken.Error()+": "))
+	case errors.Is(err, aggregate.ErrUnderWay):
+		return problem(http.StatusServiceUnavailable, "later", "the same report is being summed up; try again in some minutes")
 	}
 	return s.fail(err)
 }

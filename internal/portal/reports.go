@@ -271,6 +271,8 @@ func (s *site) reportImport(v *visit) {
 	switch {
 	case errors.Is(err, aggregate.ErrNotTaken):
 		s.showReports(v, http.StatusUnprocessableEntity, v.page.T("reports.fault.foreign", "Domain", clean(got.Foreign, 253)))
+	case errors.Is(err, aggregate.ErrUnderWay):
+		s.showReports(v, http.StatusServiceUnavailable, v.page.T("reports.fault.busy"))
 	case err != nil:
 		v.broken("report not taken", err)
 	case got.Fault == report.ErrNoReport.Error():
