@@ -342,6 +342,9 @@ func TestTextsAreUsed(t *testing.T) {
 				continue
 			}
 			code = strings.TrimSuffix(strings.TrimSuffix(code, ".what"), ".do")
+			if of, ok := strings.CutSuffix(code, ".nowhere"); ok && strings.Contains(of, ".") { // the way out of a list that has no page
+				code = of
+			}
 			_, short, _ := strings.Cut(code, ".")
 			if !strings.Contains(source.String(), `"`+code+`"`) && !strings.Contains(source.String(), `"`+short+`"`) {
 				t.Errorf("nothing says %s", code)
