@@ -185,7 +185,7 @@ func (v *view) brand(w *witness, record bimiRecord, names []string, finding func
 	} else {
 		for _, f := range judgeSVG(svg) {
 			state := Problem
-			if f.code == "svg-large" || f.code == "svg-square" || f.code == "svg-origin" {
+			if f.code == "svg-large" || f.code == "svg-square" || f.code == "svg-origin" || f.code == "svg-attribute" {
 				state = Advice // SHOULD
 			}
 			out = append(out, finding(f.code, state, about("Found", orPhrase(f.found, "nothing"))))

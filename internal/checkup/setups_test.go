@@ -266,6 +266,7 @@ var setUps = []setUp{
 	{name: "BIMI logo that leads out", rule: "SVG Tiny PS draft 2.1", world: logo(svgWith(`"#g"/>`, `"https://x.test/"/>`)), want: "bimi.svg-external=problem"},
 	{name: "BIMI logo with entities", rule: "SVG Tiny PS draft 5", world: logo(svgWith("<svg ", `<!DOCTYPE svg [<!ENTITY a "b">]><svg `)), want: "bimi.svg-doctype=problem"},
 	{name: "BIMI logo with a filter", rule: "SVG Tiny 1.2", world: logo(svgWith("<path", "<filter/><path")), want: "bimi.svg-element=problem"},
+	{name: "BIMI logo with a style", rule: "SVG Tiny 1.2", world: logo(svgWith("<path", `<path style="fill:#123"`)), want: "bimi.svg-attribute=advice"},
 	{name: "BIMI logo that is a page", rule: "SVG Tiny PS draft 2.1", world: logo(svgWith("<svg", "<html") + "x"), want: "bimi.svg-broken=problem bimi.svg-element=problem bimi.svg-root=problem"},
 	{name: "BIMI certificate gone", rule: "BIMI draft 4.3 a=", world: file("/vmc.pem", http.NotFound), want: "bimi.mark-unreadable=problem"},
 	{name: "BIMI certificate that is none", rule: "BIMI draft 4.3 a=", world: file("/vmc.pem", serves("text/plain", "no PEM")), want: "bimi.mark-unreadable=problem"},

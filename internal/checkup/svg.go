@@ -32,6 +32,18 @@ var (
 		rect solidColor stop svg switch tbreak text textArea title tspan use`)
 )
 
+// svgAttributes are those of SVG Tiny 1.2 (tables of attributes and properties of the W3C's recommendation of 2008-12-22) on the elements that are left,
+// on whichever of them: style, opacity, overflow, gradientTransform and what drawing programs write for themselves are not among them.
+var svgAttributes = strings.Fields(`about accent-height alphabetic arabic-form ascent baseProfile bbox buffered-rendering cap-height class color color-rendering content
+	contentScriptType cx cy d datatype descent direction display display-align editable externalResourcesRequired fill fill-opacity fill-rule focusHighlight focusable
+	font-family font-size font-stretch font-style font-variant font-weight g1 g2 glyph-name gradientUnits hanging height horiz-adv-x horiz-origin-x id ideographic
+	image-rendering k lang line-increment mathematical nav-down nav-down-left nav-down-right nav-left nav-next nav-prev nav-right nav-up nav-up-left nav-up-right offset
+	origin panose-1 pathLength playbackOrder pointer-events points preserveAspectRatio property r rel requiredExtensions requiredFeatures requiredFonts requiredFormats
+	resource rev role rotate rx ry shape-rendering slope snapshotTime solid-color solid-opacity stemh stemv stop-color stop-opacity strikethrough-position
+	strikethrough-thickness stroke stroke-dasharray stroke-dashoffset stroke-linecap stroke-linejoin stroke-miterlimit stroke-opacity stroke-width systemLanguage
+	text-align text-anchor text-rendering timelineBegin transform typeof u1 u2 underline-position underline-thickness unicode unicode-bidi unicode-range units-per-em
+	vector-effect version viewBox viewport-fill viewport-fill-opacity visibility width widths x x-height x1 x2 y y1 y2 zoomAndPan`)
+
 const (
 	svgSpace = "http://www.w3.org/2000/svg"
 	xmlSpace = "http://www.w3.org/XML/1998/namespace"
@@ -133,7 +145,8 @@ func (l *svgLook) element(e xml.StartElement) {
 	} else if name == "title" && l.deep == 2 {
 		l.title = l.deep
 	}
-	if e.Name.Space == svgSpace || e.Name.Space == "" {
+	own := e.Name.Space == svgSpace || e.Name.Space == ""
+	if own {
 		shown := clip(printable("<"+name+">"), 60)
 		switch {
 		case slices.Contains(svgActs, name):
@@ -147,12 +160,12 @@ func (l *svgLook) element(e xml.StartElement) {
 		}
 	}
 	for _, a := range e.Attr {
-		l.attribute(a)
+		l.attribute(a, own && slices.Contains(svgAllowed, name))
 	}
 }
 
-// attribute looks for what acts and for what leads out of the file.
-func (l *svgLook) attribute(a xml.Attr) {
+// attribute looks for what acts, for what leads out of the file and, on an element of SVG Tiny, for what it does not know.
+func (l *svgLook) attribute(a xml.Attr, tiny bool) {
 	name, value := a.Name.Local, strings.TrimSpace(a.Value)
 	lower := strings.ToLower(value)
 	shown := clip(printable(name+`="`+value+`"`), 80)
@@ -164,6 +177,8 @@ func (l *svgLook) attribute(a xml.Attr) {
 		l.add("svg-external", shown)
 	case strings.Contains(lower, "@import"), leadsOut(lower):
 		l.add("svg-external", shown)
+	case tiny && a.Name.Space == "" && name != "href" && !slices.Contains(svgAttributes, name):
+		l.add("svg-attribute", shown)
 	}
 }
 
