@@ -26,6 +26,7 @@ const maxAnswer = 64 << 20
 type Client struct {
 	socket   string
 	operator string
+	language string // "": English
 	http     *http.Client
 }
 
@@ -68,6 +69,13 @@ func NewClient(socket, operator string) *Client {
 		Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10}}}
 }
 
+// In returns the same client for a reader of a language, "en" or "fr": problems and acts are told in it.
+func (c *Client) In(language string) *Client {
+	out := *c
+	out.language = language
+	return &out
+}
+
 // ask makes one request. in is the body, out takes the answer; both may be nil.
 func (c *Client) ask(ctx context.Context, method, path string, query url.Values, in, out any) error {
 	var content io.Reader
@@ -91,6 +99,9 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values,
 	}
 	if c.operator != "" {
 		r.Header.Set(OperatorHeader, c.operator)
+	}
+	if c.language != "" {
+		r.Header.Set("Accept-Language", c.language)
 	}
 	answer, err := c.http.Do(r)
 	if err != nil {

@@ -112,3 +112,19 @@ func TestForeignWords(t *testing.T) {
 		}
 	}
 }
+
+// TestClientSpeaks: the client of the socket hears problems and acts in the language that it was made for.
+func TestClientSpeaks(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	french := g.client.In("fr")
+	if _, err := french.Customer(t.Context(), "none"); err == nil || !strings.Contains(err.Error(), "il n'y a pas de client") {
+		t.Error(err)
+	}
+	if d, err := french.Suspend(t.Context(), "shop", ""); err != nil || d.Text != "le client shop est suspendu\u00a0: aucun courrier n'est pris de lui" {
+		t.Errorf("%q %v", d.Text, err)
+	}
+	if d, err := g.client.Resume(t.Context(), "shop"); err != nil || d.Text != "customer shop may send again" {
+		t.Errorf("%q %v", d.Text, err)
+	}
+}

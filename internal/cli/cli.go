@@ -58,13 +58,15 @@ func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(fo
 // command is one run of the program: its surroundings and the flags that every command knows.
 type command struct {
 	Process
-	config  string // -c
-	socket  string // --socket
-	json    bool   // --json
-	color   bool   // standard output is a terminal that shows colours
-	columns int    // width of that terminal; 0: no terminal, nothing is cut
-	started bool   // arguments were accepted: what goes wrong now is no wrong call
-	now     func() time.Time
+	config string // -c
+	socket string // --socket
+	json   bool   // --json
+	// language is that of the command's --lang, once its flags were read; "": it has none. Errors are told in it.
+	language string
+	color    bool // standard output is a terminal that shows colours
+	columns  int  // width of that terminal; 0: no terminal, nothing is cut
+	started  bool // arguments were accepted: what goes wrong now is no wrong call
+	now      func() time.Time
 }
 
 // Main runs the program and returns its exit code. It ends when ctx does.
@@ -92,9 +94,9 @@ func Main(ctx context.Context, p Process) int {
 		return exitBad
 	case errors.Is(err, errSaid):
 	case errors.As(err, &usage) || !c.started:
-		_, _ = fmt.Fprintf(p.Stderr, "postern: %s\nSee `%s --help`.\n", cleanLines(err.Error()), ran.CommandPath())
+		_, _ = fmt.Fprintf(p.Stderr, "postern: %s\n%s\n", cleanLines(c.inLanguage(err.Error())), c.inLanguage(fmt.Sprintf("See `%s --help`.", ran.CommandPath())))
 	default:
-		_, _ = fmt.Fprintf(p.Stderr, "postern: %s\n", cleanLines(err.Error()))
+		_, _ = fmt.Fprintf(p.Stderr, "postern: %s\n", cleanLines(c.inLanguage(err.Error())))
 	}
 	return exitFail
 }
@@ -102,13 +104,16 @@ func Main(ctx context.Context, p Process) int {
 // root is the tree of commands.
 func (c *command) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:              "postern",
-		Short:            "Outbound mail gateway: takes mail in, tests it as its receivers will, holds what would harm, delivers the rest",
-		SilenceErrors:    true,
-		SilenceUsage:     true,
-		Args:             noSuchCommand,
-		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-		PersistentPreRun: func(*cobra.Command, []string) { c.started = true },
+		Use:           "postern",
+		Short:         "Outbound mail gateway: takes mail in, tests it as its receivers will, holds what would harm, delivers the rest",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			c.started = true
+			c.speaks(cmd)
+		},
 	}
 	root.PersistentFlags().StringVarP(&c.config, "config", "c", "", "configuration `file` or folder (default "+standardConfig+" if it is there)")
 	root.PersistentFlags().StringVar(&c.socket, "socket", "", "`path` of the running server's socket (default: POSTERN_SOCKET, then what the configuration says)")
@@ -201,7 +206,7 @@ func (c *command) say(format string, args ...any) error {
 
 // warn prints a sentence on standard error.
 func (c *command) warn(format string, args ...any) {
-	_, _ = fmt.Fprintln(c.Stderr, "postern: "+cleanLines(fmt.Sprintf(format, args...)))
+	_, _ = fmt.Fprintln(c.Stderr, "postern: "+cleanLines(c.inLanguage(fmt.Sprintf(format, args...))))
 }
 
 func (c *command) version() *cobra.Command {

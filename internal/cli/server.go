@@ -48,7 +48,7 @@ func (c *command) served(run func(ctx context.Context, server *api.Client, args 
 		if err != nil {
 			return err
 		}
-		return run(cmd.Context(), server, args)
+		return run(cmd.Context(), server.In(c.language), args)
 	}
 }
 

@@ -21,36 +21,50 @@ type Twin struct {
 	phrases []phrase        // the same, to recognise what was made from them, in the order of the file
 }
 
-// NewTwin reads the pairs of that name.
-func NewTwin(name string) (*Twin, error) {
-	file := "twins/" + name + ".fr.yaml"
+// NewTwin reads the pairs of that name; of several names together, the first has the word where two say the same.
+func NewTwin(names ...string) (*Twin, error) {
+	t := &Twin{french: map[string]string{}, places: map[string]bool{}}
+	for _, name := range names {
+		if err := t.read("twins/" + name + ".fr.yaml"); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// read adds the pairs of a file.
+func (t *Twin) read(file string) error {
 	text, err := twins.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("locale: %w", err)
+		return fmt.Errorf("locale: %w", err)
 	}
 	pairs, err := readPairs(text)
 	if err != nil {
-		return nil, fmt.Errorf("locale: %s: %w", file, err)
+		return fmt.Errorf("locale: %s: %w", file, err)
 	}
-	t := &Twin{french: make(map[string]string, len(pairs)), places: map[string]bool{}}
+	here := make(map[string]bool, len(pairs))
 	for _, p := range pairs {
 		if p.EN == "" || p.FR == "" {
-			return nil, fmt.Errorf("locale: %s: %q has no twin", file, p.EN+p.FR)
+			return fmt.Errorf("locale: %s: %q has no twin", file, p.EN+p.FR)
 		}
-		if _, twice := t.french[p.EN]; twice {
-			return nil, fmt.Errorf("locale: %s: %q stands there twice", file, p.EN)
+		if here[p.EN] {
+			return fmt.Errorf("locale: %s: %q stands there twice", file, p.EN)
+		}
+		here[p.EN] = true
+		if _, known := t.french[p.EN]; known {
+			continue
 		}
 		t.french[p.EN] = typesetPhrase(p.FR)
 		x, ok, err := newPhrase(p.EN, t.french[p.EN])
 		if err != nil {
-			return nil, fmt.Errorf("locale: %s: %w", file, err)
+			return fmt.Errorf("locale: %s: %w", file, err)
 		}
 		if ok {
 			t.places[p.EN] = true
 			t.phrases = append(t.phrases, x)
 		}
 	}
-	return t, nil
+	return nil
 }
 
 // pair is a sentence in both languages.
