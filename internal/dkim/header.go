@@ -42,7 +42,7 @@ func parseSignature(raw []byte, now time.Time) (*request, error) {
 		return r, err
 	}
 	if v, _ := tags.get("v"); v != "1" {
-		return r, fmt.Errorf("unsupported version v=%s", clip(v))
+		return r, fmt.Errorf("unsupported version v=%s", mail.Glimpse(v))
 	}
 	for _, name := range []string{"a", "b", "bh", "d", "h", "s"} {
 		if v, ok := tags.get(name); !ok || stripFWS(v) == "" {
@@ -62,16 +62,16 @@ func (r *request) readIdentity(tags tagList) error {
 	d, _ := tags.get("d")
 	domain, err := mail.ParseDomain(stripFWS(d))
 	if err != nil {
-		return fmt.Errorf("d=%s is not a domain", clip(d))
+		return fmt.Errorf("d=%s is not a domain", mail.Glimpse(d))
 	}
 	if _, literal := domain.Literal(); literal {
-		return fmt.Errorf("d=%s is not a domain", clip(d))
+		return fmt.Errorf("d=%s is not a domain", mail.Glimpse(d))
 	}
 	r.Domain = domain
 	s, _ := tags.get("s")
 	s = strings.ToLower(stripFWS(s))
 	if !validSelector(s, domain) {
-		return fmt.Errorf("s=%s is not a selector", clip(s))
+		return fmt.Errorf("s=%s is not a selector", mail.Glimpse(s))
 	}
 	r.Selector = s
 	r.Identity = "@" + string(domain)
@@ -85,7 +85,7 @@ func (r *request) readIdentity(tags tagList) error {
 	}
 	at := strings.LastIndexByte(identity, '@')
 	if at < 0 || strings.IndexFunc(identity, badInValue) >= 0 {
-		return fmt.Errorf("i=%s is not an identity", clip(identity))
+		return fmt.Errorf("i=%s is not an identity", mail.Glimpse(identity))
 	}
 	within, err := mail.ParseDomain(identity[at+1:])
 	if err != nil || within != domain && !strings.HasSuffix(string(within), "."+string(domain)) {
@@ -110,12 +110,12 @@ func (r *request) readAlgorithm(tags tagList) error {
 				*one.relaxed = true
 			case "simple", "":
 			default:
-				return fmt.Errorf("unknown canonicalisation c=%s", clip(c))
+				return fmt.Errorf("unknown canonicalisation c=%s", mail.Glimpse(c))
 			}
 		}
 	}
 	if q, ok := tags.get("q"); ok && !listHas(q, "dns/txt") && !listHas(q, "dns") {
-		return fmt.Errorf("unknown key query q=%s", clip(q))
+		return fmt.Errorf("unknown key query q=%s", mail.Glimpse(q))
 	}
 	switch r.Algorithm {
 	case RSASHA256:
@@ -125,7 +125,7 @@ func (r *request) readAlgorithm(tags tagList) error {
 	case "rsa-sha1":
 		return policyError{"rsa-sha1 is no longer accepted (RFC 8301 3.1)"}
 	default:
-		return fmt.Errorf("unknown algorithm a=%s", clip(a))
+		return fmt.Errorf("unknown algorithm a=%s", mail.Glimpse(a))
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func ParseKey(text []byte, d mail.Domain, selector string) (Key, error) {
 	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
 		if private, err = x509.ParsePKCS1PrivateKey(block.Bytes); err != nil {
-			return Key{}, fmt.Errorf("%w: PEM block %q holds no private key in PKCS #8 or PKCS #1", ErrBadKey, clip(block.Type))
+			return Key{}, fmt.Errorf("%w: PEM block %q holds no private key in PKCS #8 or PKCS #1", ErrBadKey, mail.Glimpse(block.Type))
 		}
 	}
 	k := Key{Domain: d, Selector: strings.ToLower(selector)}
@@ -93,10 +93,10 @@ func ParseKey(text []byte, d mail.Domain, selector string) (Key, error) {
 // check says why the key cannot sign; nil when it can.
 func (k Key) check() error {
 	if _, literal := k.Domain.Literal(); literal || !validSelector(string(k.Domain), "") {
-		return fmt.Errorf("%w: domain %q", ErrBadKey, clip(string(k.Domain)))
+		return fmt.Errorf("%w: domain %q", ErrBadKey, mail.Glimpse(string(k.Domain)))
 	}
 	if !validSelector(k.Selector, k.Domain) {
-		return fmt.Errorf("%w: selector %q", ErrBadKey, clip(k.Selector))
+		return fmt.Errorf("%w: selector %q", ErrBadKey, mail.Glimpse(k.Selector))
 	}
 	if k.Private == nil {
 		return fmt.Errorf("%w: no private key for %s", ErrBadKey, k.RecordName())
@@ -104,14 +104,14 @@ func (k Key) check() error {
 	switch public := k.Private.Public().(type) {
 	case *rsa.PublicKey:
 		if k.Algorithm != RSASHA256 {
-			return fmt.Errorf("%w: an RSA key cannot sign %q", ErrBadKey, clip(k.Algorithm))
+			return fmt.Errorf("%w: an RSA key cannot sign %q", ErrBadKey, mail.Glimpse(k.Algorithm))
 		}
 		if bits := public.N.BitLen(); bits < MinRSABits || bits > MaxRSABits {
 			return fmt.Errorf("%w: RSA of %d bits, use %d to %d", ErrBadKey, bits, MinRSABits, MaxRSABits)
 		}
 	case ed25519.PublicKey:
 		if k.Algorithm != Ed25519SHA256 {
-			return fmt.Errorf("%w: an Ed25519 key cannot sign %q", ErrBadKey, clip(k.Algorithm))
+			return fmt.Errorf("%w: an Ed25519 key cannot sign %q", ErrBadKey, mail.Glimpse(k.Algorithm))
 		}
 	default:
 		return fmt.Errorf("%w: neither RSA nor Ed25519", ErrBadKey)

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"postern/internal/mail"
 )
 
 // keyRecord is a public key as published (RFC 6376 3.6.1).
@@ -107,7 +109,7 @@ func parsePublic(kind string, der []byte) (crypto.PublicKey, int, error) {
 		}
 		return ed25519.PublicKey(der), 8 * ed25519.PublicKeySize, nil
 	}
-	return nil, 0, fmt.Errorf("key record: unknown key type %q", clip(kind))
+	return nil, 0, fmt.Errorf("key record: unknown key type %q", mail.Glimpse(kind))
 }
 
 // listHas reports whether a colon-separated list holds want, in any case.

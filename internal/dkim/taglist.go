@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"postern/internal/mail"
 )
 
 // tag is one name=value of a tag list.
@@ -38,17 +40,17 @@ func parseTagList(s string) (tagList, error) {
 		}
 		name, value, ok := strings.Cut(spec, "=")
 		if !ok {
-			return nil, fmt.Errorf("tag list: %q has no =", clip(spec))
+			return nil, fmt.Errorf("tag list: %q has no =", mail.Glimpse(spec))
 		}
 		name, value = strings.TrimRight(name, fws), strings.TrimLeft(value, fws)
 		if !tagName(name) {
-			return nil, fmt.Errorf("tag list: %q is no tag name", clip(name))
+			return nil, fmt.Errorf("tag list: %q is no tag name", mail.Glimpse(name))
 		}
 		if i := strings.IndexFunc(value, badInValue); i >= 0 {
 			return nil, fmt.Errorf("tag list: control character in %s=", name)
 		}
 		if _, twice := list.get(name); twice {
-			return nil, fmt.Errorf("tag list: %s= given twice", clip(name))
+			return nil, fmt.Errorf("tag list: %s= given twice", mail.Glimpse(name))
 		}
 		if len(list) == maxTags {
 			return nil, fmt.Errorf("tag list: more than %d tags", maxTags)
@@ -90,20 +92,6 @@ func stripFWS(s string) string {
 		}
 		return r
 	}, s)
-}
-
-// clip shortens what a stranger wrote so that a reason stays one line.
-func clip(s string) string {
-	const limit = 40
-	if len(s) > limit {
-		s = s[:limit]
-	}
-	return strings.ToValidUTF8(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s), "?")
 }
 
 // decodeBase64 reads base64 with folding white space inside; missing padding is

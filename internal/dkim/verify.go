@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"postern/internal/dns"
+	"postern/internal/mail"
 )
 
 // Verify checks the first MaxSignatures DKIM-Signature fields of a message
@@ -161,7 +162,7 @@ func usableKeys(req *request, answer dns.Answer) ([]keyRecord, error) {
 // fits says why a key may not be used for this signature; nil when it may.
 func fits(req *request, rec keyRecord) error {
 	if rec.kind != req.kind {
-		return fmt.Errorf("the published key is %s, the signature %s", clip(rec.kind), req.Algorithm)
+		return fmt.Errorf("the published key is %s, the signature %s", mail.Glimpse(rec.kind), req.Algorithm)
 	}
 	if rec.strict && !strings.HasSuffix(req.Identity, "@"+string(req.Domain)) {
 		return errors.New("the key is only for d= itself (t=s), i= is a subdomain")

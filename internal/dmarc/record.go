@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"postern/internal/mail"
 )
 
 // Limits on a record.
@@ -51,10 +53,10 @@ func ParseRecord(text string) (Policy, error) {
 			p.warn("more than %d tags: the rest is ignored", maxTags)
 			continue
 		case !ok:
-			p.warn("%q is not name=value", clip(spec))
+			p.warn("%q is not name=value", mail.Glimpse(spec))
 			continue
 		case seen[name]:
-			p.warn("%s= given twice: the first counts", clip(name))
+			p.warn("%s= given twice: the first counts", mail.Glimpse(name))
 			continue
 		}
 		seen[name] = true
@@ -92,14 +94,14 @@ func (p *Policy) set(name, value string) {
 	case "pct", "rf", "ri":
 		p.warn("%s= was removed in RFC 9989 and is ignored", name)
 	default:
-		p.warn("unknown tag %s= is ignored", clip(name))
+		p.warn("unknown tag %s= is ignored", mail.Glimpse(name))
 	}
 }
 
 // choice takes in a tag whose value is one of some letters.
 func (p *Policy) choice(name, value, letters string, into *byte) {
 	if len(value) != 1 || !strings.Contains(letters, value) {
-		p.warn("%s=%s is not one of %s", name, clip(value), strings.Join(strings.Split(letters, ""), ", "))
+		p.warn("%s=%s is not one of %s", name, mail.Glimpse(value), strings.Join(strings.Split(letters, ""), ", "))
 		return
 	}
 	*into = value[0]
@@ -111,7 +113,7 @@ func (p *Policy) fo(value string) {
 		switch strings.Trim(option, wsp) {
 		case "0", "1", "d", "s":
 		default:
-			p.warn("fo=%s is not made of 0, 1, d, s", clip(value))
+			p.warn("fo=%s is not made of 0, 1, d, s", mail.Glimpse(value))
 			return
 		}
 	}
@@ -127,7 +129,7 @@ func (p *Policy) uris(name, value string) []string {
 		address, _, sized := strings.Cut(one, "!")
 		u, err := url.Parse(address)
 		if err != nil || u.Scheme == "" || strings.EqualFold(u.Scheme, "mailto") && !strings.Contains(u.Opaque, "@") {
-			p.warn("%s= holds %q, which is not a usable URI", name, clip(one))
+			p.warn("%s= holds %q, which is not a usable URI", name, mail.Glimpse(one))
 			continue
 		}
 		if sized {
@@ -153,7 +155,7 @@ func (p *Policy) settle(seen map[string]bool) error {
 		case ActNone, ActQuarantine, ActReject:
 		default:
 			if seen[one.name] {
-				bad = fmt.Sprintf("%s=%s is not none, quarantine or reject", one.name, clip(one.value))
+				bad = fmt.Sprintf("%s=%s is not none, quarantine or reject", one.name, mail.Glimpse(one.value))
 			} else if one.name == "p" {
 				bad = missing
 			}
@@ -182,18 +184,4 @@ func (p *Policy) warn(format string, args ...any) {
 	if len(p.Warnings) < most {
 		p.Warnings = append(p.Warnings, fmt.Sprintf(format, args...))
 	}
-}
-
-// clip shortens what a stranger wrote and keeps it on one line.
-func clip(s string) string {
-	const limit = 40
-	if len(s) > limit {
-		s = s[:limit]
-	}
-	return strings.ToValidUTF8(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s), "?")
 }
