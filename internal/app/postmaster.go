@@ -30,7 +30,7 @@ func (a *App) openPostmaster(_ context.Context, c *config.Config) error {
 		HTTP:   webhook.NewClient(webhook.Policy{Trusted: true}, a.resolver, nil).HTTP(time.Minute), // the addresses come from the configuration
 		Folder: c.SNDS.Folder, SNDSEvery: c.SNDS.Every, GoogleEvery: c.PostmasterTools.Every, Keep: c.SNDS.Keep, Bounds: postmaster.Bounds{Complaints: c.SNDS.Complaints},
 		Microsoft: postmaster.Microsoft{Base: c.SNDS.API, Authority: c.SNDS.Authority, ClientID: c.SNDS.ClientID, Redirect: c.SNDS.Redirect},
-		Raise:     a.raisePostmaster, Clear: a.alarms.Clear, Standing: a.alarmKeys}
+		Raise:     a.raisePostmaster, Clear: a.alarms.Clear, Standing: a.alarmKeys, Demand: a.demandName}
 	for _, u := range c.SNDS.URLs {
 		o.Links = append(o.Links, postmaster.Link{Name: u.Name, URL: string(u.URL)})
 	}
@@ -58,6 +58,14 @@ func (a *App) ownEgress() (all []netip.Prefix) {
 		}
 	}
 	return all
+}
+
+// demandName names one of Google's demands as the pages do.
+func (a *App) demandName(lang, name string) string {
+	if key := "portal.gmail.demand." + name; a.metrics.catalog.Has(key) {
+		return a.metrics.catalog.Text(lang, key, nil)
+	}
+	return ""
 }
 
 func (a *App) raisePostmaster(x postmaster.Alarm) {

@@ -343,7 +343,7 @@ func (s *site) showCredential(v *visit, status int, c account.Credential, fields
 	p.Plot = p.plot(usePlot(p.page, days, now))
 	for i := len(days) - 1; i >= 0; i-- {
 		d := days[i]
-		row := credentialDay{Day: dayText(p.Lang, d.Day), Messages: locale.Number(p.Lang, float64(d.Messages)), Recipients: locale.Number(p.Lang, float64(d.Recipients)), Refused: locale.Number(p.Lang, float64(d.Refused))}
+		row := credentialDay{Day: locale.Day(p.Lang, d.Day), Messages: locale.Number(p.Lang, float64(d.Messages)), Recipients: locale.Number(p.Lang, float64(d.Recipients)), Refused: locale.Number(p.Lang, float64(d.Refused))}
 		if !d.Last.IsZero() {
 			row.Last = p.date(d.Last)
 			if d.LastIP.IsValid() {
@@ -363,14 +363,6 @@ func (s *site) showCredential(v *visit, status int, c account.Credential, fields
 		p.Snippets = s.snippets(p.page, v.customer, c.User)
 	}
 	v.show(status, "credentials.one", p)
-}
-
-// dayText is a day of UTC, for people.
-func dayText(lang string, d time.Time) string {
-	if lang == locale.French {
-		return d.Format("02/01/2006")
-	}
-	return d.Format("2 January 2006")
 }
 
 func usePlot(p page, days []account.Day, now time.Time) plotOf {

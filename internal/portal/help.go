@@ -357,10 +357,7 @@ func (x *helpProviderPage) limits(p *provider.Provider) {
 
 // day writes a date without its time.
 func (p page) day(t time.Time) string {
-	if p.Lang == locale.French {
-		return t.Format("02/01/2006")
-	}
-	return t.Format("2 January 2006")
+	return locale.Day(p.Lang, t)
 }
 
 // helpSenderPage says how to choose a sender address.

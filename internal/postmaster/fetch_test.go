@@ -714,6 +714,10 @@ func TestGoogle(t *testing.T) {
 			t.Errorf("raised %q, %+v", got, r.alarms["gmail.spam bakery.example"])
 		}
 
+		if args := r.alarms["gmail.demands bakery.example"].Args; args["Demands"] != "en:dmarc_alignment, one click unsubscribe" || args["Demands.fr"] != "fr:dmarc_alignment, one click unsubscribe" {
+			t.Errorf("demands are told as %q", args)
+		}
+
 		// A permission that ended in between is renewed once; a domain that is another's does not keep the rest; a metric that is gone neither.
 		s.mu.Lock()
 		s.access = "another"

@@ -124,6 +124,8 @@ type Options struct {
 	Clear func(key string)
 	// Standing returns the keys of all alarms that are raised, so that those from before a restart are cleared, too. nil: none are.
 	Standing func() []string
+	// Demand names one of Google's demands ("dns_records") for people, "" one that it does not know. nil: all have the name that Google's interface gives them.
+	Demand func(lang, name string) string
 }
 
 // Postmaster is the room. Its methods may be called from many goroutines.

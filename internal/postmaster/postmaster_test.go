@@ -53,6 +53,12 @@ func open(t *testing.T, db *store.DB, o postmaster.Options) *room {
 	o.DB, o.Now = db, r.clock.Now
 	o.Logger = slog.New(slog.NewTextHandler(&locked{w: r.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o.Secret = []byte("a secret of more than sixteen bytes")
+	o.Demand = func(lang, name string) string {
+		if name == "dmarc_alignment" {
+			return lang + ":" + name
+		}
+		return ""
+	}
 	o.Raise = func(a postmaster.Alarm) {
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -138,6 +138,20 @@ func (p *Postmaster) tellSNDS(ctx context.Context, put func(Alarm)) error {
 	return nil
 }
 
+// demandNames are the words for Google's demands.
+func (p *Postmaster) demandNames(lang string, names []string) string {
+	words := make([]string, len(names))
+	for i, name := range names {
+		if p.o.Demand != nil {
+			words[i] = p.o.Demand(lang, name)
+		}
+		if words[i] == "" {
+			words[i] = strings.ReplaceAll(name, "_", " ")
+		}
+	}
+	return strings.Join(words, ", ")
+}
+
 // sayDay puts a day into the arguments of an alarm, in both languages.
 func sayDay(args map[string]string, name string, day time.Time) {
 	args[name], args[name+".fr"] = locale.Day(locale.English, day.UTC()), locale.Day(locale.French, day.UTC())
@@ -180,14 +194,16 @@ func (p *Postmaster) tellGoogle(ctx context.Context, put func(Alarm)) error {
 	since := map[string]time.Time{}
 	for _, d := range demands {
 		if d.State == NeedsWork && now.Sub(d.Seen) < tellDays*24*time.Hour {
-			open[d.Domain] = append(open[d.Domain], strings.ReplaceAll(d.Name, "_", " "))
+			open[d.Domain] = append(open[d.Domain], d.Name)
 			if since[d.Domain].IsZero() || d.Since.Before(since[d.Domain]) {
 				since[d.Domain] = d.Since
 			}
 		}
 	}
 	for domain, names := range open {
-		put(Alarm{Key: "gmail.demands " + domain, Code: "gmail-demands", Since: since[domain], Args: map[string]string{"Domain": domain, "Demands": strings.Join(names, ", ")}})
+		x := Alarm{Key: "gmail.demands " + domain, Code: "gmail-demands", Since: since[domain], Args: map[string]string{"Domain": domain}}
+		x.Args["Demands"], x.Args["Demands.fr"] = p.demandNames(locale.English, names), p.demandNames(locale.French, names)
+		put(x)
 	}
 	return nil
 }

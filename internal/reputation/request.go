@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"postern/internal/checkup"
 	"postern/internal/dnsbl"
@@ -151,15 +150,6 @@ func (r *writer) reverse() string {
 	return r.gap("ptr")
 }
 
-// dayOf is a day (UTC) in a language.
-func dayOf(lang string, t time.Time) string {
-	layout := "2 January 2006"
-	if lang == locale.French {
-		layout = "02/01/2006"
-	}
-	return t.UTC().Format(layout)
-}
-
 // withFigures are the causes of which the figures of the sender who stands out tell.
 var withFigures = []string{CauseBulk, CauseCompromised, CauseInfected, CauseVolume}
 
@@ -198,7 +188,7 @@ func (r *writer) mended() {
 	}
 	r.out = append(r.out, wrap(r.text("mended"), "", lineWidth))
 	for _, s := range done {
-		r.item(r.text("did", "What", r.w.words.text(r.lang, "step."+s.Code+".done", map[string]any{"Target": r.d.Target}), "When", dayOf(r.lang, s.At)))
+		r.item(r.text("did", "What", r.w.words.text(r.lang, "step."+s.Code+".done", map[string]any{"Target": r.d.Target}), "When", locale.Day(r.lang, s.At.UTC())))
 	}
 	r.out = append(r.out, "")
 	last := slices.MaxFunc(done, func(a, b Step) int { return a.At.Compare(b.At) }).At
