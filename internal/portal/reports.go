@@ -506,8 +506,11 @@ func (p page) reportTrend(o *aggregate.Overview) plot {
 
 func (p page) sourceRow(v *visit, s *aggregate.Source, here string) sourceRow {
 	row := sourceRow{URL: p.URL(here+"/source", "ip", s.Text), Address: s.Text, Word: p.T("reports.class." + string(s.Class)), About: p.T("reports.class." + string(s.Class) + ".about"), Alarming: s.Alarming(),
-		Messages: p.count(float64(s.Messages)), Passed: p.reportShare(s.Passed, s.Messages), SPF: p.reportShare(s.SPF, s.Messages), DKIM: p.reportShare(s.DKIM, s.Messages), Last: p.reportDay(s.Last), Unproven: p.reportUnproven(s.Unproven.Messages),
+		Messages: p.count(float64(s.Messages)), Passed: p.reportShare(s.Passed, s.Messages), SPF: p.reportShare(s.SPF, s.Messages), DKIM: p.reportShare(s.DKIM, s.Messages), Last: p.reportDay(s.Last),
 		Class: map[aggregate.Class]string{aggregate.ClassOwn: "ready", aggregate.ClassPasses: "ready", aggregate.ClassPartly: "mend", aggregate.ClassService: "mend", aggregate.ClassUnknown: "refused"}[s.Class]}
+	if n := s.Unproven.Messages; n > 0 {
+		row.Unproven = p.T("reports.unproven.source", "Count", p.count(float64(n)))
+	}
 	switch s.Named {
 	case aggregate.NameConfirmed:
 		row.Name = s.Name
