@@ -131,8 +131,12 @@ func (l *Ledger) aligned(ctx context.Context, author, path mail.Domain, signers 
 
 // signatures are the domains whose signatures of a mail verify, whole and in earnest. later: the key of another was not to be had.
 func (l *Ledger) signatures(ctx context.Context, raw []byte) (names string, passes []mail.Domain, later bool) {
+	verify := dkim.Verify
+	if mail.Parse(raw[:min(len(raw), headBytes)], mail.Limits{Parts: 1, Depth: 1}).Header.Has("TLS-Report-Domain") { // every report about TLS says so (RFC 8460 5.3)
+		verify = dkim.VerifyTLSReport
+	}
 	var all []string
-	for _, s := range dkim.Verify(ctx, l.o.Resolver, raw, l.o.Now()) {
+	for _, s := range verify(ctx, l.o.Resolver, raw, l.o.Now()) {
 		switch {
 		case s.Status == dkim.StatusTempError:
 			later = true

@@ -412,3 +412,35 @@ func TestSilentDNS(t *testing.T) {
 		}
 	})
 }
+
+// TestKeyForTLSReports: a key that is published for reports about TLS vouches for mail that says it brings one, and for no other.
+func TestKeyForTLSReports(t *testing.T) {
+	t.Parallel()
+	key, err := dkim.GenerateKey("tls.example", "s1", dkim.Ed25519SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, fmt.Sprintf("s1._domainkey.tls.example. 60 IN TXT %q\n", strings.Replace(key.Record(), "p=", "s=tlsrpt; p=", 1)))
+	l := open(t, storetest.SQLite(t, store.MainSchema()), func(o *aggregate.Options) { o.Resolver = w.Resolver(t) })
+	for field, want := range map[string]aggregate.Proof{"TLS-Report-Domain: shop.example\r\n": aggregate.ProofPassed, "": aggregate.ProofFailed} {
+		id := fmt.Sprint("report ", want)
+		raw := append([]byte(field), w.mailed(t, "r@tls.example", "", tlsReportOf("tls.example", id, 0, 5, 0))...)
+		head, err := dkim.Sign(raw, []dkim.Key{key}, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		arrive(t, l, "203.0.113.1", "", append(head, raw...))
+	}
+	if err := l.Process(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all, _, err := l.Reports(t.Context(), "shop.example", "", 10)
+	if err != nil || len(all) != 2 {
+		t.Fatalf("%+v, %v", all, err)
+	}
+	for _, r := range all {
+		if want := strings.TrimPrefix(r.ReportID, "report "); string(r.Proof) != want || (r.Signed == "tls.example") != (r.Proof == aggregate.ProofPassed) {
+			t.Errorf("%+v, want %s", r, want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"postern/internal/mail"
@@ -44,9 +45,18 @@ func ParsePublished(text string) (PublishedKey, error) {
 	return PublishedKey{Kind: rec.kind, Bits: rec.bits, Testing: rec.testing, Strict: rec.strict}, err
 }
 
-// parseKeyRecord reads one TXT record. The error says in one clause what is
+// The services of key records (RFC 6376 3.6.1, RFC 8460 3).
+const (
+	serviceMail       = "email"
+	serviceTLSReports = "tlsrpt"
+)
+
+// parseKeyRecord reads one TXT record about keys for mail.
+func parseKeyRecord(text string) (keyRecord, error) { return parseKeyRecordFor(text, serviceMail) }
+
+// parseKeyRecordFor reads one TXT record. The error says in one clause what is
 // wrong; errNotDKIM means that the record is about something else.
-func parseKeyRecord(text string) (keyRecord, error) {
+func parseKeyRecordFor(text string, services ...string) (keyRecord, error) {
 	var rec keyRecord
 	if len(text) > maxKeyRecord {
 		return rec, fmt.Errorf("key record longer than %d bytes", maxKeyRecord)
@@ -69,7 +79,7 @@ func parseKeyRecord(text string) (keyRecord, error) {
 	if h, ok := tags.get("h"); ok && !listHas(h, "sha256") {
 		return rec, errors.New("key record does not allow sha256 (h=)")
 	}
-	if s, ok := tags.get("s"); ok && !listHas(s, "*") && !listHas(s, "email") {
+	if s, ok := tags.get("s"); ok && !listHas(s, "*") && !slices.ContainsFunc(services, func(service string) bool { return listHas(s, service) }) {
 		return rec, errors.New("key record is not for e-mail (s=)")
 	}
 	if t, ok := tags.get("t"); ok {

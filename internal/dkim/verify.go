@@ -23,6 +23,15 @@ import (
 // as line ends. Keys are looked up side by side; ctx bounds the lookups, and one
 // that it cuts short gives temperror.
 func Verify(ctx context.Context, r dns.Resolver, raw []byte, now time.Time) []Signature {
+	return verifyFor(ctx, r, raw, now, serviceMail)
+}
+
+// VerifyTLSReport is Verify for a mail that brings a report about TLS: a key may be published for such reports alone (s=tlsrpt, RFC 8460 3).
+func VerifyTLSReport(ctx context.Context, r dns.Resolver, raw []byte, now time.Time) []Signature {
+	return verifyFor(ctx, r, raw, now, serviceMail, serviceTLSReports)
+}
+
+func verifyFor(ctx context.Context, r dns.Resolver, raw []byte, now time.Time, services ...string) []Signature {
 	fields, body := split(crlf(raw))
 	var requests []*request
 	var out []Signature
@@ -40,7 +49,7 @@ func Verify(ctx context.Context, r dns.Resolver, raw []byte, now time.Time) []Si
 		}
 	}
 	keys := fetchKeys(ctx, r, requests)
-	m := &hasher{fields: fields, body: body}
+	m := &hasher{fields: fields, body: body, services: services}
 	for i, req := range requests {
 		if req.Status == "" {
 			req.settle(m.check(req, keys[i]))
@@ -93,6 +102,8 @@ type hasher struct {
 	body   []byte
 	bodies []bodyHash
 	byName map[string][]int // indices into fields, top to bottom
+
+	services []string // that a key may be published for
 }
 
 // bodyHash is the hash of the canonical body, or of its first limit bytes.
@@ -105,7 +116,7 @@ type bodyHash struct {
 
 // check finds out what is to be said about a well-formed signature; nil is a pass.
 func (m *hasher) check(req *request, answer dns.Answer) error {
-	records, err := usableKeys(req, answer)
+	records, err := usableKeys(req, answer, m.services)
 	if err != nil {
 		return err
 	}
@@ -128,7 +139,7 @@ func (m *hasher) check(req *request, answer dns.Answer) error {
 
 // usableKeys reads the records at the selector and keeps those that fit the
 // signature. A selector should hold one; with several, each that fits is tried.
-func usableKeys(req *request, answer dns.Answer) ([]keyRecord, error) {
+func usableKeys(req *request, answer dns.Answer, services []string) ([]keyRecord, error) {
 	switch answer.Status {
 	case dns.Found:
 	case dns.Nothing:
@@ -142,7 +153,7 @@ func usableKeys(req *request, answer dns.Answer) ([]keyRecord, error) {
 		if i == maxKeyRecords {
 			break
 		}
-		rec, err := parseKeyRecord(txt.Text)
+		rec, err := parseKeyRecordFor(txt.Text, services...)
 		if err == nil {
 			err = fits(req, rec)
 		}

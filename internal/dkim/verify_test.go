@@ -122,6 +122,24 @@ func TestVerifyStatuses(t *testing.T) {
 	}
 }
 
+// TestKeysForTLSReports: a key for reports about TLS vouches for them, and a key for something else for nothing.
+func TestKeysForTLSReports(t *testing.T) {
+	t.Parallel()
+	h := newHandmade(t)
+	tags := "v=1; a=ed25519-sha256; c=relaxed/relaxed; d=example.com; s=s; h=from; bh=" + base64.StdEncoding.EncodeToString(sha256Of("Hello Bob.\r\n"))
+	p := h.zone[strings.Index(h.zone, "p="):strings.LastIndexByte(h.zone, '"')]
+	raw := []byte(h.sign(tags, "from:Ann <ann@example.com>", plain))
+	for service, want := range map[string][2]string{"tlsrpt": {"permerror", "pass"}, "email": {"pass", "pass"}, "*": {"pass", "pass"}, "tlsrpt:email": {"pass", "pass"}, "chat": {"permerror", "permerror"}} {
+		r := dnstest.Start(t, txtLine("s._domainkey.example.com", "v=DKIM1; k=ed25519; s="+service+"; "+p)).Resolver(t)
+		if got := dkim.Verify(t.Context(), r, raw, signedAt); len(got) != 1 || got[0].Status != want[0] {
+			t.Errorf("s=%s, mail: %+v, want %s", service, got, want[0])
+		}
+		if got := dkim.VerifyTLSReport(t.Context(), r, raw, signedAt); len(got) != 1 || got[0].Status != want[1] {
+			t.Errorf("s=%s, report: %+v, want %s", service, got, want[1])
+		}
+	}
+}
+
 func TestDNSTroubleIsTemporary(t *testing.T) {
 	t.Parallel()
 	keys, zone := bothKeys(t)
