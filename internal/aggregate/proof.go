@@ -69,8 +69,11 @@ type verdict struct {
 func (l *Ledger) vouched(ctx context.Context, a *Arrival) (v verdict, undecided bool) {
 	if a.How != howMail {
 		v.proof = ProofGiven
-		if l.o.Resolver != nil && looksLikeMail(a.Raw) {
-			v.signed, _, _ = l.signatures(ctx, a.Raw)
+		if l.o.Resolver == nil || isBare(a.Raw) {
+			return v, false
+		}
+		if head := headOf(a.Raw); head.Has("From") {
+			v.signed, _, _ = l.signatures(ctx, head, a.Raw)
 		}
 		return v, false
 	}
@@ -80,12 +83,13 @@ func (l *Ledger) vouched(ctx context.Context, a *Arrival) (v verdict, undecided 
 	ctx, cancel := context.WithTimeout(ctx, judgeFor)
 	defer cancel()
 	v.proof = ProofFailed
-	author, ok := authorOf(a.Raw)
+	head := headOf(a.Raw)
+	author, ok := authorOf(head)
 	if !ok {
 		return v, false
 	}
 	v.author = string(author)
-	signed, passes, later := l.signatures(ctx, a.Raw)
+	signed, passes, later := l.signatures(ctx, head, a.Raw)
 	v.signed = signed
 	path := mail.Domain("")
 	switch s := spf.Check(ctx, l.o.Resolver, spf.Query{IP: a.ClientIP, Hello: a.Hello, ReversePath: a.ReversePath}); s.Result {
@@ -130,9 +134,9 @@ func (l *Ledger) aligned(ctx context.Context, author, path mail.Domain, signers 
 }
 
 // signatures are the domains whose signatures of a mail verify, whole and in earnest. later: the key of another was not to be had.
-func (l *Ledger) signatures(ctx context.Context, raw []byte) (names string, passes []mail.Domain, later bool) {
+func (l *Ledger) signatures(ctx context.Context, head mail.Header, raw []byte) (names string, passes []mail.Domain, later bool) {
 	verify := dkim.Verify
-	if mail.Parse(raw[:min(len(raw), headBytes)], mail.Limits{Parts: 1, Depth: 1}).Header.Has("TLS-Report-Domain") { // every report about TLS says so (RFC 8460 5.3)
+	if head.Has("TLS-Report-Domain") { // every report about TLS says so (RFC 8460 5.3)
 		verify = dkim.VerifyTLSReport
 	}
 	var all []string
@@ -151,14 +155,17 @@ func (l *Ledger) signatures(ctx context.Context, raw []byte) (names string, pass
 // headBytes are the bytes of a mail in which its header is looked for.
 const headBytes = 256 << 10
 
-func looksLikeMail(raw []byte) bool {
-	return len(raw) > 0 && raw[0] != '<' && raw[0] != '{' && mail.Parse(raw[:min(len(raw), headBytes)], mail.Limits{Parts: 1, Depth: 1}).Header.Has("From")
+// isBare reports whether a file is a report without a mail around it.
+func isBare(raw []byte) bool { return len(raw) == 0 || raw[0] == '<' || raw[0] == '{' }
+
+// headOf is the header of a mail.
+func headOf(raw []byte) mail.Header {
+	return mail.Parse(raw[:min(len(raw), headBytes)], mail.Limits{Parts: 1, Depth: 1}).Header
 }
 
 // authorOf is the domain of the one author of a mail (RFC 9989 wants exactly one).
-func authorOf(raw []byte) (mail.Domain, bool) {
-	m := mail.Parse(raw[:min(len(raw), headBytes)], mail.Limits{Parts: 1, Depth: 1})
-	fields := m.Header.All("From")
+func authorOf(head mail.Header) (mail.Domain, bool) {
+	fields := head.All("From")
 	if len(fields) != 1 {
 		return "", false
 	}
