@@ -223,7 +223,7 @@ func TestLinks(t *testing.T) {
 		{reply{418, "text/plain", ""}, postmaster.FaultUnexpected},
 	} {
 		s.link("/snds/data.aspx", tc.status, tc.kind, tc.body)
-		r.clock.pass(24 * time.Hour)
+		r.clock.Add(24 * time.Hour)
 		r.Turn(t.Context())
 		if x := r.source("link main"); x.Fault != tc.want || x.Failing.IsZero() || x.Next.Sub(r.clock.Now()) > 12*time.Hour || x.Next.Sub(r.clock.Now()) < 15*time.Minute {
 			t.Errorf("%d %s: got %+v", tc.status, tc.kind, x)
@@ -237,7 +237,7 @@ func TestLinks(t *testing.T) {
 	}
 	s.link("/snds/data.aspx", 200, "text/csv", "")
 	s.link("/snds/ipStatus.aspx", 200, "text/csv", "")
-	r.clock.pass(24 * time.Hour)
+	r.clock.Add(24 * time.Hour)
 	r.Turn(t.Context())
 	if x := r.source("link main"); x.Fault != "" || !x.Failing.IsZero() {
 		t.Errorf("an empty answer is one: %+v", x)
@@ -249,7 +249,7 @@ func TestLinks(t *testing.T) {
 		t.Errorf("raised %q", r.raised())
 	}
 	s.srv.Close()
-	r.clock.pass(24 * time.Hour)
+	r.clock.Add(24 * time.Hour)
 	r.Turn(t.Context())
 	if x := r.source("link main"); x.Fault != postmaster.FaultUnreachable {
 		t.Errorf("got %+v", x)
@@ -269,19 +269,19 @@ func TestLinkExpires(t *testing.T) {
 	if x := r.source("link main"); !x.Expires.Equal(r.clock.Now().Add(30 * 24 * time.Hour)) {
 		t.Errorf("got %+v", x)
 	}
-	r.clock.pass(22 * 24 * time.Hour)
+	r.clock.Add(22 * 24 * time.Hour)
 	r.Turn(t.Context())
 	if len(r.raised()) != 0 {
 		t.Errorf("raised %q eight days before", r.raised())
 	}
-	r.clock.pass(2 * 24 * time.Hour)
+	r.clock.Add(2 * 24 * time.Hour)
 	r.Turn(t.Context())
 	if a := r.alarms["snds.access link main"]; a.Code != "snds-access" || a.Critical || a.Args["Until"] != "30 October 2026" {
 		t.Errorf("got %+v", a)
 	}
 	o.Links[0].URL = s.url + "/snds/SNDS/DataKey?Key=secret-2"
 	next := open(t, db, o)
-	next.clock.pass(24 * 24 * time.Hour)
+	next.clock.Add(24 * 24 * time.Hour)
 	next.Turn(t.Context())
 	if x := next.source("link main"); !x.Expires.Equal(next.clock.Now().Add(30 * 24 * time.Hour)) {
 		t.Errorf("a new link: %+v", x)
@@ -457,7 +457,7 @@ func TestSignInIsGuarded(t *testing.T) {
 		}
 	}
 	state = begin()
-	r.clock.pass(31 * time.Minute)
+	r.clock.Add(31 * time.Minute)
 	if err := r.Finish(t.Context(), state, "CODE-secret", "operator:anna"); err == nil {
 		t.Error("a late one was accepted")
 	}
@@ -489,7 +489,7 @@ func TestFolder(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	turn := func() { r.clock.pass(10 * time.Second); r.Turn(t.Context()) }
+	turn := func() { r.clock.Add(10 * time.Second); r.Turn(t.Context()) }
 	has := func(name string) bool { _, err := os.Lstat(filepath.Join(dir, name)); return err == nil }
 	outside := filepath.Join(t.TempDir(), "outside.csv")
 	if err := os.WriteFile(outside, []byte(row("192.0.2.66", "9/28/2026", "9/29/2026", "RED", "", "")), 0o600); err != nil {

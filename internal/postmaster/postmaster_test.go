@@ -17,31 +17,15 @@ import (
 	"postern/internal/store/storetest"
 )
 
-// clock is a time that tests move.
-type clock struct {
-	mu  sync.Mutex
-	now time.Time
-}
-
-func newClock() *clock { return &clock{now: time.Date(2026, 9, 30, 10, 0, 0, 0, time.UTC)} }
-
-func (c *clock) Now() time.Time {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.now
-}
-
-func (c *clock) pass(d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.now = c.now.Add(d)
+func newClock() *storetest.Clock {
+	return storetest.NewClock(time.Date(2026, 9, 30, 10, 0, 0, 0, time.UTC))
 }
 
 // room is a Postmaster with what a test sees of it.
 type room struct {
 	*postmaster.Postmaster
 	t      *testing.T
-	clock  *clock
+	clock  *storetest.Clock
 	log    *bytes.Buffer
 	mu     sync.Mutex
 	alarms map[string]postmaster.Alarm
@@ -143,7 +127,7 @@ func TestImportTwiceChangesNothing(t *testing.T) {
 		if err != nil || len(before) != 3 {
 			t.Fatal(before, err)
 		}
-		r.clock.pass(time.Hour)
+		r.clock.Add(time.Hour)
 		if did := r.take(file); did.New+did.Changed != 0 || did.Same != 3 {
 			t.Errorf("again: %+v", did)
 		}
@@ -151,7 +135,7 @@ func TestImportTwiceChangesNothing(t *testing.T) {
 		if !slices.Equal(before, after) {
 			t.Errorf("the same file changed something:\n%+v\n%+v", before, after)
 		}
-		if before[0].Source != "upload" || !before[0].Seen.Equal(newClock().now) || before[0].HELO != "mail.example.net" {
+		if before[0].Source != "upload" || !before[0].Seen.Equal(newClock().Now()) || before[0].HELO != "mail.example.net" {
 			t.Errorf("got %+v", before[0])
 		}
 		// Newer figures of the same period replace them, and those of a longer one that holds it.
@@ -248,7 +232,7 @@ func TestStates(t *testing.T) {
 			t.Errorf("got %+v", did)
 		}
 		began := r.clock.Now()
-		r.clock.pass(time.Hour)
+		r.clock.Add(time.Hour)
 		if did := r.take(blocked); did.Began != 0 || did.Ended != 1 {
 			t.Errorf("got %+v", did)
 		}
@@ -263,7 +247,7 @@ func TestStates(t *testing.T) {
 		if s, _ := r.Standing(t.Context(), netip.MustParseAddr("192.0.2.7")); !s.Known || s.State != nil {
 			t.Errorf("an address with figures that no report names: %+v", s)
 		}
-		r.clock.pass(72 * time.Hour)
+		r.clock.Add(72 * time.Hour)
 		if s, _ := r.Standing(t.Context(), netip.MustParseAddr("192.0.2.7")); s.Known {
 			t.Error("an old report's silence means nothing")
 		}
@@ -303,7 +287,7 @@ func TestAlarms(t *testing.T) {
 	again.alarms = r.alarms
 	again.take(row("192.0.2.1", "9/29/2026", "9/30/2026", "GREEN", "0.1%", "0"))
 	again.take("192.0.2.9,192.0.2.9,No,Junked\n")
-	again.clock.pass(20 * time.Minute)
+	again.clock.Add(20 * time.Minute)
 	again.Turn(t.Context())
 	if got := again.raised(); !slices.Equal(got, []string{"snds.state 192.0.2.9 junked"}) {
 		t.Errorf("still raised %q", got)
@@ -319,7 +303,7 @@ func TestAlarmsEndWithoutNews(t *testing.T) {
 	if len(r.raised()) != 1 {
 		t.Fatalf("raised %q", r.raised())
 	}
-	r.clock.pass(9 * 24 * time.Hour)
+	r.clock.Add(9 * 24 * time.Hour)
 	r.Turn(t.Context())
 	if len(r.raised()) != 0 {
 		t.Errorf("raised %q", r.raised())
@@ -355,7 +339,7 @@ func TestOneNodeFetches(t *testing.T) {
 		if n := s.asked("/a"); n != 1 {
 			t.Fatalf("asked %d times", n)
 		}
-		two.clock.pass(7 * time.Hour)
+		two.clock.Add(7 * time.Hour)
 		two.Turn(t.Context())
 		if n := s.asked("/a"); n != 2 {
 			t.Errorf("asked %d times after the first node fell silent", n)

@@ -148,7 +148,7 @@ func TestSheets(t *testing.T) {
 				when := fmt.Sprintf("seed %d, step %d", seed, i)
 				switch what := rnd.IntN(5); {
 				case what == 0 && i > 6:
-					r.clock.pass(time.Duration(rnd.IntN(6*24)) * time.Hour)
+					r.clock.Add(time.Duration(rnd.IntN(6*24)) * time.Hour)
 					if err := r.Clean(t.Context()); err != nil {
 						t.Fatal(err)
 					}
