@@ -198,18 +198,18 @@ func TestSessionsEnd(t *testing.T) {
 			_, _, err := r.Resume(t.Context(), secret, home)
 			return err == nil
 		}
-		if !s.Ends.Equal(r.now().Add(7 * 24 * time.Hour)) {
+		if !s.Ends.Equal(r.clock.Now().Add(7 * 24 * time.Hour)) {
 			t.Errorf("ends %v", s.Ends)
 		}
-		r.pass(11 * time.Hour)
+		r.clock.Add(11 * time.Hour)
 		if !alive(opSecret) {
 			t.Error("operator's session ended early")
 		}
-		r.pass(11 * time.Hour)
+		r.clock.Add(11 * time.Hour)
 		if !alive(opSecret) {
 			t.Error("use does not keep a session")
 		}
-		r.pass(12 * time.Hour)
+		r.clock.Add(12 * time.Hour)
 		if alive(opSecret) {
 			t.Error("an idle session of an operator lasts")
 		}
@@ -217,8 +217,8 @@ func TestSessionsEnd(t *testing.T) {
 			t.Error("a customer's session ended early")
 		}
 		for range 5 {
-			r.pass(6 * 24 * time.Hour)
-			if r.now().Sub(s.Created) < 30*24*time.Hour && !alive(secret) {
+			r.clock.Add(6 * 24 * time.Hour)
+			if r.clock.Now().Sub(s.Created) < 30*24*time.Hour && !alive(secret) {
 				t.Error("use does not keep a customer's session")
 			}
 		}
@@ -238,7 +238,7 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 		var secrets []string
 		var last user.Session
 		for range user.MaxSessions + 3 {
-			r.pass(time.Second)
+			r.clock.Add(time.Second)
 			secret, s := r.enter(t, u)
 			secrets, last = append(secrets, secret), s
 		}
@@ -265,14 +265,14 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 			return all[0].Seen
 		}
 		begin := seen()
-		r.pass(59 * time.Second)
+		r.clock.Add(59 * time.Second)
 		_, _, _ = r.Resume(t.Context(), secrets[len(secrets)-1], home)
 		if !seen().Equal(begin) {
 			t.Error("written down within a minute")
 		}
-		r.pass(time.Second)
+		r.clock.Add(time.Second)
 		_, _, _ = r.Resume(t.Context(), secrets[len(secrets)-1], home)
-		if !seen().Equal(r.now()) {
+		if !seen().Equal(r.clock.Now()) {
 			t.Error("not written down after a minute")
 		}
 	})
@@ -330,7 +330,7 @@ func TestTokensThatAreRefused(t *testing.T) {
 		{"no label", admin, user.Token{Customer: "shop", Label: " ", Rights: read}, user.ErrInvalid},
 		{"label of two lines", admin, user.Token{Customer: "shop", Label: "a\nb", Rights: read}, user.ErrInvalid},
 		{"long label", admin, user.Token{Customer: "shop", Label: strings.Repeat("x", 101), Rights: read}, user.ErrInvalid},
-		{"ended already", admin, user.Token{Customer: "shop", Label: "x", Rights: read, Ends: r.now()}, user.ErrInvalid},
+		{"ended already", admin, user.Token{Customer: "shop", Label: "x", Rights: read, Ends: r.clock.Now()}, user.ErrInvalid},
 		{"customer who is not there", operator, user.Token{Customer: "gone", Label: "x", Rights: read}, user.ErrInvalid},
 	} {
 		_, secret, err := r.AddToken(t.Context(), tc.by, tc.t)
@@ -353,7 +353,7 @@ func TestTokensEnd(t *testing.T) {
 			}
 			return secret
 		}
-		timed, shop := issue(user.Token{Ends: r.now().Add(time.Hour)}), issue(user.Token{Customer: "shop"})
+		timed, shop := issue(user.Token{Ends: r.clock.Now().Add(time.Hour)}), issue(user.Token{Customer: "shop"})
 		valid := func(secret string) bool {
 			_, err := r.Bearer(t.Context(), secret, home)
 			return err == nil
@@ -361,7 +361,7 @@ func TestTokensEnd(t *testing.T) {
 		if p, err := r.Bearer(t.Context(), shop, home); err != nil || p.Gateway() || !p.May(user.MailRead, "shop") || p.May(user.MailRead, "other") || p.May(user.MailRead, "") {
 			t.Errorf("an operator's token for a customer: %+v %v", p, err)
 		}
-		r.pass(time.Hour)
+		r.clock.Add(time.Hour)
 		if valid(timed) {
 			t.Error("a token outlives its end")
 		}
@@ -371,7 +371,7 @@ func TestTokensEnd(t *testing.T) {
 		}
 		delete(r.absent, "shop")
 		all, err := r.Tokens(t.Context(), "shop")
-		if err != nil || len(all) != 1 || !all[0].LastUsed.Equal(r.now().Add(-time.Hour)) || all[0].LastIP != home {
+		if err != nil || len(all) != 1 || !all[0].LastUsed.Equal(r.clock.Now().Add(-time.Hour)) || all[0].LastIP != home {
 			t.Errorf("%+v %v", all, err)
 		}
 	})
@@ -394,7 +394,7 @@ func TestTokensAreNotGuessed(t *testing.T) {
 	if _, err := r.Bearer(t.Context(), secret, home); err != nil {
 		t.Errorf("from elsewhere: %v", err)
 	}
-	r.pass(2 * time.Minute)
+	r.clock.Add(2 * time.Minute)
 	if _, err := r.Bearer(t.Context(), secret, away); err != nil {
 		t.Errorf("later: %v", err)
 	}
@@ -452,7 +452,7 @@ func TestATokenNeverDoesMoreThanItsMaker(t *testing.T) {
 func TestAuditLog(t *testing.T) {
 	each(t, func(t *testing.T, r *room) {
 		for i := range 10 {
-			r.pass(time.Minute)
+			r.clock.Add(time.Minute)
 			e := user.Entry{Actor: []string{"user:a", "operator:b"}[i%2], Name: "A\x00\r\n", Customer: []string{"shop", "other", ""}[i%3], Act: []string{"message.release", "lane.pause"}[i%2],
 				Subject: fmt.Sprint(i), Text: strings.Repeat("é", 400), Failed: i == 3, IP: home}
 			want(t, "note", r.Note(t.Context(), e), nil)
@@ -467,7 +467,7 @@ func TestAuditLog(t *testing.T) {
 			{"everybody", user.EntryQuery{Everybody: true}, "9876543210"},
 			{"actor", user.EntryQuery{Everybody: true, Actor: "user:a"}, "86420"},
 			{"act of a customer", user.EntryQuery{Customer: "other", Act: "lane.pause"}, "71"},
-			{"time", user.EntryQuery{Everybody: true, From: r.now().Add(-5 * time.Minute), To: r.now().Add(-2 * time.Minute)}, "654"},
+			{"time", user.EntryQuery{Everybody: true, From: r.clock.Now().Add(-5 * time.Minute), To: r.clock.Now().Add(-2 * time.Minute)}, "654"},
 		} {
 			for _, limit := range []int{0, 1, 2, 3} {
 				var got string
@@ -493,7 +493,7 @@ func TestAuditLog(t *testing.T) {
 				}
 			}
 		}
-		r.pass(400*24*time.Hour - 4*time.Minute)
+		r.clock.Add(400*24*time.Hour - 4*time.Minute)
 		want(t, "sweep", r.Sweep(t.Context()), nil)
 		if page, err := r.Entries(t.Context(), user.EntryQuery{Everybody: true}); err != nil || len(page.Entries) != 5 {
 			t.Errorf("%d entries stay, %v", len(page.Entries), err)

@@ -19,7 +19,7 @@ func TestInvitation(t *testing.T) {
 			t.Fatal(err)
 		}
 		told := r.mails()
-		if len(told) != 1 || told[0].Kind != user.TellInvite || told[0].Link != "https://gate.example.test/invite/"+secret || !told[0].Ends.Equal(r.now().Add(7*24*time.Hour)) {
+		if len(told) != 1 || told[0].Kind != user.TellInvite || told[0].Link != "https://gate.example.test/invite/"+secret || !told[0].Ends.Equal(r.clock.Now().Add(7*24*time.Hour)) {
 			t.Errorf("told %+v", told)
 		}
 		link, err := r.Link(t.Context(), secret)
@@ -45,7 +45,7 @@ func TestInvitation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.pass(7 * 24 * time.Hour)
+		r.clock.Add(7 * 24 * time.Hour)
 		_, err = r.Accept(t.Context(), late, right, home, "")
 		want(t, "after seven days", err, user.ErrDenied)
 		bob, err := r.ByAddress(t.Context(), "bob@shop.example")
@@ -71,7 +71,7 @@ func TestReset(t *testing.T) {
 		session, _ := r.enter(t, u)
 		want(t, "ask", r.AskReset(t.Context(), " Anna@SHOP.example", home), nil)
 		told := r.mails()
-		if len(told) != 1 || told[0].Kind != user.TellReset || told[0].IP != home || !told[0].Ends.Equal(r.now().Add(time.Hour)) {
+		if len(told) != 1 || told[0].Kind != user.TellReset || told[0].IP != home || !told[0].Ends.Equal(r.clock.Now().Add(time.Hour)) {
 			t.Fatalf("told %+v", told)
 		}
 		first := secretOf(told[0].Link)
@@ -99,7 +99,7 @@ func TestReset(t *testing.T) {
 		}
 		want(t, "ask", r.AskReset(t.Context(), "anna@shop.example", home), nil)
 		secret = secretOf(r.mails()[0].Link)
-		r.pass(time.Hour)
+		r.clock.Add(time.Hour)
 		_, err = r.Reset(t.Context(), secret, right)
 		want(t, "after an hour", err, user.ErrDenied)
 		want(t, "ask", r.AskReset(t.Context(), "anna@shop.example", home), nil)

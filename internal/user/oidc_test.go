@@ -151,7 +151,7 @@ func identity(t testing.TB, x *user.OIDC, p *provider) (user.Identity, error) {
 
 func TestIdentityProvider(t *testing.T) {
 	each(t, func(t *testing.T, r *room) {
-		p := newProvider(t, r.now)
+		p := newProvider(t, r.clock.Now)
 		x := r.oidc(t, p)
 		p.says(map[string]any{"email": "anna@example.org", "email_verified": true, "name": "Anna", "groups": []string{"staff", "mail-operators", "abuse-desk"}})
 		id, err := identity(t, x, p)
@@ -239,7 +239,7 @@ func TestIdentityProvider(t *testing.T) {
 func TestIdentityTokensThatAreRefused(t *testing.T) {
 	t.Parallel()
 	r := once(t)
-	p := newProvider(t, r.now)
+	p := newProvider(t, r.clock.Now)
 	x := r.oidc(t, p)
 	for _, tc := range []struct {
 		name   string
@@ -247,7 +247,7 @@ func TestIdentityTokensThatAreRefused(t *testing.T) {
 	}{
 		{"of another issuer", map[string]any{"iss": "https://evil.example"}},
 		{"for another client", map[string]any{"aud": "other"}},
-		{"ended", map[string]any{"exp": r.now().Add(-time.Hour).Unix()}},
+		{"ended", map[string]any{"exp": r.clock.Now().Add(-time.Hour).Unix()}},
 		{"of another visit", map[string]any{"nonce": "x"}},
 		{"without a visit", map[string]any{"nonce": ""}},
 		{"of nobody", map[string]any{"sub": ""}},
@@ -290,7 +290,7 @@ func TestIdentityTokensThatAreRefused(t *testing.T) {
 	p.visit(address)
 	_, err = x.Exchange(t.Context(), mine, url.Values{"state": {mine}, "code": foreign["code"]})
 	want(t, "another visit's code", err, user.ErrDenied)
-	r.pass(10 * time.Minute)
+	r.clock.Add(10 * time.Minute)
 	_, err = x.Exchange(t.Context(), state, foreign)
 	want(t, "too late", err, user.ErrDenied)
 	address, state, err = x.AuthURL(t.Context())
@@ -307,7 +307,7 @@ func TestIdentityTokensThatAreRefused(t *testing.T) {
 func TestProviderThatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	r := open(t, storetest.SQLite(t, store.MainSchema()))
-	p := newProvider(t, r.now)
+	p := newProvider(t, r.clock.Now)
 	x := r.oidc(t, p)
 	p.Close()
 	if _, _, err := x.AuthURL(context.Background()); err == nil || !strings.Contains(err.Error(), p.URL) {

@@ -198,7 +198,7 @@ func TestPasskeys(t *testing.T) {
 		if err != nil || in.Secret == "" || in.User.ID != u.ID || in.User.Passkeys != 1 {
 			t.Fatalf("%+v %v", in, err)
 		}
-		if all, err := r.Passkeys(t.Context(), u.ID); err != nil || len(all) != 1 || !all[0].Used.Equal(r.now()) {
+		if all, err := r.Passkeys(t.Context(), u.ID); err != nil || len(all) != 1 || !all[0].Used.Equal(r.clock.Now()) {
 			t.Errorf("%+v %v", all, err)
 		}
 		options, _, err = r.BeginPasskey(t.Context(), u.ID)
@@ -206,7 +206,7 @@ func TestPasskeys(t *testing.T) {
 			t.Errorf("a device is asked twice: %s %v", options, err)
 		}
 		// A fresh proof of the session that asks.
-		r.pass(time.Hour)
+		r.clock.Add(time.Hour)
 		get, state, err := r.BeginPasskeySignIn(t.Context())
 		if err != nil || d.read(get).PublicKey.UserVerification != "required" || d.read(get).PublicKey.RPID != "gate.example.test" {
 			t.Fatalf("%s %v", get, err)
@@ -243,7 +243,7 @@ func TestPasskeysThatAreRefused(t *testing.T) {
 		{"another id", func(d *device) { d.id = newDevice(d.t).id }},
 		{"a copy: the counter goes back", func(d *device) { d.counter = 0 }},
 	} {
-		r.pass(5 * time.Hour) // past the throttle
+		r.clock.Add(5 * time.Hour) // past the throttle
 		d := r.enrol(t, u)
 		if _, err := r.knock(t, d); err != nil {
 			t.Fatal(err)
@@ -269,7 +269,7 @@ func TestPasskeysThatAreRefused(t *testing.T) {
 		_, err = r.FinishPasskey(t.Context(), u.ID, state, "x", d.create(options))
 		want(t, tc.name, err, user.ErrDenied)
 	}
-	r.pass(5 * time.Hour)
+	r.clock.Add(5 * time.Hour)
 	d := r.enrol(t, u)
 	options, state, err := r.BeginPasskey(t.Context(), u.ID)
 	if err != nil {
@@ -289,7 +289,7 @@ func TestPasskeysThatAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := d.get(get)
-	r.pass(5 * time.Minute)
+	r.clock.Add(5 * time.Minute)
 	_, err = r.PasskeySignIn(t.Context(), state, late, home, "")
 	want(t, "too late", err, user.ErrDenied)
 	_, err = r.PasskeySignIn(t.Context(), "", late, home, "")

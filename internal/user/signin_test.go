@@ -41,7 +41,7 @@ func (r *room) codes(t testing.TB, u user.User) (code func() string, recovery []
 		t.Fatal(err)
 	}
 	code = func() string {
-		s, err := totp.GenerateCode(e.Key, r.now())
+		s, err := totp.GenerateCode(e.Key, r.clock.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -137,7 +137,7 @@ func TestGuessersAreThrottled(t *testing.T) {
 		_, err := r.sign(t, "anna@shop.example", "guess", away)
 		want(t, "guess again", err, user.ErrDenied)
 	}
-	r.pass(61 * time.Second)
+	r.clock.Add(61 * time.Second)
 	if _, err := r.sign(t, "anna@shop.example", right, away); err != nil {
 		t.Errorf("after a minute: %v", err)
 	}
@@ -168,7 +168,7 @@ func TestSecondStep(t *testing.T) {
 		pending := begin()
 		_, err := r.Second(t.Context(), pending, code())
 		want(t, "the code that confirmed the key", err, user.ErrDenied)
-		r.pass(30 * time.Second)
+		r.clock.Add(30 * time.Second)
 		now := code()
 		in, err := r.Second(t.Context(), pending, " "+now[:3]+" "+now[3:])
 		if err != nil || in.Secret == "" || in.Session.Agent != "Firefox" || in.Session.IP != home {
@@ -183,15 +183,15 @@ func TestSecondStep(t *testing.T) {
 			off time.Duration
 			ok  bool
 		}{{-60 * time.Second, false}, {-30 * time.Second, true}, {60 * time.Second, false}, {30 * time.Second, true}} {
-			r.pass(5 * time.Minute)
-			r.pass(tc.off)
+			r.clock.Add(5 * time.Minute)
+			r.clock.Add(tc.off)
 			late := code()
-			r.pass(-tc.off)
+			r.clock.Add(-tc.off)
 			if _, err := r.Second(t.Context(), begin(), late); (err == nil) != tc.ok {
 				t.Errorf("clock off by %v: %v", tc.off, err)
 			}
 		}
-		r.pass(5 * time.Minute)
+		r.clock.Add(5 * time.Minute)
 		if _, err := r.Second(t.Context(), begin(), strings.ToUpper(strings.ReplaceAll(recovery[3], "-", " "))); err != nil {
 			t.Errorf("recovery code: %v", err)
 		}
@@ -204,12 +204,12 @@ func TestSecondStep(t *testing.T) {
 		if err != nil || len(again) != 10 {
 			t.Fatal(err)
 		}
-		r.pass(time.Minute)
+		r.clock.Add(time.Minute)
 		_, err = r.Second(t.Context(), begin(), recovery[4])
 		want(t, "replaced recovery code", err, user.ErrDenied)
 		// What the first step opened ends with time, and with the password.
 		pending = begin()
-		r.pass(10 * time.Minute)
+		r.clock.Add(10 * time.Minute)
 		_, err = r.Second(t.Context(), pending, code())
 		want(t, "too late", err, user.ErrDenied)
 		pending = begin()
@@ -230,7 +230,7 @@ func TestCodesAreNotGuessed(t *testing.T) {
 	r := once(t)
 	u := r.registered(t, "anna@example.org", user.Operator, "")
 	code, _ := r.codes(t, u)
-	r.pass(time.Hour)
+	r.clock.Add(time.Hour)
 	in, err := r.sign(t, "anna@example.org", right, home)
 	if err != nil {
 		t.Fatal(err)
@@ -261,7 +261,7 @@ func TestCodesAreNotGuessed(t *testing.T) {
 		_, err = r.Second(t.Context(), in.Pending, code())
 		want(t, "after many wrong codes", err, user.ErrThrottled)
 	}
-	r.pass(5 * time.Hour)
+	r.clock.Add(5 * time.Hour)
 	in, err = r.sign(t, "anna@example.org", right, away)
 	if err != nil {
 		t.Fatal(err)
@@ -276,7 +276,7 @@ func TestOneCodeOneSession(t *testing.T) {
 	each(t, func(t *testing.T, r *room) {
 		u := r.registered(t, "anna@example.org", user.Operator, "")
 		code, _ := r.codes(t, u)
-		r.pass(time.Hour)
+		r.clock.Add(time.Hour)
 		var pending []string
 		for range 4 {
 			in, err := r.sign(t, "anna@example.org", right, home)
@@ -322,7 +322,7 @@ func TestEnrolment(t *testing.T) {
 	}
 	_, err = r.PendingTOTP(t.Context(), other.ID, e.State)
 	want(t, "another's enrolment", err, user.ErrDenied)
-	code, err := totp.GenerateCode(e.Key, r.now())
+	code, err := totp.GenerateCode(e.Key, r.clock.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +355,7 @@ func TestProofGrowsOld(t *testing.T) {
 		if !fresh() {
 			t.Error("not fresh after signing in")
 		}
-		r.pass(user.FreshFor)
+		r.clock.Add(user.FreshFor)
 		if fresh() {
 			t.Error("fresh for ever")
 		}
@@ -369,7 +369,7 @@ func TestProofGrowsOld(t *testing.T) {
 			t.Error("not fresh after the proof")
 		}
 		code, _ := r.codes(t, u)
-		r.pass(time.Hour)
+		r.clock.Add(time.Hour)
 		want(t, "wrong code", r.ProveCode(t.Context(), u.ID, s.ID, "000000"), user.ErrDenied)
 		want(t, "code", r.ProveCode(t.Context(), u.ID, s.ID, code()), nil)
 		if !fresh() {

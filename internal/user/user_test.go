@@ -24,23 +24,10 @@ var (
 // room is a ledger with a clock that tests move, and the mails it asked for.
 type room struct {
 	*user.Ledger
+	clock  *storetest.Clock
 	mu     sync.Mutex
-	at     time.Time
 	told   []user.Telling
 	absent map[string]bool // customers that are not there
-}
-
-func (r *room) now() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.at
-}
-
-// pass moves the clock.
-func (r *room) pass(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.at = r.at.Add(d)
 }
 
 // mails returns what was told since the last call.
@@ -57,9 +44,9 @@ var cheap = password.Cost{Memory: 64, Passes: 1, Threads: 1}
 
 func open(t testing.TB, db *store.DB) *room {
 	t.Helper()
-	r := &room{at: time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC), absent: map[string]bool{}}
+	r := &room{clock: storetest.NewClock(time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)), absent: map[string]bool{}}
 	var err error
-	r.Ledger, err = user.New(user.Options{DB: db, Now: r.now, Host: "gate.example.test", BaseURL: "https://gate.example.test", Cost: cheap,
+	r.Ledger, err = user.New(user.Options{DB: db, Now: r.clock.Now, Host: "gate.example.test", BaseURL: "https://gate.example.test", Cost: cheap,
 		Customer: func(id string) bool { return !r.absent[id] },
 		Tell: func(_ context.Context, x user.Telling) {
 			r.mu.Lock()

@@ -50,7 +50,7 @@ func TestNothingOfOthers(t *testing.T) {
 			r.turn(t)
 		}
 		slow.say(nil)
-		r.wait(start.AddDate(0, 0, 1).Sub(start))
+		r.clock.Add(start.AddDate(0, 0, 1).Sub(start))
 		r.turn(t)
 		if got := r.hook(t, h.ID); got.State() != webhook.Working {
 			t.Errorf("the slow hook is %s", got.State())

@@ -30,31 +30,20 @@ type room struct {
 	*webhook.Webhooks
 	j *journal.Journal
 
+	clock *storetest.Clock
+
 	mu      sync.Mutex
-	now     time.Time
 	stopped []webhook.Hook
-}
-
-func (r *room) clock() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.now
-}
-
-func (r *room) wait(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.now = r.now.Add(d)
 }
 
 func open(t *testing.T, db *store.DB, at time.Time) *room {
 	t.Helper()
-	r := &room{now: at}
+	r := &room{clock: storetest.NewClock(at)}
 	var err error
-	if r.j, err = journal.New(journal.Options{DB: db, Now: r.clock}); err != nil {
+	if r.j, err = journal.New(journal.Options{DB: db, Now: r.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
-	r.Webhooks, err = webhook.New(webhook.Options{DB: db, Journal: r.j, Policy: loopback, Now: r.clock, Stopped: func(h webhook.Hook) {
+	r.Webhooks, err = webhook.New(webhook.Options{DB: db, Journal: r.j, Policy: loopback, Now: r.clock.Now, Stopped: func(h webhook.Hook) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.stopped = append(r.stopped, h)
@@ -207,7 +196,7 @@ func TestBurstInOrder(t *testing.T) {
 		}
 		for range 3 {
 			r.turn(t)
-			r.wait(time.Second)
+			r.clock.Add(time.Second)
 		}
 		inOrder(t, in.events(), 8000)
 		inOrder(t, all.events(), 10_000)
@@ -247,13 +236,13 @@ func TestRetryAndResume(t *testing.T) {
 			if n := len(in.attempts()); n != i+1 {
 				t.Fatalf("%d attempts before wait %d", n, i)
 			}
-			r.wait(d - time.Second)
+			r.clock.Add(d - time.Second)
 			r.turn(t)
 			if n := len(in.attempts()); n != i+1 {
 				t.Fatalf("attempt %d came before %s", n, d)
 			}
 			r.write(t, "shop", 1) // a post keeps its events
-			r.wait(time.Second)
+			r.clock.Add(time.Second)
 			r.turn(t)
 		}
 		for _, p := range in.attempts() {
@@ -265,7 +254,7 @@ func TestRetryAndResume(t *testing.T) {
 			t.Errorf("%s %d %d", got.State(), got.LastStatus, got.Failures)
 		}
 		for range 30 { // until it is given up
-			r.wait(3 * time.Hour)
+			r.clock.Add(3 * time.Hour)
 			r.turn(t)
 		}
 		got := r.hook(t, h.ID)
@@ -308,15 +297,15 @@ func TestRetryAfterAndGone(t *testing.T) {
 		r.write(t, "shop", 1)
 		r.turn(t)
 		for i := range 2 {
-			if got := r.hook(t, h.ID); !got.Next.Equal(r.clock().Add(90 * time.Second)) {
+			if got := r.hook(t, h.ID); !got.Next.Equal(r.clock.Now().Add(90 * time.Second)) {
 				t.Fatalf("next attempt at %s", got.Next)
 			}
-			r.wait(89 * time.Second)
+			r.clock.Add(89 * time.Second)
 			r.turn(t)
 			if n := len(in.attempts()); n != i+1 {
 				t.Fatal("too early")
 			}
-			r.wait(time.Second)
+			r.clock.Add(time.Second)
 			r.turn(t)
 		}
 		if got := r.hook(t, h.ID); got.Stopped != webhook.StoppedGone {
@@ -343,7 +332,7 @@ func TestRestart(t *testing.T) {
 				t.Fatalf("%d events were taken", n)
 			}
 			failed := in.attempts()[4]
-			at := r.clock().Add(time.Minute)
+			at := r.clock.Now().Add(time.Minute)
 			if orderly {
 				webhook.Leave(t.Context(), r.Webhooks)
 			}
@@ -411,7 +400,7 @@ func TestPauseReplayAgain(t *testing.T) {
 		if _, err := r.Pause(t.Context(), h.ID); err != nil {
 			t.Fatal(err)
 		}
-		r.wait(time.Hour)
+		r.clock.Add(time.Hour)
 		r.write(t, "shop", 20)
 		r.write(t, "other", 1)
 		r.turn(t)
@@ -498,7 +487,7 @@ func TestSettingsAreChecked(t *testing.T) {
 			wait time.Duration
 			want int
 		}{{0, 2}, {25 * time.Hour, 1}} {
-			r.wait(tc.wait)
+			r.clock.Add(tc.wait)
 			if _, err := r.Test(t.Context(), h.ID); err != nil {
 				t.Fatal(err)
 			}
@@ -506,7 +495,7 @@ func TestSettingsAreChecked(t *testing.T) {
 			sign, body := in.heads[len(in.heads)-1].Get("Postern-Signature"), in.bodies[len(in.bodies)-1]
 			in.mu.Unlock()
 			now := r.hook(t, h.ID)
-			want := webhook.Sign(r.clock(), body, [][]byte{[]byte(now.Secret), []byte(old)}[:tc.want]...)
+			want := webhook.Sign(r.clock.Now(), body, [][]byte{[]byte(now.Secret), []byte(old)}[:tc.want]...)
 			if sign != want {
 				t.Errorf("signature %q, want %q", sign, want)
 			}
