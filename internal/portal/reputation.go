@@ -185,10 +185,21 @@ func (p page) watchPager(path string, q url.Values, next string) (out pager) {
 	return out
 }
 
+// listingClass colours a listing of that weight. One without weight is for display only and has none.
+func listingClass(weight int) string {
+	switch {
+	case weight >= reputation.CriticalWeight:
+		return "bad"
+	case weight > 0:
+		return "slow"
+	}
+	return ""
+}
+
 // watchState is a target's state in a word.
 func (p page) watchState(t reputation.Target) (word, class string) {
 	switch {
-	case t.Lists > 0 && t.Weight >= 4:
+	case t.Lists > 0 && t.Weight >= reputation.CriticalWeight:
 		return p.T("watch.listed"), "bad"
 	case t.Lists > 0:
 		return p.T("watch.listed"), "slow"

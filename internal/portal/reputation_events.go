@@ -21,12 +21,10 @@ type watchEvent struct {
 
 func (p page) watchEvent(e reputation.Event) watchEvent {
 	out := watchEvent{At: p.opWhen(e.At), Target: e.Target, URL: p.URL("/o/reputation/target/" + url.PathEscape(e.Target)), Word: p.T("watch.event." + string(e.Kind)), List: clean(e.List, 100)}
-	switch {
-	case e.Kind == reputation.Listed && e.Weight >= 4:
-		out.Class = "bad"
-	case e.Kind == reputation.Listed && e.Weight > 0:
-		out.Class = "slow"
-	case e.Kind == reputation.Delisted:
+	switch e.Kind {
+	case reputation.Listed:
+		out.Class = listingClass(e.Weight)
+	case reputation.Delisted:
 		out.Class = "good"
 	}
 	out.Text = clean(listWords(e.Names, e.Text), 300)

@@ -106,7 +106,7 @@ func (p page) watchCell(d reputation.Day) watchCell {
 	switch {
 	case !d.Looked:
 		return watchCell{Word: p.T("watch.unlooked"), Mark: "?", Class: "none"}
-	case d.Weight >= 4:
+	case d.Weight >= reputation.CriticalWeight:
 		return watchCell{Word: p.T("watch.cell.grave"), Mark: "×", Class: "bad"}
 	case d.Lists > 0:
 		return watchCell{Word: p.T("watch.listed"), Mark: "/", Class: "slow"}

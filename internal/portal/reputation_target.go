@@ -142,12 +142,10 @@ func (s *site) targetPlot(v *visit, target string) (plot, error) {
 func (p page) watchZone(z reputation.Zone) watchZone {
 	row := watchZone{List: clean(z.List, 100), Zone: z.Zone, Word: p.T("check.lists." + string(z.State)), Since: p.opWhen(z.Since), Weight: locale.Number(p.Lang, float64(z.Weight)),
 		Text: clean(listWords(z.Names, z.Reason), 400)}
-	switch {
-	case z.State == dnsbl.Listed && z.Weight >= 4:
-		row.Class = "bad"
-	case z.State == dnsbl.Listed && z.Weight > 0:
-		row.Class = "slow"
-	case z.State == dnsbl.Clean:
+	switch z.State {
+	case dnsbl.Listed:
+		row.Class = listingClass(z.Weight)
+	case dnsbl.Clean:
 		row.Class = "good"
 	}
 	return row

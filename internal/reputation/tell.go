@@ -13,10 +13,12 @@ import (
 
 // The bounds of alarms.
 const (
-	alarmWeight    = 2 // a listing of less weight is for display only
-	criticalWeight = 4
-	rangesKey      = "reputation ranges" // one alarm for all addresses of ranges: no mail of ours leaves from them
+	alarmWeight = 2                   // a listing of less weight is for display only
+	rangesKey   = "reputation ranges" // one alarm for all addresses of ranges: no mail of ours leaves from them
 )
+
+// CriticalWeight is the weight from which on a listing is grave.
+const CriticalWeight = 4
 
 // AlarmKey names the alarm of a target and an operator of lists.
 func AlarmKey(target, operator string) string { return "reputation " + target + " " + operator }
@@ -140,7 +142,7 @@ func (w *Watch) raise(u unit, open []Listing) {
 	if reason == "" {
 		reason = "-"
 	}
-	w.o.Raise(Alarm{Key: AlarmKey(u.target, u.operator), Critical: open[0].Weight >= criticalWeight, Code: "listing", Since: since,
+	w.o.Raise(Alarm{Key: AlarmKey(u.target, u.operator), Critical: open[0].Weight >= CriticalWeight, Code: "listing", Since: since,
 		Args: map[string]string{"Target": u.target, "Operator": u.operator, "Lists": strings.Join(lists, ", "), "Reason": reason, "Dossier": open[0].Dossier}})
 }
 
@@ -331,7 +333,7 @@ func (w *Watch) remind(ctx context.Context) error {
 			return fmt.Errorf("reputation: reminders: %w", err)
 		}
 		if told && w.o.Tell != nil {
-			w.o.Tell(Alarm{Key: "dossier " + d.ID + " " + string(d.State), Code: "dossier-" + string(d.State), Critical: d.Weight >= criticalWeight && d.State == Open,
+			w.o.Tell(Alarm{Key: "dossier " + d.ID + " " + string(d.State), Code: "dossier-" + string(d.State), Critical: d.Weight >= CriticalWeight && d.State == Open,
 				Args: map[string]string{"Target": d.Target, "Operator": d.Operator, "Dossier": d.ID, "Since": d.Listed.UTC().Format("2006-01-02 15:04 MST")}})
 		}
 	}
